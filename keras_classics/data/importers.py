@@ -1,0 +1,135 @@
+"""Data sets that lie on this machine, into the form that TensorFlow Datasets reads."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_classics import files
+from keras_classics.errors import UserError, require, unknown_name
+
+# http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the
+# number of its axes. All the sets of MNIST's form are unsigned bytes.
+UNSIGNED_BYTE = 8
+
+IDX_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads an IDX file of unsigned bytes, plain or compressed by gzip.
+
+    Returns:
+        uint8, of the shape that the file's head gives.
+
+    Raises:
+        UserError: The file is not IDX, or shorter or longer than its head says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE:
+        raise UserError(f"{path} is not an IDX file of unsigned bytes.")
+    axes = content[3]
+    head = 4 + 4 * axes
+    if len(content) < head:
+        raise UserError(f"{path} is cut short: its head has {len(content)} of {head} bytes.")
+    shape = struct.unpack(f">{axes}I", content[4:head])
+    expected = int(np.prod(shape, dtype=np.int64))
+    if len(content) - head != expected:
+        raise UserError(
+            f"{path} holds {len(content) - head:,} values where its head, of shape {shape}, "
+            f"says {expected:,}. The file is cut short or damaged; fetch it again."
+        )
+    return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
+
+
+def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) -> Path:
+    """Writes the four IDX files of a set of MNIST's form as TensorFlow Datasets stores that set.
+
+    After that the set's name loads as if TensorFlow Datasets had downloaded it.
+
+    Args:
+        dataset: Name in TensorFlow Datasets, such as `mnist` or `fashion_mnist`.
+        from_idx: Folder of train-images-idx3-ubyte, train-labels-idx1-ubyte and the two of t10k,
+            with or without .gz.
+        data_dir: Folder of TensorFlow Datasets, by default its own.
+
+    Returns:
+        The folder that was written.
+
+    Raises:
+        UserError: A file is missing or damaged, images and labels do not match each other or the
+            data set, or the set is there already. Nothing is left behind then.
+    """
+    tfds = require("tensorflow_datasets", "train")
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise unknown_name("dataset", dataset, known) from error
+    target = Path(builder.data_dir)
+    if target.exists():
+        raise UserError(f"{dataset} is prepared already: {target}. Remove that folder first.")
+    features = builder.info.features
+    if set(features) != {"image", "label"} or None in features["image"].shape:
+        raise UserError(f"{dataset} is not of MNIST's form (one image size, one label).")
+    splits = {
+        part: _read_pair(from_idx, images, labels, features)
+        for part, (images, labels) in IDX_FILES.items()
+    }
+    with files.written_aside(target) as aside:
+        _store(tfds, builder, splits, aside)
+    return target
+
+
+def _read_pair(folder: Path, images: str, labels: str, features) -> tuple[np.ndarray, np.ndarray]:
+    images_path, labels_path = _find(folder, images), _find(folder, labels)
+    pixels, classes = read_idx(images_path), read_idx(labels_path)
+    shape = features["image"].shape
+    if pixels.shape[1:] != shape[:2] or shape[2] != 1:
+        raise UserError(f"{images_path} must hold images of {shape}. Received: {pixels.shape[1:]}.")
+    if classes.ndim != 1 or len(pixels) != len(classes):
+        raise UserError(
+            f"{images_path} holds {len(pixels):,} images, but {labels_path} labels of shape "
+            f"{classes.shape}."
+        )
+    limit = features["label"].num_classes
+    if classes.size and classes.max() >= limit:
+        raise UserError(
+            f"Labels in {labels_path} must be 0 to {limit - 1}. Received: {classes.max()} at "
+            f"position {int(np.argmax(classes))}."
+        )
+    return pixels[..., np.newaxis], classes.astype("int64")
+
+
+def _find(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise UserError(f"{folder} holds neither {name} nor {name}.gz.")
+
+
+def _store(tfds, builder, splits: dict, target: Path) -> None:
+    """Writes the splits and moves the version's folder, which tfds names itself, to `target`."""
+    target.mkdir()
+    written = tfds.dataset_builders.store_as_tfds_dataset(
+        name=builder.name,
+        version=str(builder.version),
+        data_dir=str(target),
+        features=builder.info.features,
+        split_datasets={
+            part: tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+            for part, (images, labels) in splits.items()
+        },
+        disable_shuffling=True,
+    )
+    folder = Path(written.data_dir)
+    for path in folder.iterdir():
+        path.rename(target / path.name)
+    files.remove(target / folder.relative_to(target).parts[0])

@@ -1,0 +1,233 @@
+"""From the name of a data set to its images, labels and class names."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_classics.errors import UserError, require, unknown_name
+
+# A data set is decoded once and held in memory, as uint8.
+MEMORY_LIMIT = 8 * 2**30
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+
+Fit = Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set.
+
+    Attributes:
+        images: uint8, shape (count, height, width, channels).
+        labels: int32, shape (count,).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def limited(self, count: int | None) -> "Split":
+        """Returns `count` images, drawn once and for all, or all of them for None.
+
+        The draw depends on nothing but the sizes, and a larger one contains a smaller one.
+        """
+        if count is None or count >= len(self):
+            return self
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self))[:count])
+        return Split(self.images[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set for classification.
+
+    Attributes:
+        name: The name that it was asked for by.
+        train: Images to train on.
+        test: Images to evaluate on. They choose nothing.
+        class_names: Name of each label.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+
+    def limited(self, train: int | None, test: int | None) -> "ImageData":
+        """Returns the same data set with at most so many images. See `Split.limited`."""
+        return replace(self, train=self.train.limited(train), test=self.test.limited(test))
+
+
+def load(name: str, data_dir: str | None = None, fit: Fit | None = None) -> ImageData:
+    """Loads a data set.
+
+    Args:
+        name: `digits` (embedded), `folder:PATH` for PATH/{train,validation}/CLASS/*.jpg, or the
+            name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
+        data_dir: Folder of TensorFlow Datasets, by default its own.
+        fit: Brings images, uint8 of shape (1, height, width, channels), to one size. It is applied
+            to data sets whose images differ in size; without, those are refused.
+
+    Raises:
+        UserError: The data set is unknown, cannot be had, or is not what it should be.
+    """
+    if name == "digits":
+        data = _digits()
+    elif name.startswith("folder:"):
+        data = _folder(name, Path(name.removeprefix("folder:")).expanduser(), fit)
+    else:
+        data = _tfds(name, data_dir, fit)
+    _check_labels(data)
+    return data
+
+
+def _check_labels(data: ImageData) -> None:
+    for part, split in (("train", data.train), ("test", data.test)):
+        if not len(split):
+            raise UserError(f"The {part} split of {data.name} is empty.")
+        low, high = split.labels.min(), split.labels.max()
+        if low < 0 or high >= len(data.class_names):
+            raise UserError(
+                f"Labels of {data.name} must be 0 to {len(data.class_names) - 1}. "
+                f"Received: {low} to {high} in its {part} split."
+            )
+
+
+def _digits() -> ImageData:
+    """scikit-learn's 1,797 digits of 8x8, a fixed fifth of each class held out for testing."""
+    digits = require("sklearn.datasets", "train").load_digits()
+    split = require("sklearn.model_selection", "train").train_test_split
+    images = np.round(digits.images * (255 / 16)).astype("uint8")[..., np.newaxis]
+    labels = digits.target.astype("int32")
+    train_images, test_images, train_labels, test_labels = split(
+        images, labels, test_size=0.2, random_state=0, stratify=labels
+    )
+    return ImageData(
+        "digits",
+        Split(train_images, train_labels),
+        Split(test_images, test_labels),
+        tuple(str(digit) for digit in range(10)),
+    )
+
+
+def _folder(name: str, root: Path, fit: Fit | None) -> ImageData:
+    parts = {"train": root / "train", "validation": root / "validation"}
+    for part in parts.values():
+        if not part.is_dir():
+            raise UserError(
+                f"{name} must hold train/CLASS and validation/CLASS folders of pictures. "
+                f"{part} is not a folder."
+            )
+    class_names = tuple(sorted(path.name for path in parts["train"].iterdir() if path.is_dir()))
+    if not class_names:
+        raise UserError(f"{parts['train']} holds no class folders.")
+    splits = {}
+    for part, folder in parts.items():
+        pictures = [
+            (path, label)
+            for label, class_name in enumerate(class_names)
+            for path in _pictures(folder / class_name)
+        ]
+        images = _same_size((_decode(path) for path, _ in pictures), fit, name)
+        splits[part] = Split(images, np.array([label for _, label in pictures], "int32"))
+    return ImageData(name, splits["train"], splits["validation"], class_names)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    pictures = []
+    if folder.is_dir():
+        pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURES)
+    if not pictures:
+        raise UserError(
+            f"Each class needs pictures ({', '.join(PICTURES)}) in train and in validation. "
+            f"{folder} holds none."
+        )
+    return pictures
+
+
+def _decode(path: Path) -> tf.Tensor:
+    try:
+        image = tf.io.decode_image(path.read_bytes(), expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        raise UserError(f"{path} cannot be decoded as a picture.") from error
+    # Grey or colour; what comes behind, an alpha channel, says nothing about the class.
+    return image[..., : 1 if image.shape[-1] < 3 else 3]
+
+
+def _tfds(name: str, data_dir: str | None, fit: Fit | None) -> ImageData:
+    tfds = require("tensorflow_datasets", "train")
+    builder = _prepared_builder(tfds, name, data_dir)
+    features = builder.info.features
+    if not {"image", "label"} <= set(features):
+        raise UserError(
+            f"{name} is not an image classification set: it has no 'image' and 'label'. "
+            f"Received: {', '.join(features)}."
+        )
+    test = "test" if "test" in builder.info.splits else "validation"
+    missing = {"train", test} - set(builder.info.splits)
+    if missing:
+        raise UserError(f"{name} has no {' and no '.join(sorted(missing))} split.")
+    splits = [_tfds_split(tfds, builder, part, fit, name) for part in ("train", test)]
+    return ImageData(name, *splits, tuple(features["label"].names))
+
+
+def _prepared_builder(tfds, name: str, data_dir: str | None):
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        known = ["digits", "folder:PATH", *tfds.list_builders(with_community_datasets=False)]
+        if name.split("/")[0].split(":")[0] in known:
+            raise UserError(f"TensorFlow Datasets has no {name!r}: {_one_line(error)}") from error
+        raise unknown_name("dataset", name, known) from error
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise UserError(
+            f"{name} is not in {builder.data_dir} and could not be downloaded "
+            f"({_one_line(error)}). Where the files are on this machine, bring them in with "
+            f"'keras-classics prepare --dataset={name} --from_idx=DIR'."
+        ) from error
+    return builder
+
+
+def _tfds_split(tfds, builder, part: str, fit: Fit | None, name: str) -> Split:
+    shape = builder.info.features["image"].shape
+    count = builder.info.splits[part].num_examples
+    if None not in shape and count * np.prod(shape) > MEMORY_LIMIT:
+        raise UserError(
+            f"{name} has {count:,} images of {shape} in its {part} split; decoded, they must fit "
+            f"into {MEMORY_LIMIT // 2**30} GiB."
+        )
+    dataset = builder.as_dataset(split=part, shuffle_files=False)
+    dataset = dataset.map(lambda row: (row["image"], row["label"]))
+    if None in shape:
+        rows = list(tfds.as_numpy(dataset))
+        images = _same_size((image for image, _ in rows), fit, name)
+        labels = [label for _, label in rows]
+    else:
+        batches = list(tfds.as_numpy(dataset.batch(1024)))
+        images = np.concatenate([images for images, _ in batches])
+        labels = np.concatenate([labels for _, labels in batches])
+    return Split(images, np.asarray(labels, "int32"))
+
+
+def _same_size(images: Iterable[tf.Tensor], fit: Fit | None, name: str) -> np.ndarray:
+    """Stacks images, brought to one size by `fit`, and rounds them to uint8."""
+    stack = []
+    for image in images:
+        if fit is not None:
+            image = fit(tf.convert_to_tensor(image)[tf.newaxis])[0]
+        stack.append(np.round(np.asarray(image)).astype("uint8"))
+    if len({image.shape for image in stack}) > 1:
+        raise UserError(f"The images of {name} differ in shape, and nothing brings them to one.")
+    return np.stack(stack)
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

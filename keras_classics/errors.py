@@ -1,0 +1,57 @@
+"""Errors that a user can mend, each with one clear line for it."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+
+
+class UserError(ValueError):
+    """A wrong argument, flag or file: the message names the rule, what came and the way out.
+
+    Programs print the message alone and exit with status 2.
+    """
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The training loss is no longer a finite number. Programs exit with status 3."""
+
+
+class VerificationError(RuntimeError):
+    """An exported file disagrees with the model that it came from. Programs exit with status 4."""
+
+
+class StoppedError(RuntimeError):
+    """Training was asked to stop by a signal, and has saved its state.
+
+    Args:
+        message: What was saved, and where.
+        signum: The number of the signal. Programs exit with status 128 + signum.
+    """
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.signum = signum
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """Returns the error for a `name` that is not among the `known` ones, with those like it."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    return UserError(f"Unknown {kind} {name!r}. {hint}")
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports a module that comes with an optional extra of this package.
+
+    Raises:
+        UserError: It is not installed; the message holds the pip command.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"This needs the module {module}, which does not import ({error}). "
+            f"Install it with: pip install 'keras-classics[{extra}]'"
+        ) from error

@@ -1,0 +1,221 @@
+"""LeNet-5: as published in 1998, and as it is taught today.
+
+Paper: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-Based Learning Applied to Document
+Recognition, Proceedings of the IEEE 86(11), 1998.
+
+    layer  what                                    output     1998 parameters   today
+    C1     convolution 5x5                         28x28x6                156     156
+    S2     2x2 sum, coefficient and bias a map     14x14x6                 12       0  (average pool)
+    C3     convolution 5x5, table below            10x10x16             1,516   2,416  (all maps)
+    S4     as S2                                   5x5x16                  32       0  (average pool)
+    C5     convolution 5x5 on all maps             1x1x120             48,120  48,120  (dense)
+    F6     dense                                   84                  10,164  10,164
+    OUT    distance to one fixed code a class      10                       0     850  (dense, softmax)
+                                                               total   60,000  61,706
+
+`lenet5_1998` differs from the paper by
+- the codes: the bitmaps of 0, 2, 4 and 5 go without a bar above the digit, detached from it by one
+  or two empty rows, which the known transcription of the paper's Figure 3 shows and which makes no
+  sense in a picture of the digit;
+- the initial biases, which are 0; the paper gives a rule for weights alone;
+- `classifier_activation="softmax"`, the default here as in all builders, which turns the distances
+  into probabilities (softmax of -y). None gives the paper's distances. The nearest code wins in both.
+"""
+
+import keras
+import numpy as np
+
+from keras_classics.errors import UserError
+from keras_classics.models import assembly
+from keras_classics.models.initializers import FanInUniform
+from keras_classics.models.layers import (
+    EuclideanRBF,
+    TableConv2D,
+    TrainableSubsampling,
+    scaled_tanh,
+    softmin,
+)
+from keras_classics.models.registry import register
+
+PAPER = "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"
+
+# Table I: which maps of S2 (rows) each map of C3 (columns) is connected to.
+C3_TABLE = (
+    (1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1),
+    (1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1),
+    (1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1),
+    (0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 1),
+    (0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 0, 1),
+    (0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1),
+)
+
+# Figure 3: the codes of the ten digits, 7x12 bitmaps side by side; # is +1 and . is -1.
+BITMAPS = """
+....... ...##.. ....... ####### ....... ....... ..####. ####### .#####. .#####.
+....... ..###.. ....... .....## ....... ....... .##.... .....## ##...## ##..###
+..###.. .####.. .#####. ....##. ....... ####### ##..... .....## ##...## ##...##
+.##.##. ...##.. ##...## ...##.. .##..## ##..... ##..... ....##. ##...## ##...##
+##...## ...##.. #....## ..####. .##..## ##..... ######. ...##.. .#####. ##..###
+##...## ...##.. ....##. .....## ###..## .####.. ###..## ...##.. ##...## .######
+##...## ...##.. ..###.. .....## ##...## ..####. ##...## ..##... ##...## .....##
+##...## ...##.. .##.... .....## ##...## .....## ##...## ..##... ##...## .....##
+.##.##. ...##.. ##..... ##...## ##..### ##...## ###..## ..##... ##...## ....##.
+..###.. .###### ####### .#####. .###### .#####. .#####. ..##... .#####. .####..
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+....... ....... ....... ....... .....## ....... ....... ....... ....... .......
+"""
+
+
+@register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=16, classes=10)
+def lenet5(
+    *,
+    weights: str | None = None,
+    include_top: bool = True,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: str | None = "softmax",
+    name: str = "lenet5",
+) -> keras.Model:
+    """Builds LeNet-5 as it is taught today: tanh, average pooling, full connections, softmax.
+
+    Args:
+        weights: Path of a `.weights.h5` file, or None for initial weights.
+        include_top: Whether to end in the dense layers and the classifier; without, in S4's map.
+        input_shape: (height, width, channels), by default (32, 32, 1); 16x16 at the least.
+        input_tensor: Tensor to build on, instead of `input_shape`.
+        pooling: Without top: `"avg"`, `"max"`, or None for the map.
+        classes: Number of classes.
+        classifier_activation: Activation of the output, or None for the scores.
+        name: Name of the model.
+
+    Returns:
+        A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
+        1.175, to probabilities of shape (batch, classes).
+
+    Raises:
+        UserError: An argument is outside what it can be.
+    """
+    image = assembly.image_input(
+        name,
+        input_shape,
+        input_tensor,
+        default_shape=(32, 32, 1),
+        smallest=16,
+        include_top=include_top,
+    )
+    x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(image)
+    x = keras.layers.AveragePooling2D(2, name="s2")(x)
+    x = keras.layers.Conv2D(16, 5, activation="tanh", name="c3")(x)
+    x = keras.layers.AveragePooling2D(2, name="s4")(x)
+    if include_top:
+        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Dense(120, activation="tanh", name="c5")(x)
+        x = keras.layers.Dense(84, activation="tanh", name="f6")(x)
+        x = keras.layers.Dense(classes, name="predictions")(x)
+        x = assembly.classify(x, classifier_activation)
+    else:
+        x = assembly.pool(x, pooling)
+    return assembly.finish(image, x, input_tensor, weights, name)
+
+
+@register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=32, classes=10)
+def lenet5_1998(
+    *,
+    weights: str | None = None,
+    include_top: bool = True,
+    input_shape: tuple[int | None, int | None, int] | None = None,
+    input_tensor: keras.KerasTensor | None = None,
+    pooling: str | None = None,
+    classes: int = 10,
+    classifier_activation: str | None = "softmax",
+    codes: np.ndarray | None = None,
+    name: str = "lenet5_1998",
+) -> keras.Model:
+    """Builds LeNet-5 of the 1998 paper, section II-B. See the head of this file for the layers.
+
+    Args:
+        weights: Path of a `.weights.h5` file, or None for initial weights: uniform in +-2.4 / F,
+            F the inputs of the unit (Appendix A), each map of C3 by its own number of inputs.
+        include_top: Whether to go on after S4 to C5, F6 and the output.
+        input_shape: (height, width, channels), by default (32, 32, 1); 32x32 at the least, without
+            top 16x16.
+        input_tensor: Tensor to build on, instead of `input_shape`.
+        pooling: Without top: `"avg"`, `"max"`, or None for the map.
+        classes: Number of classes.
+        classifier_activation: `"softmax"` for probabilities, softmax of the negated distances, or
+            None for the paper's distances, of which the smallest is the prediction.
+        codes: Codes of +-1 of shape (classes, 84), by default `digit_codes()`.
+        name: Name of the model.
+
+    Returns:
+        A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
+        1.175, to probabilities or distances of shape (batch, classes).
+
+    Raises:
+        UserError: An argument is outside what it can be.
+    """
+    image = assembly.image_input(
+        name,
+        input_shape,
+        input_tensor,
+        default_shape=(32, 32, 1),
+        smallest=32 if include_top else 16,
+        include_top=include_top,
+    )
+    squash = {"activation": scaled_tanh}
+    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(image)
+    x = _subsample(x, "s2")
+    x = TableConv2D(
+        C3_TABLE, 5, **squash, kernel_initializer=FanInUniform(_c3_fan_in()), name="c3"
+    )(x)
+    x = _subsample(x, "s4")
+    if include_top:
+        x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=FanInUniform(), name="c5")(x)
+        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Dense(84, **squash, kernel_initializer=FanInUniform(), name="f6")(x)
+        x = EuclideanRBF(_class_codes(codes, classes), name="distances")(x)
+        x = assembly.classify(x, _distance_activation(classifier_activation))
+    else:
+        x = assembly.pool(x, pooling)
+    return assembly.finish(image, x, input_tensor, weights, name)
+
+
+def digit_codes() -> np.ndarray:
+    """Returns the +-1 codes of the ten digits, shape (10, 84): `BITMAPS` read row by row."""
+    rows = [line.split() for line in BITMAPS.strip().splitlines()]
+    digits = ["".join(digit) for digit in zip(*rows, strict=True)]
+    return np.array([[1 if pixel == "#" else -1 for pixel in digit] for digit in digits])
+
+
+def _subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return TrainableSubsampling(
+        activation=scaled_tanh, coefficient_initializer=FanInUniform(fan_in=4), name=name
+    )(x)
+
+
+def _c3_fan_in() -> list[int]:
+    """Inputs of the unit that each of C3's 60 links belongs to: 75, 100 or 150."""
+    table = np.array(C3_TABLE)
+    fan_in = 25 * table.sum(axis=0)
+    return [int(fan_in[column]) for row in table for column in np.flatnonzero(row)]
+
+
+def _class_codes(codes: np.ndarray | None, classes: int) -> np.ndarray:
+    codes = digit_codes()[:classes] if codes is None else np.asarray(codes)
+    if codes.shape != (classes, 84):
+        raise UserError(
+            f"lenet5_1998 has codes for ten digits; {classes} classes take codes of shape "
+            f"({classes}, 84). Received: codes of shape {codes.shape}."
+        )
+    return codes
+
+
+def _distance_activation(classifier_activation: str | None):
+    if classifier_activation not in ("softmax", None):
+        raise UserError(
+            "lenet5_1998 takes classifier_activation='softmax' or None. "
+            f"Received: {classifier_activation!r}."
+        )
+    return softmin if classifier_activation else None

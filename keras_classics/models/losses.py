@@ -1,0 +1,51 @@
+"""Losses that only these papers have."""
+
+import keras
+from keras import ops
+
+
+def _true_distance(y_true, distances):
+    """Distance to the code of the true class, shape (batch,)."""
+    labels = ops.cast(ops.reshape(y_true, (-1, 1)), "int32")
+    return ops.squeeze(ops.take_along_axis(distances, labels, axis=1), axis=1)
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class CodeDistance(keras.losses.Loss):
+    """The plain loss of LeCun et al. 1998, equation 8: the distance y_c to the true class's code.
+
+    Called with integer labels of shape (batch,) and distances of shape (batch, classes).
+    """
+
+    def call(self, y_true, y_pred):
+        return _true_distance(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class DiscriminativeMAP(keras.losses.Loss):
+    """The discriminative loss of LeCun et al. 1998, equation 9.
+
+    y_c + log(exp(-j) + sum_i exp(-y_i)): near the true code, and far from the others. A class
+    pushes only while it is nearer than about j. The paper prints no value of j.
+
+    Called with integer labels of shape (batch,) and distances of shape (batch, classes).
+
+    Args:
+        j: Distance of the constant rubbish class, greater than 0.
+        reduction: As in `keras.losses.Loss`.
+        name: Name of the loss.
+    """
+
+    def __init__(
+        self, j: float = 1.0, reduction="sum_over_batch_size", name="discriminative_map", **kwargs
+    ):
+        super().__init__(reduction=reduction, name=name, **kwargs)
+        self.j = j
+
+    def call(self, y_true, y_pred):
+        rubbish = ops.full_like(y_pred[:, :1], -self.j)
+        competition = ops.logsumexp(ops.concatenate([rubbish, -y_pred], axis=1), axis=1)
+        return _true_distance(y_true, y_pred) + competition
+
+    def get_config(self):
+        return {**super().get_config(), "j": self.j}

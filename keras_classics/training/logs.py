@@ -1,0 +1,166 @@
+"""The run directory: what a run reads and writes beside its checkpoints."""
+
+import csv
+import fcntl
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_classics import files
+from keras_classics.errors import UserError
+from keras_classics.training.recipe import Recipe
+
+HISTORY_COLUMNS = (
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "images_per_second",
+    "seconds",
+)
+
+PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+class RunDirectory:
+    """A folder that belongs to one recipe.
+
+    Args:
+        path: The folder; it is made when the run is claimed.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.plots = self.path / "plots"
+        self.weights = self.path / "final.weights.h5"
+        self.model = self.path / "model.keras"
+        self.result = self.path / "result.json"
+
+    @contextmanager
+    def claimed(self, recipe: Recipe) -> Iterator[None]:
+        """Holds the folder for a run of `recipe`; the claim ends with the process at the latest.
+
+        Raises:
+            UserError: Another process holds it, it belongs to another recipe, or it cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "w")  # noqa: SIM115 (closed below, with the claim)
+        except OSError as error:
+            raise UserError(f"{self.path} cannot be a run directory: {error.strerror}.") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise UserError(
+                    f"{self.path} is in use by another process. Wait for it, or take another "
+                    "run directory."
+                ) from error
+            self._check_recipe(recipe)
+            write_json(self.path / "recipe.json", recipe.to_json())
+            yield
+
+    def _check_recipe(self, recipe: Recipe) -> None:
+        path = self.path / "recipe.json"
+        if not path.exists():
+            return
+        there, asked = json.loads(path.read_text()), recipe.to_json()
+        names = sorted(n for n in there.keys() | asked.keys() if there.get(n) != asked.get(n))
+        if names:
+            differences = "; ".join(f"{n}: {there.get(n)} there, {asked.get(n)} now" for n in names)
+            raise UserError(
+                f"{self.path} holds a run of another recipe ({differences}). Take another run "
+                "directory, or give the same flags."
+            )
+
+    def write_environment(self) -> dict[str, Any]:
+        """Writes and returns what the run runs on: versions, commit, device, command."""
+        content = environment()
+        write_json(self.path / "environment.json", content)
+        return content
+
+    def write_history(self, rows: list[dict[str, Any]]) -> None:
+        """Writes `history.csv`, one row an epoch."""
+        write_csv(self.path / "history.csv", HISTORY_COLUMNS, rows)
+
+    def write_events(self, row: dict[str, Any]) -> None:
+        """Adds an epoch to the TensorBoard events."""
+        with self._events.as_default():
+            for name in HISTORY_COLUMNS[2:]:
+                tf.summary.scalar(name, row[name], step=row["epoch"])
+        self._events.flush()
+
+    @functools.cached_property
+    def _events(self) -> tf.summary.SummaryWriter:
+        return tf.summary.create_file_writer(str(self.path / "events"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with files.written_aside(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Writes a CSV file with a head, whole or not at all."""
+    with files.written_aside(path) as aside, open(aside, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def environment() -> dict[str, Any]:
+    """Returns versions, commit, device and command of this process."""
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return {
+        "command": " ".join(getattr(sys, "orig_argv", sys.argv)),
+        "commit": _commit(),
+        "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a + where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here)]
+        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL)
+        changed = subprocess.check_output([*git, "status", "--porcelain", "-uno"])
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.decode().strip() + ("+" if changed.strip() else "")
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
