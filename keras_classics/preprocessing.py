@@ -70,17 +70,13 @@ class CanvasPreprocessing(keras.layers.Layer):
 
     def get_config(self):
         return {
-            **super().get_config(),
+            "name": self.name,
             "size": self.size,
             "border": self.border,
             "channels": self.channels,
             "background": self.background,
             "foreground": self.foreground,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**{k: v for k, v in config.items() if k not in ("trainable", "dtype")})
 
 
 def _with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:

@@ -52,7 +52,8 @@ def read_idx(path: Path) -> np.ndarray:
 def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) -> Path:
     """Writes the four IDX files of a set of MNIST's form as TensorFlow Datasets stores that set.
 
-    After that the set's name loads as if TensorFlow Datasets had downloaded it.
+    After that the set's name loads as if TensorFlow Datasets had downloaded it. Where it is
+    there already, nothing is done.
 
     Args:
         dataset: Name in TensorFlow Datasets, such as `mnist` or `fashion_mnist`.
@@ -61,11 +62,11 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         data_dir: Folder of TensorFlow Datasets, by default its own.
 
     Returns:
-        The folder that was written.
+        The folder of the prepared set.
 
     Raises:
-        UserError: A file is missing or damaged, images and labels do not match each other or the
-            data set, or the set is there already. Nothing is left behind then.
+        UserError: A file is missing or damaged, or images and labels do not match each other or
+            the data set. Nothing is left behind then.
     """
     tfds = require("tensorflow_datasets", "train")
     try:
@@ -75,7 +76,7 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         raise unknown_name("dataset", dataset, known) from error
     target = Path(builder.data_dir)
     if target.exists():
-        raise UserError(f"{dataset} is prepared already: {target}. Remove that folder first.")
+        return target
     features = builder.info.features
     if set(features) != {"image", "label"} or None in features["image"].shape:
         raise UserError(f"{dataset} is not of MNIST's form (one image size, one label).")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.data.augment import Augmentation
 from keras_classics.data.sources import Split
 
 BLOCK_BYTES = 32 * 2**20
@@ -33,6 +34,7 @@ class Plan:
         steps_per_block: Steps that one call of the compiled loop does.
         seed: Seed of the order.
         reshuffle: Whether each epoch has an order of its own; if not, all have the first one's.
+        augmentation: What changes the images, or None.
     """
 
     images: int
@@ -41,6 +43,8 @@ class Plan:
     steps_per_block: int
     seed: int
     reshuffle: bool = True
+
+    augmentation: Augmentation | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -56,22 +60,35 @@ class Plan:
         """Steps in a block of an epoch, counted from 0."""
         return min(self.steps_per_block, self.steps_per_epoch - block * self.steps_per_block)
 
-    def positions(self, block: tf.Tensor) -> tf.Tensor:
-        """Which images a block of the run takes.
+    def epoch_and_places(self, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which places of which epoch a block of the run goes through.
 
         Args:
             block: int64 scalar, counted from 0 over all epochs.
 
         Returns:
-            int64, shape (steps, batch_size): positions in the training split.
+            int64: the epoch, and places in it of shape (steps, batch_size).
         """
         epoch, block = block // self.blocks_per_epoch, block % self.blocks_per_epoch
         first = block * self.steps_per_block
         last = tf.minimum(first + self.steps_per_block, self.steps_per_epoch)
-        positions = tf.range(first * self.batch_size, last * self.batch_size)
-        order = tf.stack([tf.constant(self.seed, tf.int64), epoch if self.reshuffle else 0 * epoch])
-        shuffled = tf.random.experimental.index_shuffle(positions, order, self.images - 1)
-        return tf.reshape(shuffled, (-1, self.batch_size))
+        places = tf.range(first * self.batch_size, last * self.batch_size)
+        return epoch, tf.reshape(places, (-1, self.batch_size))
+
+    def order(self, epoch: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Which images of the training split stand at some places of an epoch, int64."""
+        seed = tf.stack([tf.constant(self.seed, tf.int64), epoch if self.reshuffle else 0 * epoch])
+        flat = tf.reshape(places, [-1])
+        shuffled = tf.random.experimental.index_shuffle(flat, seed, self.images - 1)
+        return tf.reshape(shuffled, tf.shape(places))
+
+    def augmented(self, images: tf.Tensor, epoch: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Augments the images that stand at some places of an epoch, shape (count,)."""
+        if self.augmentation is None:
+            return images
+        seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        draws = tf.random.stateless_uniform((self.images, self.augmentation.draws), seed)
+        return self.augmentation(images, tf.gather(draws, places))
 
 
 def steps_per_block(image_bytes: int, batch_size: int, steps_per_epoch: int) -> int:
@@ -106,18 +123,16 @@ def training_blocks(
 
     def replica_block(element: tf.Tensor):
         block, replica = element // replicas, element % replicas
-        positions = plan.positions(block)[:, replica * share : (replica + 1) * share]
-        flat = tf.reshape(positions, [-1])
-        batch = preprocess(tf.gather(images, flat))
-        batch = tf.reshape(batch, [-1, share, *batch.shape[1:]])
-        return batch, tf.reshape(tf.gather(labels, flat), [-1, share])
+        epoch, places = plan.epoch_and_places(block)
+        places = places[:, replica * share : (replica + 1) * share]
+        positions = plan.order(epoch, places)
+        batch = preprocess(tf.gather(images, tf.reshape(positions, [-1])))
+        batch = plan.augmented(batch, epoch, tf.reshape(places, [-1]))
+        return tf.reshape(batch, [-1, share, *batch.shape[1:]]), tf.gather(labels, positions)
 
-    def blocks(_) -> tf.data.Dataset:
-        end = plan.epochs * plan.blocks_per_epoch
-        elements = tf.data.Dataset.range(first_block * replicas, end * replicas)
-        return elements.map(replica_block, num_parallel_calls=2, deterministic=True).prefetch(2)
-
-    return iter(strategy.distribute_datasets_from_function(blocks))
+    end = plan.epochs * plan.blocks_per_epoch
+    elements = tf.data.Dataset.range(first_block * replicas, end * replicas)
+    return _dealt(elements.map(replica_block, num_parallel_calls=2, deterministic=True), strategy)
 
 
 def evaluation_batches(
@@ -146,8 +161,13 @@ def evaluation_batches(
         positions = tf.minimum(positions, np.int64(len(split) - 1))
         return preprocess(tf.gather(images, positions)), tf.gather(labels, positions)
 
-    def batches(_) -> tf.data.Dataset:
-        elements = tf.data.Dataset.range(steps * replicas)
-        return elements.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)
+    elements = tf.data.Dataset.range(steps * replicas)
+    return _dealt(elements.map(batch, num_parallel_calls=2, deterministic=True), strategy)
 
-    return iter(strategy.distribute_datasets_from_function(batches))
+
+def _dealt(dataset: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Iterator:
+    """Deals the elements of a data set out to the replicas in turn."""
+    dataset = dataset.prefetch(2)
+    if strategy.num_replicas_in_sync == 1:
+        return iter(dataset)
+    return iter(strategy.distribute_datasets_from_function(lambda _: dataset))

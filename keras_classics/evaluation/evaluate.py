@@ -94,7 +94,9 @@ class Evaluator:
         for images, labels in pipeline.evaluation_batches(
             self._split, self._preprocess, self._batch_size, self._strategy
         ):
-            per_replica = map(self._strategy.experimental_local_results, self._answer(images, labels))
+            per_replica = map(
+                self._strategy.experimental_local_results, self._answer(images, labels)
+            )
             answers.extend(zip(*per_replica, strict=True))
         probabilities, losses = (np.concatenate(parts) for parts in zip(*answers, strict=True))
         count = len(self._split)

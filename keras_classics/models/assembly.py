@@ -69,9 +69,7 @@ def _check_shape(name: str, shape: tuple, smallest: int, include_top: bool) -> N
         )
 
 
-def classify(
-    scores: keras.KerasTensor, classifier_activation: str | None
-) -> keras.KerasTensor:
+def classify(scores: keras.KerasTensor, classifier_activation: str | None) -> keras.KerasTensor:
     """Puts the classifier's activation, in float32, on the scores of a network's last layer.
 
     It is a layer of its own, `probabilities`, so that the scores stay within reach of losses and
@@ -79,9 +77,9 @@ def classify(
     """
     if classifier_activation is None:
         return scores
-    return keras.layers.Activation(
-        classifier_activation, dtype="float32", name="probabilities"
-    )(scores)
+    return keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(
+        scores
+    )
 
 
 def pool(features: keras.KerasTensor, pooling: str | None) -> keras.KerasTensor:

@@ -37,7 +37,9 @@ from keras_classics.models.layers import (
 )
 from keras_classics.models.registry import register
 
-PAPER = "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"
+PAPER = (
+    "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"
+)
 
 # Table I: which maps of S2 (rows) each map of C3 (columns) is connected to.
 C3_TABLE = (

@@ -16,6 +16,8 @@ from keras import ops
 from keras_classics.errors import UserError
 from keras_classics.models.layers import EuclideanRBF, TableConv2D, TrainableSubsampling
 
+WEIGHTED = (keras.layers.Conv2D, keras.layers.Dense, TableConv2D, TrainableSubsampling)
+
 
 def diagonal_curvature(
     model: keras.Model, loss: keras.losses.Loss, images: tf.Tensor, labels: tf.Tensor
@@ -59,12 +61,21 @@ def _forward(model, images):
         if isinstance(layer, EuclideanRBF):
             return signals, sums
         if layer.weights:
-            sums[layer.name] = _weighted_sum(layer, x, *(v.value for v in layer.weights))
+            sums[layer.name] = _weighted_sum(layer, x, *_taps_and_bias(layer))
         x = layer(x)
     raise UserError(
         f"The diagonal Levenberg-Marquardt method is for networks that end in distances to codes, "
         f"as lenet5_1998. Received: {model.name}."
     )
+
+
+def _taps_and_bias(layer):
+    if not isinstance(layer, WEIGHTED):
+        raise UserError(
+            f"The diagonal Levenberg-Marquardt method has no rule for layer {layer.name} "
+            f"({type(layer).__name__})."
+        )
+    return [tf.convert_to_tensor(variable.value) for variable in layer.weights]
 
 
 def _weighted_sum(layer, x, taps, bias):
@@ -75,12 +86,7 @@ def _weighted_sum(layer, x, taps, bias):
         return ops.conv(x, layer.dense_kernel(taps), padding="valid") + bias
     if isinstance(layer, keras.layers.Dense):
         return ops.matmul(x, taps) + bias
-    if isinstance(layer, TrainableSubsampling):
-        return 4.0 * ops.average_pool(x, 2, 2, padding="valid") * taps + bias
-    raise UserError(
-        f"The diagonal Levenberg-Marquardt method has no rule for layer {layer.name} "
-        f"({type(layer).__name__})."
-    )
+    return 4.0 * ops.average_pool(x, 2, 2, padding="valid") * taps + bias
 
 
 def _output_curvature(output, loss, x, labels):
@@ -109,8 +115,7 @@ def _backward(layer, x, curvature):
     The weighted sum is linear in both, so squaring one and differentiating by the other gives the
     squared weights and signals of the rule.
     """
-    taps, bias = (v.value for v in layer.weights)
-    taps, bias = tf.convert_to_tensor(taps), tf.convert_to_tensor(bias)
+    taps, bias = _taps_and_bias(layer)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([x, taps, bias])
         by_input = _weighted_sum(layer, x, taps**2, bias)

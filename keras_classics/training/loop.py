@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
+from keras_classics.analysis import plots
 from keras_classics.data import ImageData, load, pipeline
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
 from keras_classics.evaluation import Evaluation, Evaluator
@@ -53,7 +54,7 @@ class Progress:
         self.__init__(epoch=self.epoch + 1, history=[*self.history, row])
 
 
-Watch = Callable[[Progress], None]
+Watch = Callable[[Progress, pipeline.Plan], None]
 
 
 def train(
@@ -63,7 +64,7 @@ def train(
     *,
     data: ImageData | None = None,
     data_dir: str | None = None,
-    watch: Watch = lambda progress: None,
+    watch: Watch = lambda progress, plan: None,
 ) -> dict[str, Any]:
     """Trains by a recipe, or goes on where the same call was cut, to the same bits.
 
@@ -75,7 +76,7 @@ def train(
         strategy: Devices, by default one. See `make_strategy`.
         data: The recipe's data set, where it is loaded already.
         data_dir: Folder of TensorFlow Datasets.
-        watch: Called after each block of steps and each epoch with the progress.
+        watch: Called with the progress and the plan after each block of steps.
 
     Returns:
         The content of `result.json`.
@@ -141,9 +142,7 @@ class Trainer:
         self.variables = [*self.model.variables, *self._updater.variables]
         self.plan = _plan(recipe, data, self.model)
         self.evaluate = Evaluator(self.model, self._loss, data.test, preprocess, strategy)
-        self._train_block = _compiled_block(
-            self.model, self._loss, self._updater, strategy, recipe
-        )
+        self._train_block = _compiled_block(self.model, self._loss, self._updater, strategy, recipe)
 
     def blocks(self) -> Iterator:
         """Iterates over the blocks of images that are left of the run."""
@@ -244,6 +243,7 @@ def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> pipeline.Plan:
         steps_per_block=pipeline.steps_per_block(image_bytes, recipe.batch_size, steps),
         seed=recipe.seed,
         reshuffle=recipe.reshuffle,
+        augmentation=recipe.augmentation,
     )
 
 
@@ -291,6 +291,7 @@ def _run_epochs(trainer: Trainer, run: RunDirectory, stop, watch: Watch) -> Eval
     saved = checkpoint.restore(run.checkpoints, trainer.variables)
     if saved is not None:
         trainer.progress = Progress(**saved)
+        run.write_history(trainer.progress.history)
     evaluation = None
     saved_at = time.monotonic()
     blocks = trainer.blocks()
@@ -299,14 +300,16 @@ def _run_epochs(trainer: Trainer, run: RunDirectory, stop, watch: Watch) -> Eval
         end_of_epoch = trainer.progress.block == trainer.plan.blocks_per_epoch
         if end_of_epoch:
             evaluation = trainer.end_epoch()
-        if end_of_epoch or stop or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+        watch(trainer.progress, trainer.plan)
+        # Looked at once: a signal may come at any time.
+        stopping = bool(stop)
+        if end_of_epoch or stopping or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             path = _save(trainer, run)
             saved_at = time.monotonic()
         if end_of_epoch:
             run.write_history(trainer.progress.history)
             run.write_events(trainer.progress.history[-1])
-        watch(trainer.progress)
-        if stop and trainer.progress.epoch < trainer.plan.epochs:
+        if stopping:
             raise StoppedError(f"Stopped by {stop[0].name}; {path} is saved.", stop[0])
     return evaluation or trainer.evaluate()
 
@@ -346,6 +349,16 @@ def _write_final(
         trainer.model.save_weights(aside)
     with files.written_aside(run.model) as aside:
         trainer.model.save(aside)
+    test, plots_dir = data.test, run.plots
+    plots.curves(trainer.progress.history, plots_dir / "curves.png")
+    plots.confusion(evaluation.confusion, data.class_names, plots_dir / "confusion.png")
+    plots.mistakes(
+        test.images,
+        test.labels,
+        evaluation.probabilities,
+        data.class_names,
+        plots_dir / "mistakes.png",
+    )
 
 
 def _write_result(
@@ -378,7 +391,10 @@ def _write_result(
         "steps": history[-1]["step"],
         "batch_size": recipe.batch_size,
         "seconds": seconds,
-        "images_per_second": len(history) * trainer.plan.steps_per_epoch * recipe.batch_size / seconds,
+        "images_per_second": len(history)
+        * trainer.plan.steps_per_epoch
+        * recipe.batch_size
+        / seconds,
         "environment": environment,
     }
     write_json(run.result, content)

@@ -7,10 +7,11 @@ from typing import Any
 
 import keras
 
+from keras_classics.data.augment import Augmentation
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP
 from keras_classics.preprocessing import CanvasPreprocessing
-from keras_classics.training.optimizer import Momentum, Optimizer
+from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Schedule
 
 # On what a network gives before its `probabilities`.
@@ -58,6 +59,7 @@ class Recipe:
         loss: One of `LOSSES`.
         preprocessing: One of `PREPROCESSINGS`.
         preprocessing_arguments: Its arguments.
+        augmentation: What changes the training images, or None.
         reshuffle: Whether each pass has an order of its own.
         dtype_policy: Keras dtype policy of the network.
         jit_compile: Whether XLA compiles the loop. It rounds differently.
@@ -79,6 +81,7 @@ class Recipe:
     loss: str = "cross_entropy"
     preprocessing: str = "canvas"
     preprocessing_arguments: Mapping[str, Any] = field(default_factory=dict)
+    augmentation: Augmentation | None = None
     reshuffle: bool = True
     dtype_policy: str = "float32"
     jit_compile: bool = False
@@ -118,7 +121,8 @@ class Recipe:
 def _to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         fields = {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return fields if isinstance(value, Recipe | Paper) else {"kind": type(value).__name__, **fields}
+        kind = {} if isinstance(value, Recipe | Paper) else {"kind": type(value).__name__}
+        return {**kind, **fields}
     if isinstance(value, Mapping):
         return {key: _to_json(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):

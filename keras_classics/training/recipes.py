@@ -1,16 +1,46 @@
-"""The recipes by name: those of the papers, value by value, and modern ones beside them."""
+"""The recipes by name: those of the papers, value by value, and today's beside them."""
 
+import dataclasses
+
+from keras_classics.data.augment import AffineDistortion
 from keras_classics.training.optimizer import LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.schedules import Cosine, PerPass
 
+LENET5_MODERN = Recipe(
+    name="modern",
+    model="lenet5",
+    dataset="mnist",
+    epochs=30,
+    batch_size=32,
+    optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
+    schedule=Cosine(rate=0.05),
+    preprocessing_arguments={"background": -0.1, "foreground": 1.175},
+    paper=Paper("test_error", 0.0095, "mnist", "LeCun et al. 1998, Figure 9"),
+    sources={"preprocessing_arguments": "section II-B"},
+)
+
+LENET5_DISTORTIONS = dataclasses.replace(
+    LENET5_MODERN,
+    name="distortions",
+    augmentation=AffineDistortion(),
+    paper=Paper("test_error", 0.008, "mnist", "LeCun et al. 1998, Figure 9, with distortions"),
+    sources={
+        **LENET5_MODERN.sources,
+        "augmentation": "section III-C names the distortions and gives no amounts",
+    },
+)
+
+# Differs from the paper by mu. With the paper's 0.02 the first ten updates already drive the
+# network into saturation, from which it does not come back: at the initial weights the curvature
+# of most parameters is below 0.001, so mu alone bounds their steps, at 0.0005 / 0.02.
 LENET5_PAPER = Recipe(
     name="paper",
     model="lenet5_1998",
     dataset="mnist",
     epochs=20,
     batch_size=1,
-    optimizer=LevenbergMarquardt(mu=0.02, samples=500),
+    optimizer=LevenbergMarquardt(mu=0.5, samples=500),
     schedule=PerPass(
         rates=(0.0005, 0.0002, 0.0001, 0.00005, 0.00001),
         passes=(2, 3, 3, 4, 8),
@@ -23,7 +53,7 @@ LENET5_PAPER = Recipe(
     sources={
         "epochs": "section III-B",
         "batch_size": "Appendix C: one pattern at a time",
-        "optimizer": "Appendix C; mu in section III-B",
+        "optimizer": "Appendix C; section III-B, where mu is 0.02",
         "schedule": "section III-B",
         "loss": "section II-C, equation 9; the paper prints no value of j",
         "preprocessing_arguments": "section II-B",
@@ -31,17 +61,4 @@ LENET5_PAPER = Recipe(
     },
 )
 
-LENET5_MODERN = Recipe(
-    name="modern",
-    model="lenet5",
-    dataset="mnist",
-    epochs=30,
-    batch_size=32,
-    optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=Cosine(rate=0.02),
-    preprocessing_arguments={"background": -0.1, "foreground": 1.175},
-    paper=Paper("test_error", 0.0095, "mnist", "LeCun et al. 1998, Figure 9"),
-    sources={"preprocessing_arguments": "section II-B"},
-)
-
-LENET5 = {recipe.name: recipe for recipe in (LENET5_MODERN, LENET5_PAPER)}
+LENET5 = {r.name: r for r in (LENET5_MODERN, LENET5_DISTORTIONS, LENET5_PAPER)}

@@ -1,0 +1,64 @@
+# make reproduce   install, and run LeNet-5 from real digits to a served model
+# make test        install, and run the tests that take minutes
+# make test-all    all tests
+# make lint        style of the code
+# make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
+# make report      render the tables and figures of the results
+# make clean       remove what all of the above made
+
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEBIAN_DATA := build/fashion-mnist
+
+.PHONY: reproduce test test-all lint data report clean
+
+reproduce: $(VENV)/installed
+	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
+	  --run_dir=runs/lenet5_digits --export
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+report: $(VENV)/installed
+	$(BIN)/python -m reproduce.report
+
+# Without root, on Debian and its kin.
+data: $(DEBIAN_DATA)/ready
+
+$(DEBIAN_DATA)/ready: | $(VENV)/installed
+	@command -v apt-get dpkg >/dev/null || { echo "$$NO_DEBIAN"; exit 2; }
+	mkdir -p $(DEBIAN_DATA)
+	cd $(DEBIAN_DATA) && apt-get download dataset-fashion-mnist || { echo "$$NO_PACKAGE"; exit 2; }
+	cd $(DEBIAN_DATA) && dpkg -x dataset-fashion-mnist_*.deb .
+	$(BIN)/keras-classics prepare --dataset=fashion_mnist \
+	  --from_idx=$(DEBIAN_DATA)/usr/share/datasets/fashion-mnist
+	touch $@
+
+define NO_DEBIAN
+make data takes Fashion-MNIST from a Debian package, and this is not Debian. With a network, TensorFlow
+Datasets downloads it when it is first used. Without, give the folder of its four IDX files to:
+keras-classics prepare --dataset=fashion_mnist --from_idx=DIR
+endef
+define NO_PACKAGE
+The package dataset-fashion-mnist could not be had. Where the package lists are old or empty, run
+'apt-get update' as root, then 'make data' again.
+endef
+export NO_DEBIAN NO_PACKAGE
+
+# Written last, so that an interrupted installation is done again.
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Analysis: looking into networks and their results."""

@@ -1,0 +1,109 @@
+"""Pictures of runs and results, written as PNG files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_classics import files
+from keras_classics.errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, ACCENT, MUTED = "#1f3a5f", "#d1495b", "#8d99ae"
+
+
+def _figure(width: float, height: float, **subplots) -> tuple["Figure", Any]:
+    """A figure that needs no screen, and its axes."""
+    figure = require("matplotlib.figure", "train").Figure((width, height), layout="constrained")
+    axes = figure.subplots(**subplots)
+    for ax in np.atleast_1d(axes).flat:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    with files.written_aside(path) as aside:
+        figure.savefig(aside, dpi=110)
+
+
+def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draws loss and error over the epochs, training and test.
+
+    Args:
+        history: Rows of `history.csv`.
+        path: PNG file to write.
+    """
+    figure, (loss, error) = _figure(8, 3.2, ncols=2)
+    epochs = [row["epoch"] for row in history]
+    for part, colour in (("train", MUTED), ("test", ACCENT)):
+        style = {"color": colour, "marker": "o", "markersize": 2.5, "label": part}
+        loss.plot(epochs, [row[f"{part}_loss"] for row in history], **style)
+        error.plot(epochs, [100 * (1 - row[f"{part}_accuracy"]) for row in history], **style)
+    loss.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    error.set(xlabel="epoch", ylabel="error, %", ylim=(0, None))
+    error.legend(frameon=False)
+    _save(figure, path)
+
+
+def confusion(counts: np.ndarray, class_names: Sequence[str], path: Path) -> None:
+    """Draws a confusion matrix: rows are labels, columns predictions, numbers images.
+
+    Args:
+        counts: Shape (classes, classes).
+        class_names: Name of each class.
+        path: PNG file to write.
+    """
+    classes = len(class_names)
+    side = max(4.0, 0.45 * classes + 1.5)
+    figure, ax = _figure(side + 0.5, side)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The square root keeps rare confusions visible beside the diagonal.
+    ax.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    if classes <= 20:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if shares[row, column] > 0.4 else INK
+            label = str(counts[row, column])
+            ax.text(column, row, label, ha="center", va="center", color=colour, fontsize=8)
+    ax.set_xticks(range(classes), class_names, rotation=60, ha="right")
+    ax.set_yticks(range(classes), class_names)
+    ax.set(xlabel="prediction", ylabel="label")
+    _save(figure, path)
+
+
+def mistakes(
+    images: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    path: Path,
+    count: int = 24,
+) -> None:
+    """Draws the mistakes that the network was surest of, each with its label and the answer.
+
+    Args:
+        images: uint8, shape (images, height, width, channels).
+        labels: Shape (images,).
+        probabilities: Shape (images, classes).
+        class_names: Name of each class.
+        path: PNG file to write.
+        count: How many to draw at most.
+    """
+    predictions = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predictions != labels)
+    worst = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:count]
+    columns = 8
+    rows = max(1, -(-len(worst) // columns))
+    figure, axes = _figure(10, 1.55 * rows + 0.1, nrows=rows, ncols=columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, i in zip(axes.flat, worst, strict=False):
+        image = images[i]
+        ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r", vmin=0, vmax=255)
+        label, answer = class_names[labels[i]], class_names[predictions[i]]
+        ax.set_title(f"{label}\nsaid {answer}", fontsize=7, color=INK)
+    if not len(worst):
+        axes.flat[0].set_title("no mistakes", fontsize=9, color=INK)
+    _save(figure, path)

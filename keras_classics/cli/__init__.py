@@ -1,0 +1,1 @@
+"""The console command: one program a file, flags and words for people."""

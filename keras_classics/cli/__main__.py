@@ -1,0 +1,39 @@
+"""`keras-classics COMMAND --flags`, and a list of the commands for `keras-classics` alone."""
+
+import ast
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+from keras_classics import cli
+from keras_classics.cli import _program
+from keras_classics.errors import unknown_name
+
+
+def main() -> None:
+    """Runs the command that the first argument names."""
+    commands = _commands()
+    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
+        print("keras-classics COMMAND --flags; --help after a command lists its flags.\n")
+        for name, summary in commands.items():
+            print(f"  {name:<10} {summary}")
+        return
+    name = sys.argv[1]
+    if name not in commands:
+        print(unknown_name("command", name, commands), file=sys.stderr)
+        sys.exit(2)
+    module = importlib.import_module(f"keras_classics.cli.{name}")
+    _program.run(module.main, [f"keras-classics {name}", *sys.argv[2:]])
+
+
+def _commands() -> dict[str, str]:
+    """Names of the commands and the first lines of their docstrings, without importing them."""
+    folder = Path(cli.__path__[0])
+    names = [m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_")]
+    trees = {name: ast.parse((folder / f"{name}.py").read_text()) for name in names}
+    return {name: ast.get_docstring(tree).splitlines()[0] for name, tree in trees.items()}
+
+
+if __name__ == "__main__":
+    main()

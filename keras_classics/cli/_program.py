@@ -1,0 +1,91 @@
+"""Flags, messages and exit statuses of all programs.
+
+0    done
+1    a fault of the program
+2    wrong flags, data or files: one line says what
+3    the loss is no longer finite
+4    an export disagrees with its model
+130  stopped by SIGINT, 143 by SIGTERM, the state saved
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from keras_classics.errors import (
+    NonFiniteLossError,
+    StoppedError,
+    UserError,
+    VerificationError,
+)
+
+# What TensorFlow's and LiteRT's native code tells about itself, below the level of an error.
+NATIVE_CHATTER = (
+    r"^([IW][0-9]{4} |WARNING: All log messages before absl::InitializeLog|"
+    r"To enable the following instructions:|INFO: |E[0-9]{4} .*cuInit)"
+)
+
+
+def _filter_native_log() -> None:
+    """Keeps the native chatter, which no setting of TensorFlow 2.21 stops, out of the terminal.
+
+    Another process filters, so that the last words of a crash still come through. Python writes
+    past it.
+    """
+    terminal = os.dup(sys.stderr.fileno())
+    grep = subprocess.Popen(
+        ["grep", "--line-buffered", "-vE", NATIVE_CHATTER],
+        stdin=subprocess.PIPE,
+        stdout=terminal,
+        start_new_session=True,
+    )
+    os.dup2(grep.stdin.fileno(), 2)
+    sys.stderr = open(terminal, "w", buffering=1)  # noqa: SIM115 (open to the end of the process)
+
+
+# When this module is imported, because the next imports of a program bring TensorFlow.
+_filter_native_log()
+logging.getLogger("tensorflow").setLevel(logging.WARNING)
+
+STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
+
+
+def run(main: Callable[[], None], argv: list[str] | None = None) -> None:
+    """Parses the flags, runs a program and exits with its status.
+
+    Args:
+        main: The program; its flags are defined where it is.
+        argv: Name of the program and its arguments, by default those of this process.
+    """
+    app.run(lambda _: _guarded(main), argv=argv, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()), 2)
+    if len(rest) > 1:
+        _fail(f"Takes flags alone, --name=value. Received: {' '.join(rest[1:])}", 2)
+    return rest
+
+
+def _guarded(main: Callable[[], None]) -> None:
+    try:
+        main()
+    except tuple(STATUSES) as error:
+        _fail(str(error), next(s for kind, s in STATUSES.items() if isinstance(error, kind)))
+    except StoppedError as error:
+        _fail(str(error), 128 + error.signum)
+    except KeyboardInterrupt:
+        _fail("Stopped by SIGINT.", 128 + signal.SIGINT)
+
+
+def _fail(message: str, status: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,27 @@
+"""Brings a data set that lies on this machine into the form that TensorFlow Datasets reads.
+
+keras-classics prepare --dataset=fashion_mnist --from_idx=/usr/share/datasets/fashion-mnist
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from keras_classics.data.importers import prepare_from_idx
+
+DATASET = flags.DEFINE_string(
+    "dataset", None, "Name in TensorFlow Datasets, such as mnist or fashion_mnist.", required=True
+)
+FROM_IDX = flags.DEFINE_string(
+    "from_idx",
+    None,
+    "Folder of the four IDX files (train-images-idx3-ubyte and so on, with or without .gz).",
+    required=True,
+)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+
+
+def main() -> None:
+    """Writes the data set and says where."""
+    folder = prepare_from_idx(DATASET.value, Path(FROM_IDX.value).expanduser(), DATA_DIR.value)
+    print(f"{DATASET.value} is ready in {folder}")

@@ -1,0 +1,107 @@
+"""Data sets by name, and what is wrong with them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.data import Split, importers, load
+from keras_classics.errors import UserError
+from keras_classics.preprocessing import CanvasPreprocessing
+from tests.data.test_importers import write_idx_set
+
+
+def write_picture(path, height=9, width=12, encode=tf.io.encode_png, channels=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    value = sum(path.name.encode()) % 200
+    image = tf.cast(tf.fill((height, width, channels), 255 - value), tf.uint8)
+    path.write_bytes(encode(image).numpy())
+
+
+def folder_of_pictures(root):
+    for part in ("train", "validation"):
+        for name in ("cat", "dog"):
+            for i in range(3):
+                write_picture(root / part / name / f"{i}.png")
+    return root
+
+
+def test_digits(digits):
+    assert digits.train.images.shape == (1437, 8, 8, 1)
+    assert digits.test.images.shape == (360, 8, 8, 1)
+    assert digits.train.images.dtype == np.uint8
+    assert digits.train.images.max() == 255
+    assert digits.class_names == tuple("0123456789")
+    assert np.bincount(digits.test.labels).min() >= 35
+    train = {image.tobytes() for image in digits.train.images}
+    assert not any(image.tobytes() in train for image in digits.test.images)
+
+
+def test_digits_are_the_same_each_time(digits):
+    again = load("digits")
+    np.testing.assert_array_equal(again.test.images, digits.test.images)
+
+
+def test_limited(digits):
+    small, large = digits.train.limited(50), digits.train.limited(200)
+    assert len(small) == 50
+    assert {i.tobytes() for i in small.images} <= {i.tobytes() for i in large.images}
+    assert len(np.unique(large.labels)) == 10
+    assert digits.train.limited(None) is digits.train
+    assert digits.train.limited(10_000) is digits.train
+
+
+def test_folder(tmp_path):
+    data = load(f"folder:{folder_of_pictures(tmp_path)}")
+    assert data.class_names == ("cat", "dog")
+    assert data.train.images.shape == (6, 9, 12, 3)
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(data.test) == 6
+
+
+def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
+    root = folder_of_pictures(tmp_path)
+    write_picture(root / "train" / "cat" / "tall.jpg", 30, 10, tf.io.encode_jpeg)
+    write_picture(root / "train" / "cat" / "grey.png", 7, 7, channels=1)
+    write_picture(root / "train" / "dog" / "alpha.png", 7, 7, channels=4)
+    with pytest.raises(UserError, match="differ in shape"):
+        load(f"folder:{root}")
+    data = load(f"folder:{root}", fit=CanvasPreprocessing().fit)
+    assert data.train.images.shape == (9, 28, 28, 1)
+    assert data.train.images.dtype == np.uint8
+
+
+def test_folders_that_are_not_right(tmp_path):
+    with pytest.raises(UserError, match="train is not a folder"):
+        load(f"folder:{tmp_path / 'none'}")
+    root = folder_of_pictures(tmp_path)
+    (root / "train" / "bird").mkdir()
+    with pytest.raises(UserError, match=r"train/bird holds none"):
+        load(f"folder:{root}")
+    write_picture(root / "train" / "bird" / "0.png")
+    with pytest.raises(UserError, match=r"validation/bird holds none"):
+        load(f"folder:{root}")
+    write_picture(root / "validation" / "bird" / "0.png")
+    (root / "train" / "bird" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"bird/1.png cannot be decoded"):
+        load(f"folder:{root}")
+
+
+def test_unknown_names_come_with_near_ones():
+    with pytest.raises(
+        UserError, match="Unknown dataset 'fashon_mnist'. Did you mean fashion_mnist"
+    ):
+        load("fashon_mnist")
+
+
+def test_a_tfds_name_loads_what_was_prepared(tmp_path):
+    images, labels = write_idx_set(tmp_path / "idx", train=30, test=12)
+    importers.prepare_from_idx("fashion_mnist", tmp_path / "idx", str(tmp_path / "tfds"))
+    data = load("fashion_mnist", str(tmp_path / "tfds"))
+    assert data.class_names[:2] == ("T-shirt/top", "Trouser")
+    np.testing.assert_array_equal(data.train.images[..., 0], images["train"])
+    np.testing.assert_array_equal(data.train.labels, labels["train"])
+    np.testing.assert_array_equal(data.test.images[..., 0], images["test"])
+
+
+def test_split_knows_its_length():
+    assert len(Split(np.zeros((3, 1, 1, 1), "uint8"), np.zeros(3, "int32"))) == 3

@@ -1,0 +1,64 @@
+"""Images onto the canvas, pixel by pixel."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.preprocessing import CanvasPreprocessing
+
+
+def image(height: int, width: int, channels: int = 1) -> np.ndarray:
+    shape = (2, height, width, channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+
+
+def test_28x28_is_centred_as_it_is():
+    images = image(28, 28)
+    canvas = CanvasPreprocessing()(images).numpy()
+    assert canvas.shape == (2, 32, 32, 1)
+    # LeCun et al. 1998, section II-B: background -0.1, foreground 1.175.
+    expected = np.full((2, 32, 32, 1), -0.1)
+    expected[:, 2:30, 2:30] = images / 255 * 1.275 - 0.1
+    np.testing.assert_allclose(canvas, expected, atol=1e-6)
+
+
+def test_a_known_size_and_an_unknown_one_give_the_same():
+    layer = CanvasPreprocessing()
+    unknown = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 1), tf.uint8)])
+    for sides in ((28, 28), (8, 8), (100, 60)):
+        images = image(*sides)
+        np.testing.assert_allclose(unknown(images), layer(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sides", "rows", "columns"),
+    [
+        ((8, 8), (2, 30), (2, 30)),
+        ((56, 28), (2, 30), (9, 23)),
+        ((10, 300), (15, 16), (2, 30)),
+        ((1, 1), (2, 30), (2, 30)),
+    ],
+)
+def test_the_longer_side_fills_the_box(sides, rows, columns):
+    white = np.full((1, *sides, 1), 255, "uint8")
+    canvas = CanvasPreprocessing()(white).numpy()[0, ..., 0]
+    expected = np.full((32, 32), -0.1)
+    expected[slice(*rows), slice(*columns)] = 1.175
+    np.testing.assert_allclose(canvas, expected, atol=1e-5)
+
+
+def test_colour_becomes_grey_and_grey_is_copied():
+    grey = CanvasPreprocessing(background=0, foreground=255)(image(28, 28, 3)).numpy()
+    weights = [0.2989, 0.5870, 0.1140]
+    expected = (image(28, 28, 3) * weights).sum(axis=-1)
+    np.testing.assert_allclose(grey[:, 2:30, 2:30, 0], expected, atol=1)
+    colour = CanvasPreprocessing(channels=3)(image(28, 28)).numpy()
+    assert colour.shape == (2, 32, 32, 3)
+    np.testing.assert_array_equal(colour[..., 0], colour[..., 2])
+
+
+def test_comes_back_from_its_configuration():
+    layer = CanvasPreprocessing(size=40, border=4, background=-1.0, foreground=1.0)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    np.testing.assert_array_equal(again(image(9, 9)), layer(image(9, 9)))

@@ -1,0 +1,319 @@
+"""The training loop: what it writes, and that nothing is lost however it ends."""
+
+import csv
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import signal
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.data import pipeline
+from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
+from keras_classics.training import Recipe, loop, recipes, train
+from keras_classics.training.logs import HISTORY_COLUMNS
+from keras_classics.training.schedules import PerPass
+from tests.conftest import mirrored
+
+MODERN = dataclasses.replace(
+    recipes.LENET5_MODERN, dataset="digits", epochs=3, batch_size=12, limit_train=96, limit_test=40
+)
+PAPER = dataclasses.replace(
+    recipes.LENET5_PAPER, dataset="digits", epochs=2, limit_train=24, limit_test=10
+)
+
+# Trains in small blocks with a checkpoint after each, and ends by SIGKILL: at the block number
+# KILL_AT, or in the middle of writing the checkpoint after it.
+VICTIM = """
+import json, os, signal, sys
+import numpy as np
+from keras_classics import files
+from keras_classics.data import pipeline
+from keras_classics.training import loop, train
+from tests.training.test_loop import MODERN, PAPER
+
+pipeline.BLOCK_STEPS = 3
+loop.CHECKPOINT_SECONDS = 0.0
+recipe = {"modern": MODERN, "paper": PAPER}[sys.argv[1]]
+run_dir, kill_at, in_checkpoint = sys.argv[2], int(sys.argv[3]), sys.argv[4] == "True"
+blocks = 0
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def watch(progress, plan):
+    global blocks
+    blocks += 1
+    if blocks == kill_at:
+        if in_checkpoint:
+            files.os.replace = die
+        else:
+            die()
+
+train(recipe, run_dir, watch=watch)
+"""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("runs") / "run"
+    return run_dir, train(MODERN, run_dir)
+
+
+def final_weights(run_dir) -> dict[str, np.ndarray]:
+    weights = {}
+    with h5py.File(run_dir / "final.weights.h5") as file:
+        file.visititems(
+            lambda name, item: weights.update({name: item[()]} if hasattr(item, "shape") else {})
+        )
+    return weights
+
+
+def assert_same_bits(run_dir, other) -> None:
+    one, two = final_weights(run_dir), final_weights(other)
+    assert one.keys() == two.keys()
+    assert one
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def history(run_dir) -> list[dict[str, float]]:
+    with open(run_dir / "history.csv") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def test_a_run_directory_holds_what_the_contract_says(finished):
+    run_dir, result = finished
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    assert {
+        "recipe.json",
+        "environment.json",
+        "history.csv",
+        "final.weights.h5",
+        "model.keras",
+        "result.json",
+        "plots/curves.png",
+        "plots/confusion.png",
+        "plots/mistakes.png",
+    } <= names
+    assert len([name for name in names if name.startswith("checkpoints/")]) == 2
+    assert any(name.startswith("events/events.out.tfevents") for name in names)
+    assert not any(".aside-" in name for name in names)
+    assert json.loads((run_dir / "result.json").read_text()) == result
+
+
+def test_result(finished):
+    _run_dir, result = finished
+    assert result["images"] == 40
+    assert result["train_images"] == 96
+    assert result["steps"] == 3 * 8
+    assert result["parameters"] == 61_706
+    assert result["paper"]["value"] == 0.0095
+    assert result["metrics"]["test_error"] == 1 - result["metrics"]["test_accuracy"]
+    assert result["environment"]["versions"]["keras"] == keras.__version__
+    assert result["protocol"] == "single view, whole test split, after the last epoch"
+
+
+def test_history(finished):
+    run_dir, result = finished
+    rows = history(run_dir)
+    assert list(rows[0]) == list(HISTORY_COLUMNS)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["step"] for row in rows] == [8, 16, 24]
+    assert rows[-1]["test_accuracy"] == result["metrics"]["test_accuracy"]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_saved_model_is_the_trained_one(finished, digits):
+    run_dir, result = finished
+    model = keras.models.load_model(run_dir / "model.keras")
+    test = digits.limited(96, 40).test
+    images = MODERN.make_preprocessing()(tf.constant(test.images))
+    accuracy = np.mean(model(images).numpy().argmax(axis=1) == test.labels)
+    assert accuracy == pytest.approx(result["metrics"]["test_accuracy"])
+
+
+def test_events_hold_each_epoch(finished):
+    run_dir, result = finished
+    values = {}
+    for path in (run_dir / "events").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert values["test_accuracy", 3] == pytest.approx(result["metrics"]["test_accuracy"])
+    assert {step for _, step in values} == {1, 2, 3}
+
+
+def test_a_finished_run_is_not_done_again(finished):
+    run_dir, result = finished
+    before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
+    assert train(MODERN, run_dir) == result
+    assert before == {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
+
+
+def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_path):
+    # One batch with all images, rate 0: loss and accuracy can be computed without the loop.
+    recipe = dataclasses.replace(
+        MODERN, batch_size=96, epochs=1, schedule=PerPass((0.0,), (1,)), limit_test=None
+    )
+    train(recipe, tmp_path)
+    keras.utils.set_random_seed(recipe.seed)
+    model = loop.find_model("lenet5").builder()
+    train_split = digits.train.limited(96)
+    probabilities = model(recipe.make_preprocessing()(tf.constant(train_split.images))).numpy()
+    losses = -np.log(probabilities[np.arange(96), train_split.labels])
+    row = history(tmp_path)[0]
+    assert row["train_loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    hits = probabilities.argmax(axis=1) == train_split.labels
+    assert row["train_accuracy"] == pytest.approx(hits.mean())
+    assert row["learning_rate"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        # 9 blocks in the whole run of `modern` (3 epochs of 8 steps), 16 of `paper` (2 of 24).
+        ("modern", [(1, False), (2, True), (3, False)]),
+        ("paper", [(3, True), (6, False)]),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bits(run_python, tmp_path, name, kills):
+    whole = tmp_path / "whole"
+    assert run_python("-c", VICTIM, name, str(whole), "-1", "False").returncode == 0
+    cut = tmp_path / "cut"
+    for kill_at, in_checkpoint in kills:
+        victim = run_python("-c", VICTIM, name, str(cut), str(kill_at), str(in_checkpoint))
+        assert victim.returncode == -signal.SIGKILL, victim.stderr
+        assert not (cut / "result.json").exists()
+    last = run_python("-c", VICTIM, name, str(cut), "-1", "False")
+    assert last.returncode == 0, last.stderr
+    assert_same_bits(whole, cut)
+    measured = ("images_per_second", "seconds")
+    for one, two in zip(history(whole), history(cut), strict=True):
+        assert {k: v for k, v in one.items() if k not in measured} == {
+            k: v for k, v in two.items() if k not in measured
+        }
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("block", [1, 4])
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
+    tmp_path, monkeypatch, few_digits, number, block
+):
+    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 3)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(MODERN, whole, data=few_digits)
+    blocks = []
+
+    def watch(progress, plan):
+        blocks.append(progress)
+        if len(blocks) == block:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(StoppedError, match=r"checkpoints/step_\d+.npz is saved") as stopped:
+        train(MODERN, cut, data=few_digits, watch=watch)
+    assert stopped.value.signum == number
+    assert len(blocks) == block
+    train(MODERN, cut, data=few_digits)
+    assert_same_bits(whole, cut)
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("replicas", [2, 3])
+def test_replicas_equal_one_device_at_the_same_global_batch(
+    tmp_path, few_digits, finished, replicas
+):
+    train(MODERN, tmp_path, mirrored(replicas), data=few_digits)
+    run_dir, _ = finished
+    one, many = final_weights(run_dir), final_weights(tmp_path)
+    for name in one:
+        np.testing.assert_allclose(many[name], one[name], atol=1e-5, err_msg=name)
+    for row, other in zip(history(run_dir), history(tmp_path), strict=True):
+        assert other["train_loss"] == pytest.approx(row["train_loss"], rel=1e-5)
+        assert other["test_loss"] == pytest.approx(row["test_loss"], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(
+    tmp_path, few_digits
+):
+    recipe = dataclasses.replace(MODERN, schedule=PerPass((0.01, 1e38), (1, 1)))
+    with pytest.raises(NonFiniteLossError, match="no longer finite in epoch 2"):
+        train(recipe, tmp_path, data=few_digits)
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    assert checkpoint.name == "step_000000008.npz"
+    with np.load(checkpoint) as content:
+        arrays = [content[name] for name in content.files if name != "progress"]
+    assert all(np.isfinite(array).all() for array in arrays)
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_an_unreadable_checkpoint_is_passed_over(tmp_path, few_digits, finished, caplog):
+    def stop(progress, plan):
+        if progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError):
+        train(dataclasses.replace(MODERN, epochs=3), tmp_path, data=few_digits, watch=stop)
+    newest = max((tmp_path / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:1000])
+    train(MODERN, tmp_path, data=few_digits)
+    assert re.search(rf"{newest.name} cannot be read", caplog.text)
+    assert_same_bits(finished[0], tmp_path)
+
+
+def test_a_run_directory_of_another_recipe(finished):
+    run_dir, _ = finished
+    with pytest.raises(UserError, match=r"another recipe \(batch_size: 12 there, 24 now; seed: 0"):
+        train(dataclasses.replace(MODERN, batch_size=24, seed=5), run_dir)
+
+
+def test_a_run_directory_in_use(tmp_path, few_digits):
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="in use by another process"):
+            train(MODERN, tmp_path, data=few_digits)
+
+
+def test_a_run_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be a run directory: Not a directory"):
+        train(MODERN, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1. Received: 0"),
+        ({"limit_test": -4}, "limit_test must be at least 1. Received: -4"),
+        ({"loss": "cros_entropy"}, "Unknown loss 'cros_entropy'. Did you mean cross_entropy"),
+        ({"preprocessing": "canvass"}, "Unknown preprocessing 'canvass'. Did you mean canvas"),
+        ({"dtype_policy": "float61"}, "Unknown dtype_policy"),
+    ],
+)
+def test_recipes_that_are_not_right(changes, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(MODERN, **changes)
+
+
+def test_batches_that_do_not_fit(tmp_path, few_digits):
+    with pytest.raises(UserError, match="a multiple of the 2 replicas. Received: 3"):
+        train(
+            dataclasses.replace(MODERN, batch_size=3), tmp_path / "a", mirrored(2), data=few_digits
+        )
+    with pytest.raises(UserError, match="at most the 96 training images. Received: 97"):
+        train(dataclasses.replace(MODERN, batch_size=97), tmp_path / "b", data=few_digits)
+
+
+def test_recipe_as_json():
+    content = json.loads(json.dumps(recipes.LENET5_PAPER.to_json()))
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    assert content.keys() == fields
+    assert content["optimizer"]["kind"] == "LevenbergMarquardt"
+    assert content["schedule"]["passes"] == [2, 3, 3, 4, 8]
+    assert set(content["sources"]) <= fields

@@ -1,0 +1,60 @@
+"""Optimisers against steps computed by hand."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.training import LevenbergMarquardt, Momentum
+from keras_classics.training.optimizer import Updater
+from tests.conftest import mirrored
+
+
+def tiny_model() -> keras.Model:
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.set_weights([np.float32([[1.0], [2.0]]), np.float32([3.0])])
+    return model
+
+
+def step(strategy: tf.distribute.Strategy, updater: Updater, gradients, rate: float) -> None:
+    @tf.function
+    def run():
+        strategy.run(
+            lambda: updater.update(
+                [tf.constant(g, tf.float32) for g in gradients], tf.constant(rate)
+            )
+        )
+
+    run()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_momentum_with_coupled_decay_on_kernels(replicas):
+    strategy = mirrored(replicas)
+    with strategy.scope():
+        model = tiny_model()
+        updater = Momentum(momentum=0.9, weight_decay=0.1).start(model, None)
+    kernel, bias = np.array([[1.0], [2.0]]), np.array([3.0])
+    kernel_velocity, bias_velocity = np.zeros((2, 1)), np.zeros(1)
+    for rate, kernel_gradient, bias_gradient in [
+        (0.5, [[0.2], [-0.4]], [1.0]),
+        (0.25, [[-0.1], [0.3]], [0.5]),
+    ]:
+        step(strategy, updater, [kernel_gradient, bias_gradient], rate)
+        # AlexNet paper, section 5: v <- 0.9 v - rate decay w - rate gradient, w <- w + v.
+        kernel_velocity = 0.9 * kernel_velocity - rate * (np.array(kernel_gradient) + 0.1 * kernel)
+        bias_velocity = 0.9 * bias_velocity - rate * np.array(bias_gradient)
+        kernel, bias = kernel + kernel_velocity, bias + bias_velocity
+    np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[1], bias, rtol=1e-6)
+    np.testing.assert_allclose(updater.variables[0].numpy(), kernel_velocity, rtol=1e-5)
+
+
+def test_levenberg_marquardt_divides_the_rate_by_mu_and_the_curvature():
+    model = tiny_model()
+    updater = LevenbergMarquardt(mu=0.02).start(model, None)
+    for slot, curvature in zip(updater.variables, ([[0.08], [0.0]], [1.98]), strict=True):
+        slot.assign(curvature)
+    step(tf.distribute.get_strategy(), updater, [[[1.0], [1.0]], [2.0]], 0.01)
+    np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.1], [2 - 0.5]], rtol=1e-6)
+    np.testing.assert_allclose(model.get_weights()[1], [3 - 0.01], rtol=1e-6)
