@@ -16,7 +16,7 @@ class CanvasPreprocessing(keras.layers.Layer):
     Args:
         size: Side of the canvas.
         border: Pixels of background that stay free on each side at the least.
-        channels: 1 or 3; colour becomes grey, or grey is copied, where the image has another number.
+        channels: 1 or 3; where the image has the other, colour becomes grey or grey is copied.
         background: Value of pixel 0 and of the canvas.
         foreground: Value of pixel 255.
 

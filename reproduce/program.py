@@ -113,7 +113,7 @@ def _export(recipe: Recipe, run_directory: RunDirectory, data: ImageData) -> Non
 
 
 class _ProgressLine:
-    """One line with epoch, images a second and time left; a line an epoch where it goes to a file."""
+    """One line with images a second and time left; a line an epoch where it goes to a file."""
 
     def __enter__(self) -> "_ProgressLine":
         self._bar = None

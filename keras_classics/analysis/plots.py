@@ -107,3 +107,20 @@ def mistakes(
     if not len(worst):
         axes.flat[0].set_title("no mistakes", fontsize=9, color=INK)
     _save(figure, path)
+
+
+def error_by_size(errors: Mapping[int, Sequence[float]], path: Path) -> None:
+    """Draws test errors against the size of the training set: each seed a dot, a line of means.
+
+    Args:
+        errors: For each number of training images, test errors from 0 to 1, one a seed.
+        path: PNG file to write.
+    """
+    figure, ax = _figure(5.2, 3.2)
+    sizes = sorted(errors)
+    ax.plot(sizes, [100 * np.mean(errors[size]) for size in sizes], color=INK)
+    for size in sizes:
+        ax.plot([size] * len(errors[size]), 100 * np.array(errors[size]), "o", color=ACCENT, ms=4)
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.set(xlabel="training images", ylabel="test error, %")
+    _save(figure, path)

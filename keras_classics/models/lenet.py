@@ -3,23 +3,24 @@
 Paper: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, Gradient-Based Learning Applied to Document
 Recognition, Proceedings of the IEEE 86(11), 1998.
 
-    layer  what                                    output     1998 parameters   today
-    C1     convolution 5x5                         28x28x6                156     156
-    S2     2x2 sum, coefficient and bias a map     14x14x6                 12       0  (average pool)
-    C3     convolution 5x5, table below            10x10x16             1,516   2,416  (all maps)
-    S4     as S2                                   5x5x16                  32       0  (average pool)
-    C5     convolution 5x5 on all maps             1x1x120             48,120  48,120  (dense)
-    F6     dense                                   84                  10,164  10,164
-    OUT    distance to one fixed code a class      10                       0     850  (dense, softmax)
-                                                               total   60,000  61,706
+    layer  what                                 output      1998   today
+    C1     convolution 5x5                      28x28x6      156     156
+    S2     2x2 sum, coefficient, bias a map     14x14x6       12       0  average pool
+    C3     convolution 5x5, table below         10x10x16   1,516   2,416  all maps
+    S4     as S2                                5x5x16        32       0  average pool
+    C5     convolution 5x5 on all maps          1x1x120   48,120  48,120  dense
+    F6     dense                                84        10,164  10,164
+    OUT    distance to one fixed code a class   10             0     850  dense, softmax
+                                      trainable parameters   60,000  61,706
 
 `lenet5_1998` differs from the paper by
-- the codes: the bitmaps of 0, 2, 4 and 5 go without a bar above the digit, detached from it by one
-  or two empty rows, which the known transcription of the paper's Figure 3 shows and which makes no
+- the codes: the bitmaps of 0, 2, 4 and 5 go without a bar above the digit, one or two empty rows
+  away from it, which the known transcription of the paper's Figure 3 shows and which makes no
   sense in a picture of the digit;
 - the initial biases, which are 0; the paper gives a rule for weights alone;
-- `classifier_activation="softmax"`, the default here as in all builders, which turns the distances
-  into probabilities (softmax of -y). None gives the paper's distances. The nearest code wins in both.
+- `classifier_activation="softmax"`, the default here as in all builders, which turns distances
+  into probabilities (softmax of -y). None gives the paper's distances. Both predict the nearest
+  code.
 """
 
 import keras

@@ -1,0 +1,174 @@
+"""The results: rows from finished runs, and the tables and figures that are rendered from them.
+
+    python -m reproduce.report                     render README.md's tables and the figures
+    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first
+    python -m reproduce.report --check             fail where a table is not what the rows say
+
+A row holds what `result.json` of its run says, with that file's hash.
+"""
+
+import csv
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from absl import flags
+
+from keras_classics.analysis import plots
+from keras_classics.cli._program import run
+from keras_classics.errors import UserError
+from keras_classics.training import recipes
+from keras_classics.training.logs import write_csv
+
+ADD = flags.DEFINE_list("add", [], "Run directories whose results to add to the rows.")
+CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+ROWS = HERE / "results" / "lenet5.csv"
+FIGURES = HERE / "figures"
+
+COLUMNS = (
+    "model",
+    "recipe",
+    "dataset",
+    "train_images",
+    "images",
+    "seed",
+    "epochs",
+    "test_error",
+    "test_loss",
+    "train_loss",
+    "protocol",
+    "seconds",
+    "images_per_second",
+    "commit",
+    "device",
+    "python",
+    "tensorflow",
+    "keras",
+    "command",
+    "result_sha256",
+)
+
+Row = Mapping[str, str]
+
+
+def main() -> None:
+    """Adds rows, then renders or checks."""
+    rows = _read_rows()
+    if ADD.value:
+        rows = _with_runs(rows, [Path(path) for path in ADD.value])
+        write_csv(ROWS, COLUMNS, rows)
+    before = README.read_text()
+    after = rendered(before, rows)
+    if CHECK.value:
+        if before != after:
+            raise UserError("README.md's tables are not what the rows say. Run: make report")
+        return
+    README.write_text(after)
+    _draw(rows)
+
+
+def rendered(text: str, rows: Sequence[Row]) -> str:
+    """Returns a text with its tables, between `<!-- table: NAME -->` marks, made from the rows."""
+    tables = {"lenet5": _lenet5_table(rows)}
+
+    def replace(match: re.Match) -> str:
+        name = match[1]
+        return f"<!-- table: {name} -->\n{tables[name]}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
+
+
+def _read_rows() -> list[Row]:
+    if not ROWS.exists():
+        return []
+    with open(ROWS, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _with_runs(rows: list[Row], run_dirs: Sequence[Path]) -> list[Row]:
+    """Adds finished runs; one of the same recipe, data and seed takes the old one's place."""
+    for run_dir in run_dirs:
+        path = run_dir / "result.json"
+        if not path.exists():
+            raise UserError(f"{run_dir} holds no finished run: there is no {path}.")
+        new = _row(path)
+        rows = [row for row in rows if _identity(row) != _identity(new)] + [new]
+    return sorted(rows, key=_identity)
+
+
+def _row(path: Path) -> Row:
+    content = path.read_bytes()
+    result = json.loads(content)
+    environment = result["environment"]
+    values = {
+        **result,
+        **result["metrics"],
+        **environment,
+        **environment["versions"],
+        "result_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    return {name: str(values[name]) for name in COLUMNS}
+
+
+def _identity(row: Row) -> tuple:
+    numbers = (int(row[name]) for name in ("train_images", "images", "epochs", "seed"))
+    return (row["dataset"], row["recipe"], *numbers)
+
+
+def _lenet5_table(rows: Sequence[Row]) -> str:
+    """A line for each recipe, data set and number of training images; MNIST's also when not run."""
+    lines = [
+        "| network | recipe | data | trained on | test error, % | paper, % | seeds | seconds |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
+    ]
+    groups: dict[tuple, list[Row]] = {}
+    for recipe in recipes.LENET5.values():
+        groups[recipe.name, "mnist", 60_000] = []
+    for row in rows:
+        key = row["recipe"], row["dataset"], int(row["train_images"])
+        groups.setdefault(key, []).append(row)
+    for (name, dataset, size), group in sorted(groups.items(), key=_table_order):
+        recipe = recipes.LENET5[name]
+        paper = f"{100 * recipe.paper.value:.2f}" if dataset == recipe.paper.dataset else "-"
+        seconds = "-"
+        if group:
+            seconds = f"{statistics.mean(float(row['seconds']) for row in group):,.0f}"
+        cells = [recipe.model, name, dataset, f"{size:,}", _mean_error(group), paper]
+        lines.append(f"| {' | '.join([*cells, str(len(group) or '-'), seconds])} |")
+    return "\n".join(lines)
+
+
+def _table_order(item: tuple) -> tuple:
+    (name, dataset, size), _ = item
+    return (
+        ("mnist", "fashion_mnist", "digits").index(dataset),
+        list(recipes.LENET5).index(name),
+        size,
+    )
+
+
+def _mean_error(group: Sequence[Row]) -> str:
+    errors = [100 * float(row["test_error"]) for row in group]
+    if not errors:
+        return "not run"
+    mean = f"{statistics.mean(errors):.2f}"
+    return mean if len(errors) == 1 else f"{mean} ± {statistics.stdev(errors):.2f}"
+
+
+def _draw(rows: Sequence[Row]) -> None:
+    errors: dict[int, list[float]] = {}
+    for row in rows:
+        if (row["dataset"], row["recipe"]) == ("fashion_mnist", "modern"):
+            errors.setdefault(int(row["train_images"]), []).append(float(row["test_error"]))
+    if errors:
+        plots.error_by_size(errors, FIGURES / "lenet5_figure6.png")
+
+
+if __name__ == "__main__":
+    run(main)

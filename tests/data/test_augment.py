@@ -1,0 +1,100 @@
+"""Distortions, pixel by pixel and in the pipeline."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.data import pipeline
+from keras_classics.data.augment import AffineDistortion
+from tests.conftest import mirrored, random_images
+from tests.data.test_pipeline import numbered, plan
+
+NONE = AffineDistortion(shift=0, scale=0, squeeze=0, shear=0)
+
+
+def distorted(images, draws, **amounts):
+    distortion = dataclasses.replace(NONE, **amounts)
+    return distortion(tf.constant(images), tf.constant(draws, tf.float32)).numpy()
+
+
+def test_the_middle_of_all_draws_changes_nothing():
+    images = random_images(3, 9, 7, 2)
+    got = AffineDistortion()(tf.constant(images), tf.fill((3, 5), 0.5))
+    np.testing.assert_allclose(got, images, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_shift(axis):
+    images = random_images(1, 8, 8, 1)
+    draws = np.full((1, 5), 0.5)
+    draws[0, axis] = 1.0
+    got = distorted(images, draws, shift=2)[0]
+    # The first draw moves to the right, the second one down; background comes in.
+    expected = np.full_like(images[0], -0.1)
+    if axis == 0:
+        expected[:, 2:] = images[0, :, :-2]
+    else:
+        expected[2:] = images[0, :-2]
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "draw", "high", "wide"),
+    [
+        ("scale", 2, 2, 2),
+        ("squeeze", 3, 0.5, 2),
+    ],
+)
+def test_scale_and_squeeze_about_the_middle(name, draw, high, wide):
+    image = np.full((1, 41, 41, 1), -0.1, "float32")
+    image[:, 15:26, 15:26] = 1.0
+    draws = np.full((1, 5), 0.5)
+    draws[0, draw] = 1.0
+    got = distorted(image, draws, **{name: np.log(2.0)})[0, ..., 0] > 0.45
+    rows, columns = np.flatnonzero(got.any(axis=1)), np.flatnonzero(got.any(axis=0))
+    assert len(rows) == pytest.approx(11 * high, abs=1)
+    assert len(columns) == pytest.approx(11 * wide, abs=1)
+    assert rows.mean() == columns.mean() == 20
+
+
+def test_shear_moves_rows_apart():
+    image = np.full((1, 21, 21, 1), -0.1, "float32")
+    image[:, :, 10] = 1.0
+    draws = np.full((1, 5), 0.5)
+    draws[0, 4] = 1.0
+    got = distorted(image, draws, shear=0.5)[0, ..., 0].argmax(axis=1)
+    assert got[10] == 10
+    assert abs(got[20] - got[0]) == 10
+
+
+def augmented_epoch(plan_, strategy=None, first_block=0):
+    strategy = strategy or tf.distribute.get_strategy()
+    split = dataclasses.replace(numbered(50), images=np.tile(np.arange(50, dtype="uint8"), 36))
+    split = dataclasses.replace(split, images=split.images.reshape(50, 6, 6, 1))
+    blocks = pipeline.training_blocks(
+        split, lambda images: tf.cast(images, tf.float32), plan_, strategy, first_block
+    )
+    return np.concatenate(
+        [
+            np.concatenate(
+                [np.asarray(part) for part in strategy.experimental_local_results(images)], axis=1
+            )
+            for images, _ in blocks
+        ]
+    )
+
+
+def test_augmentation_is_of_seed_epoch_and_place_alone():
+    changed = plan(augmentation=AffineDistortion())
+    whole = augmented_epoch(changed)
+    np.testing.assert_array_equal(whole, augmented_epoch(changed))
+    # Another cut into blocks rounds in other places.
+    for other in (
+        augmented_epoch(dataclasses.replace(changed, steps_per_block=5)),
+        augmented_epoch(changed, mirrored(2)),
+    ):
+        np.testing.assert_allclose(whole, other, atol=1e-4)
+    np.testing.assert_array_equal(whole[8:], augmented_epoch(changed, first_block=3))
+    assert (whole != augmented_epoch(dataclasses.replace(changed, seed=8))).any()

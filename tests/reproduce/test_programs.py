@@ -1,0 +1,159 @@
+"""The programs as people run them: what they print, write and exit with."""
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.data.test_sources import folder_of_pictures
+
+LENET5 = ("-m", "reproduce.lenet5_mnist")
+TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
+
+# A recipe whose second epoch has a rate that no network survives.
+WILD = """
+from reproduce import program
+import dataclasses
+from keras_classics.training import recipes
+from keras_classics.training.schedules import PerPass
+
+wild = dataclasses.replace(recipes.LENET5_MODERN, schedule=PerPass((0.01, 1e38), (1, 1)))
+program.run(lambda: program.run_recipe("wild", {"wild": wild}))
+"""
+
+
+def assert_one_line(done: subprocess.CompletedProcess, status: int, message: str) -> None:
+    assert done.returncode == status, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
+    command = (*LENET5, "--dataset=digits", "--smoke", "--export", f"--run_dir={tmp_path}")
+    done = run_python(*command)
+    assert done.returncode == 0, done.stderr
+    assert "epoch   2/2" in done.stdout
+    assert "lenet5 on digits, recipe modern, seed 0, 2 epochs" in done.stdout
+    assert "0.95 on mnist" in done.stdout
+    assert done.stderr == ""
+    manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
+    assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
+    again = run_python(*command)
+    assert again.returncode == 0
+    assert f"{tmp_path} holds this run, finished." in again.stdout
+    assert "epoch   2/2" not in again.stdout
+    other = run_python(*command, "--seed=1")
+    assert_one_line(other, 2, "holds a run of another recipe (seed: 0 there, 1 now)")
+
+
+def test_a_mirrored_run(run_python, tmp_path):
+    done = run_python(
+        *LENET5,
+        *TINY,
+        "--epochs=1",
+        "--strategy=mirrored",
+        "--num_replicas=2",
+        f"--run_dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "result.json").read_text())["images"] == 32
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--dataset=fashon_mnist"], "Unknown dataset 'fashon_mnist'. Did you mean fashion_mnist"),
+        (["--recipe=papr"], "Unknown recipe 'papr'. Did you mean paper?"),
+        (["--epochs=-1"], "flag --epochs=-1"),
+        (["--epoch=1"], "Unknown command line flag 'epoch'"),
+        (["digits"], "Takes flags alone, --name=value. Received: digits"),
+        (["--strategy=miror"], "Unknown strategy 'miror'. Did you mean mirrored?"),
+        ([*TINY, "--batch_size=65"], "batch_size must be at most the 64 training images"),
+    ],
+)
+def test_wrong_flags(run_python, tmp_path, flags, message):
+    done = run_python(*LENET5, f"--run_dir={tmp_path / 'run'}", *flags)
+    assert_one_line(done, 2, message)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_folder_with_an_empty_class(run_python, tmp_path):
+    root = folder_of_pictures(tmp_path / "pictures")
+    (root / "train" / "empty").mkdir()
+    done = run_python(*LENET5, f"--dataset=folder:{root}", f"--run_dir={tmp_path / 'run'}")
+    assert_one_line(done, 2, "train/empty holds none")
+
+
+def test_a_folder_of_pictures(run_python, tmp_path):
+    root = folder_of_pictures(tmp_path / "pictures")
+    done = run_python(
+        *LENET5,
+        f"--dataset=folder:{root}",
+        f"--run_dir={tmp_path / 'run'}",
+        "--batch_size=2",
+        "--epochs=2",
+        "--export",
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "run" / "export" / "manifest.json").read_text())
+    assert manifest["labels"] == ["cat", "dog"]
+
+
+def test_a_run_directory_in_use(run_python, tmp_path):
+    with open(tmp_path / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run_python(*LENET5, *TINY, f"--run_dir={tmp_path}")
+    assert_one_line(done, 2, "in use by another process")
+
+
+def test_a_loss_that_is_not_finite(run_python, tmp_path):
+    done = run_python("-c", WILD, *TINY, f"--run_dir={tmp_path}", "--epochs=2")
+    assert_one_line(done, 3, "The training loss is no longer finite in epoch 2")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000000002.npz"]
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(run_python, tmp_path):
+    command = (*LENET5, *TINY, "--epochs=60", f"--run_dir={tmp_path}")
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline().startswith("epoch   1/60")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert process.returncode == 143
+    assert errors.startswith("Stopped by SIGTERM; ")
+    assert errors.rstrip().endswith("is saved.")
+    done = run_python(*command)
+    assert done.returncode == 0, done.stderr
+    assert "epoch   1/60" not in done.stdout
+    assert "epoch  60/60" in done.stdout
+
+
+def test_tables_are_what_the_rows_say(run_python):
+    done = run_python("-m", "reproduce.report", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_is_not_finished_gives_no_row(run_python, tmp_path):
+    done = run_python("-m", "reproduce.report", f"--add={tmp_path}")
+    assert_one_line(done, 2, "holds no finished run")
+
+
+@pytest.mark.slow
+def test_the_compiled_loop_beats_fit(run_python):
+    done = run_python("-m", "reproduce.benchmark", "--what=loop", "--turns=3")
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.split("ratio")[1]) > 1
+
+
+def test_unknown_benchmark(run_python):
+    done = run_python("-m", "reproduce.benchmark", "--what=loops")
+    assert_one_line(done, 2, "Unknown benchmark 'loops'. Did you mean loop?")

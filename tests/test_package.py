@@ -1,0 +1,82 @@
+"""The package from outside."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import keras_classics as kc
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "keras_classics"
+
+# From the ground up: a floor imports from those below it, not from those above.
+FLOORS = [
+    {"errors", "files", "preprocessing", "analysis"},
+    {"weights", "data"},
+    {"models"},
+    {"evaluation"},
+    {"training"},
+    {"export"},
+    {"cli"},
+]
+
+OPTIONAL = """
+import sys
+for name in ("tensorflow_datasets", "matplotlib", "sklearn", "tqdm", "ai_edge_litert"):
+    sys.modules[name] = None
+import keras_classics as kc
+assert kc.lenet5().count_params() == 61_706
+from keras_classics.data import load
+try:
+    load("digits")
+except ValueError as error:
+    print(error)
+"""
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Parts of this package that a module imports, at its head or inside."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {n.split(".")[1] for n in names if n.startswith("keras_classics.")}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    floor = next(i for i, parts in enumerate(FLOORS) if part in parts)
+    allowed = set().union(*FLOORS[:floor], {part})
+    if floor == 0:
+        allowed |= {"errors", "files"}
+    assert imported(path) <= allowed
+    assert "reproduce" not in path.read_text().replace("reproduce/", "")
+
+
+def test_works_without_the_extras(run_python):
+    done = run_python("-c", OPTIONAL)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'keras-classics[train]'" in done.stdout
+
+
+def test_public_names():
+    for name in kc.__all__:
+        assert callable(getattr(kc, name))
+    assert set(kc.__all__) <= set(dir(kc))
+    with pytest.raises(AttributeError, match="no attribute 'lenet6'"):
+        _ = kc.lenet6
+
+
+def test_changelog_knows_the_version():
+    assert re.search(rf"^## {re.escape(kc.__version__)}", (ROOT / "CHANGELOG.md").read_text(), re.M)
