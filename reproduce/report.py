@@ -11,12 +11,14 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
 
+from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
 from keras_classics.errors import UserError
@@ -30,6 +32,9 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 ROWS = HERE / "results" / "lenet5.csv"
 FIGURES = HERE / "figures"
+
+# The run whose worst mistakes README shows.
+SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
 
 COLUMNS = (
     "model",
@@ -61,8 +66,10 @@ def main() -> None:
     """Adds rows, then renders or checks."""
     rows = _read_rows()
     if ADD.value:
-        rows = _with_runs(rows, [Path(path) for path in ADD.value])
+        run_dirs = [Path(path) for path in ADD.value]
+        rows = _with_runs(rows, run_dirs)
         write_csv(ROWS, COLUMNS, rows)
+        _keep_mistakes(run_dirs)
     before = README.read_text()
     after = rendered(before, rows)
     if CHECK.value:
@@ -159,6 +166,15 @@ def _mean_error(group: Sequence[Row]) -> str:
         return "not run"
     mean = f"{statistics.mean(errors):.2f}"
     return mean if len(errors) == 1 else f"{mean} ± {statistics.stdev(errors):.2f}"
+
+
+def _keep_mistakes(run_dirs: Sequence[Path]) -> None:
+    """Keeps the picture of the worst mistakes of the run that README shows them of."""
+    for run_dir in run_dirs:
+        row = _row(run_dir / "result.json")
+        if all(row[name] == value for name, value in SHOWN_RUN.items()):
+            with files.written_aside(FIGURES / "lenet5_mistakes.png") as aside:
+                shutil.copyfile(run_dir / "plots" / "mistakes.png", aside)
 
 
 def _draw(rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,8 @@ def _find(folder: Path, name: str) -> Path:
 def _store(tfds, builder, splits: dict, target: Path) -> None:
     """Writes the splits and moves the version's folder, which tfds names itself, to `target`."""
     target.mkdir()
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     written = tfds.dataset_builders.store_as_tfds_dataset(
         name=builder.name,
         version=str(builder.version),

@@ -1,5 +1,7 @@
 """From the name of a data set to its images, labels and class names."""
 
+import logging
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,6 +186,10 @@ def _prepared_builder(tfds, name: str, data_dir: str | None):
         if name.split("/")[0].split(":")[0] in known:
             raise UserError(f"TensorFlow Datasets has no {name!r}: {_one_line(error)}") from error
         raise unknown_name("dataset", name, known) from error
+    # The retries of a download without a network fill a screen.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()
     except Exception as error:

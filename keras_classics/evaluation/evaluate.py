@@ -82,7 +82,7 @@ class Evaluator:
 
         def answer(images, labels):
             scores, probabilities = network(images, training=False)
-            return probabilities, loss.call(labels, scores)
+            return probabilities, loss.call(labels, tf.cast(scores, tf.float32))
 
         self._answer = tf.function(
             lambda images, labels: self._strategy.run(answer, args=(images, labels))

@@ -25,7 +25,7 @@ def export_model(
     *,
     preprocessing: keras.layers.Layer,
     labels: Sequence[str],
-    images: np.ndarray,
+    images: np.ndarray | None = None,
     formats: Sequence[str] = FORMATS,
 ) -> dict[str, Any]:
     """Exports a network into a new folder, whole or not at all.
@@ -37,7 +37,7 @@ def export_model(
         folder: Folder to write; it must not be there yet.
         preprocessing: The layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels).
+        images: uint8 images to compare on, shape (count, height, width, channels); noise if None.
         formats: Some of `FORMATS`.
 
     Returns:

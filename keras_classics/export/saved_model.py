@@ -30,7 +30,7 @@ def saved_model(
     *,
     preprocessing: keras.layers.Layer,
     labels: Sequence[str],
-    images: np.ndarray,
+    images: np.ndarray | None = None,
 ) -> Agreement:
     """Writes a SavedModel, loads it again and compares it with the model.
 
@@ -39,7 +39,7 @@ def saved_model(
         path: Folder to write; it must not be there yet.
         preprocessing: The layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels).
+        images: uint8 images to compare on, shape (count, height, width, channels); noise if None.
 
     Returns:
         How well the two agree.

@@ -21,7 +21,7 @@ def tflite(
     path: str | os.PathLike,
     *,
     preprocessing: keras.layers.Layer,
-    images: np.ndarray,
+    images: np.ndarray | None = None,
     quantize: str = "none",
 ) -> Agreement:
     """Writes a `.tflite` file, runs it in LiteRT and compares it with the model.
@@ -33,7 +33,7 @@ def tflite(
         model: A network with its top.
         path: File to write.
         preprocessing: The layer that the network was trained with.
-        images: uint8 images to compare on, shape (count, height, width, channels).
+        images: uint8 images to compare on, shape (count, height, width, channels); noise if None.
         quantize: `"none"`: float32.
 
     Returns:

@@ -33,7 +33,7 @@ class Agreement:
 def agreement(
     model: keras.Model,
     preprocessing: keras.layers.Layer,
-    images: np.ndarray,
+    images: np.ndarray | None,
     exported: Callable[[np.ndarray], np.ndarray],
 ) -> Agreement:
     """Compares an exported float32 network with its model.
@@ -41,13 +41,16 @@ def agreement(
     Args:
         model: The model.
         preprocessing: The layer from uint8 images to what the model takes.
-        images: uint8, shape (count, height, width, channels).
+        images: uint8, shape (count, height, width, channels), or None for 32 images of noise.
         exported: From uint8 images to probabilities of shape (count, classes).
 
     Raises:
         VerificationError: A probability differs by more than 1e-4 of the largest of its image, or
             a most probable class does.
     """
+    if images is None:
+        shape = (32, *model.input_shape[1:])
+        images = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     expected = np.asarray(model(preprocessing(tf.constant(images)), training=False))
     got = exported(images)
     difference = np.abs(got - expected).max(axis=1) / expected.max(axis=1)

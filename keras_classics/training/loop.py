@@ -260,7 +260,7 @@ def _compiled_block(model, loss, updater, strategy, recipe):
     def replica_step(images, labels, rate):
         with tf.GradientTape() as tape:
             scores, probabilities = network(images, training=True)
-            loss_sum = tf.reduce_sum(loss.call(labels, scores))
+            loss_sum = tf.reduce_sum(loss.call(labels, tf.cast(scores, tf.float32)))
             mean_over_global_batch = loss_sum / recipe.batch_size
         gradients = tape.gradient(mean_over_global_batch, weights)
         hits = tf.argmax(probabilities, axis=1, output_type=labels.dtype) == labels

@@ -251,6 +251,15 @@ def test_replicas_equal_one_device_at_the_same_global_batch(
         assert other["test_loss"] == pytest.approx(row["test_loss"], rel=1e-5)
 
 
+def test_bfloat16_trains_like_float32(tmp_path, few_digits, finished):
+    result = train(
+        dataclasses.replace(MODERN, dtype_policy="mixed_bfloat16"), tmp_path, data=few_digits
+    )
+    _, in_float32 = finished
+    loss = in_float32["metrics"]["train_loss"]
+    assert result["metrics"]["train_loss"] == pytest.approx(loss, rel=0.05)
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(
     tmp_path, few_digits
 ):
