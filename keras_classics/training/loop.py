@@ -49,10 +49,6 @@ class Progress:
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def begin_epoch(self, row: dict[str, Any]) -> None:
-        """Closes a pass with its row and stands at the start of the next one."""
-        self.__init__(epoch=self.epoch + 1, history=[*self.history, row])
-
 
 Watch = Callable[[Progress, pipeline.Plan], None]
 
@@ -177,26 +173,35 @@ class Trainer:
         progress.seconds += time.perf_counter() - start
 
     def end_epoch(self) -> Evaluation:
-        """Evaluates after a pass and enters its row into the history."""
+        """Evaluates after a pass, enters its row into the history and stands before the next pass.
+
+        Raises:
+            NonFiniteLossError: The loss on the test split is not finite.
+        """
         start = time.perf_counter()
         evaluation = self.evaluate()
-        progress, plan = self.progress, self.plan
         evaluation_seconds = time.perf_counter() - start
-        last = plan.steps_per_epoch - 1
-        rate = schedules.rates(self.recipe.schedule, plan, progress.epoch, last, 1)[0]
-        progress.begin_epoch(
-            {
-                "epoch": progress.epoch + 1,
-                "step": (progress.epoch + 1) * plan.steps_per_epoch,
-                "learning_rate": float(rate),
-                "train_loss": progress.loss_sum / progress.images,
-                "train_accuracy": progress.correct / progress.images,
-                "test_loss": evaluation.loss,
-                "test_accuracy": evaluation.accuracy,
-                "images_per_second": progress.images / progress.seconds,
-                "seconds": progress.seconds + evaluation_seconds,
-            }
-        )
+        progress, plan = self.progress, self.plan
+        epoch = progress.epoch + 1
+        if not np.isfinite(evaluation.loss):
+            raise NonFiniteLossError(
+                f"The test loss is no longer finite after epoch {epoch}. Take a smaller learning "
+                "rate."
+            )
+        last_step = plan.steps_per_epoch - 1
+        (rate,) = schedules.rates(self.recipe.schedule, plan, progress.epoch, last_step, 1)
+        row = {
+            "epoch": epoch,
+            "step": epoch * plan.steps_per_epoch,
+            "learning_rate": float(rate),
+            "train_loss": progress.loss_sum / progress.images,
+            "train_accuracy": progress.correct / progress.images,
+            "test_loss": evaluation.loss,
+            "test_accuracy": evaluation.accuracy,
+            "images_per_second": progress.images / progress.seconds,
+            "seconds": progress.seconds + evaluation_seconds,
+        }
+        self.progress = Progress(epoch=epoch, history=[*progress.history, row])
         return evaluation
 
     def _samples(self) -> tuple[tf.Tensor, tf.Tensor]:

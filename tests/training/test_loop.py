@@ -274,6 +274,22 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(
     assert not (tmp_path / "result.json").exists()
 
 
+@dataclasses.dataclass(frozen=True)
+class WildLastStep:
+    """A rate that no network survives, in the last step of the second pass."""
+
+    def __call__(self, passes, epochs):
+        return float("inf") if passes == 2 - 1 / 8 else 0.01
+
+
+def test_a_network_lost_in_the_last_step_of_an_epoch_is_not_saved(tmp_path, few_digits):
+    recipe = dataclasses.replace(MODERN, schedule=WildLastStep())
+    with pytest.raises(NonFiniteLossError, match="test loss is no longer finite after epoch 2"):
+        train(recipe, tmp_path, data=few_digits)
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    assert checkpoint.name == "step_000000008.npz"
+
+
 def test_an_unreadable_checkpoint_is_passed_over(tmp_path, few_digits, finished, caplog):
     def stop(progress, plan):
         if progress.epoch == 2:
