@@ -13,7 +13,7 @@ from tqdm import tqdm
 from keras_classics import export
 from keras_classics.cli._program import run
 from keras_classics.data import ImageData, load, pipeline
-from keras_classics.errors import unknown_name
+from keras_classics.errors import require, unknown_name
 from keras_classics.training import Recipe, make_strategy, train
 from keras_classics.training.logs import RunDirectory
 from keras_classics.training.loop import Progress
@@ -59,6 +59,8 @@ def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
         UserError: A flag is wrong. And all that `train` and `export_model` raise.
     """
     recipe = _recipe(recipes)
+    if EXPORT.value:
+        require("ai_edge_litert", "export")
     run_directory = RunDirectory(RUN_DIR.value or _default_run_dir(program, recipe))
     strategy = make_strategy(STRATEGY.value, NUM_REPLICAS.value)
     finished = run_directory.result.exists()

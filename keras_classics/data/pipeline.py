@@ -43,7 +43,6 @@ class Plan:
     steps_per_block: int
     seed: int
     reshuffle: bool = True
-
     augmentation: Augmentation | None = None
 
     @property

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.data import ImageData, load, pipeline
-from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
+from keras_classics.errors import NonFiniteLossError, StoppedError, UserError, require
 from keras_classics.evaluation import Evaluation, Evaluator
 from keras_classics.models import find_model
 from keras_classics.models.assembly import scores_and_probabilities
@@ -83,6 +83,8 @@ def train(
         NonFiniteLossError: The loss is no longer finite. The last checkpoint stays.
         StoppedError: SIGTERM or SIGINT came; the state is saved.
     """
+    # Asked for now, and not when the plots are drawn at the end.
+    require("matplotlib", "train")
     run = RunDirectory(run_dir)
     with run.claimed(recipe):
         if run.result.exists():
