@@ -71,7 +71,6 @@ class RunDirectory:
                     "run directory."
                 ) from error
             self._check_recipe(recipe)
-            write_json(self.path / "recipe.json", recipe.to_json())
             yield
 
     def _check_recipe(self, recipe: Recipe) -> None:
@@ -87,8 +86,13 @@ class RunDirectory:
                 "directory, or give the same flags."
             )
 
-    def write_environment(self) -> dict[str, Any]:
-        """Writes and returns what the run runs on: versions, commit, device, command."""
+    def begin(self, recipe: Recipe) -> dict[str, Any]:
+        """Writes the recipe, to which the folder belongs from now on, and the environment.
+
+        Returns:
+            What the run runs on: versions, commit, device, command.
+        """
+        write_json(self.path / "recipe.json", recipe.to_json())
         content = environment()
         write_json(self.path / "environment.json", content)
         return content

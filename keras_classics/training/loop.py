@@ -89,11 +89,11 @@ def train(
     with run.claimed(recipe):
         if run.result.exists():
             return json.loads(run.result.read_text())
-        environment = run.write_environment()
         preprocess = recipe.make_preprocessing()
         data = data or load(recipe.dataset, data_dir, preprocess.fit)
         data = data.limited(recipe.limit_train, recipe.limit_test)
         trainer = Trainer(recipe, data, preprocess, strategy or tf.distribute.get_strategy())
+        environment = run.begin(recipe)
         with _stopping_on_signals() as stop:
             evaluation = _run_epochs(trainer, run, stop, watch)
         _write_final(trainer, run, data, evaluation)

@@ -310,6 +310,13 @@ def test_a_run_directory_of_another_recipe(finished):
         train(dataclasses.replace(MODERN, batch_size=24, seed=5), run_dir)
 
 
+def test_a_run_that_could_not_begin_leaves_the_directory_to_the_next(tmp_path, few_digits):
+    with pytest.raises(UserError, match="batch_size"):
+        train(dataclasses.replace(MODERN, batch_size=97), tmp_path, data=few_digits)
+    train(dataclasses.replace(MODERN, epochs=1), tmp_path, data=few_digits)
+    assert (tmp_path / "result.json").exists()
+
+
 def test_a_run_directory_in_use(tmp_path, few_digits):
     with open(tmp_path / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
