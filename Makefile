@@ -4,7 +4,7 @@
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results
-# make clean       remove what all of the above made
+# make clean       remove the installation and what was built; runs/ stays
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
@@ -60,5 +60,5 @@ $(VENV)/installed: setup.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
