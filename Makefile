@@ -34,7 +34,7 @@ report: $(VENV)/installed
 data: $(DEBIAN_DATA)/ready
 
 $(DEBIAN_DATA)/ready: | $(VENV)/installed
-	@command -v apt-get dpkg >/dev/null || { echo "$$NO_DEBIAN"; exit 2; }
+	@command -v apt-get >/dev/null && command -v dpkg >/dev/null || { echo "$$NO_DEBIAN"; exit 2; }
 	mkdir -p $(DEBIAN_DATA)
 	cd $(DEBIAN_DATA) && apt-get download dataset-fashion-mnist || { echo "$$NO_PACKAGE"; exit 2; }
 	cd $(DEBIAN_DATA) && dpkg -x dataset-fashion-mnist_*.deb .

@@ -10,6 +10,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ def _filter_native_log() -> None:
     Another process filters, so that the last words of a crash still come through. Python writes
     past it.
     """
+    if not shutil.which("grep"):
+        return
     terminal = os.dup(sys.stderr.fileno())
     grep = subprocess.Popen(
         ["grep", "--line-buffered", "-vE", NATIVE_CHATTER],

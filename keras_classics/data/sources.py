@@ -203,22 +203,29 @@ def _prepared_builder(tfds, name: str, data_dir: str | None):
 
 def _tfds_split(tfds, builder, part: str, fit: Fit | None, name: str) -> Split:
     shape = builder.info.features["image"].shape
+    one_size = None not in shape
+    if not one_size and fit is not None:
+        shape = fit(tf.zeros((1, 8, 8, shape[-1] or 3), tf.uint8)).shape[1:]
     count = builder.info.splits[part].num_examples
-    if None not in shape and count * np.prod(shape) > MEMORY_LIMIT:
+    if count * np.prod([side or 1 for side in shape], dtype=np.int64) > MEMORY_LIMIT:
         raise UserError(
-            f"{name} has {count:,} images of {shape} in its {part} split; decoded, they must fit "
-            f"into {MEMORY_LIMIT // 2**30} GiB."
+            f"{name} has {count:,} images of {tuple(shape)} in its {part} split; decoded, they "
+            f"must fit into {MEMORY_LIMIT // 2**30} GiB."
         )
     dataset = builder.as_dataset(split=part, shuffle_files=False)
     dataset = dataset.map(lambda row: (row["image"], row["label"]))
-    if None in shape:
-        rows = list(tfds.as_numpy(dataset))
-        images = _same_size((image for image, _ in rows), fit, name)
-        labels = [label for _, label in rows]
-    else:
+    if one_size:
         batches = list(tfds.as_numpy(dataset.batch(1024)))
-        images = np.concatenate([images for images, _ in batches])
-        labels = np.concatenate([labels for _, labels in batches])
+        images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    else:
+        labels = []
+
+        def decoded() -> Iterable[np.ndarray]:
+            for image, label in tfds.as_numpy(dataset):
+                labels.append(label)
+                yield image
+
+        images = _same_size(decoded(), fit, name)
     return Split(images, np.asarray(labels, "int32"))
 
 

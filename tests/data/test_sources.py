@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from keras_classics.data import Split, importers, load
+from keras_classics.data import Split, importers, load, sources
 from keras_classics.errors import UserError
 from keras_classics.preprocessing import CanvasPreprocessing
 from tests.data.test_importers import write_idx_set
@@ -101,6 +102,31 @@ def test_a_tfds_name_loads_what_was_prepared(tmp_path):
     np.testing.assert_array_equal(data.train.images[..., 0], images["train"])
     np.testing.assert_array_equal(data.train.labels, labels["train"])
     np.testing.assert_array_equal(data.test.images[..., 0], images["test"])
+
+
+def test_a_tfds_set_of_different_sizes(tmp_path, monkeypatch):
+    # Stored under the name of a set whose images differ in size.
+    builder = tfds.builder("imagenette", data_dir=str(tmp_path))
+    features = builder.info.features
+    rows = [{"image": np.full((9 + i, 20, 3), 9 * i, "uint8"), "label": i % 10} for i in range(12)]
+    signature = {
+        name: tf.TensorSpec(features[name].shape, features[name].dtype) for name in rows[0]
+    }
+    stored = tf.data.Dataset.from_generator(lambda: rows, output_signature=signature)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="imagenette",
+        config=builder.builder_config.name,
+        version=str(builder.version),
+        data_dir=str(tmp_path),
+        features=features,
+        split_datasets={"train": stored, "validation": stored},
+    )
+    data = load("imagenette", str(tmp_path), fit=CanvasPreprocessing().fit)
+    assert data.train.images.shape == (12, 28, 28, 1)
+    assert sorted(data.test.labels) == sorted(i % 10 for i in range(12))
+    monkeypatch.setattr(sources, "MEMORY_LIMIT", 12 * 28 * 28 - 1)
+    with pytest.raises(UserError, match=r"12 images of \(28, 28, 1\) in its train split"):
+        load("imagenette", str(tmp_path), fit=CanvasPreprocessing().fit)
 
 
 def test_split_knows_its_length():
