@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -331,17 +332,19 @@ def _save(trainer: Trainer, run: RunDirectory):
 def _stopping_on_signals() -> Iterator[list[signal.Signals]]:
     """Gathers SIGTERM and SIGINT in a list instead of letting them end the process.
 
-    Outside the main thread, where Python takes no signals, the list stays empty.
+    One that is ignored, as SIGINT is in a shell's background jobs, stays so. Outside the main
+    thread, where Python takes no signals, the list stays empty.
     """
     received: list[signal.Signals] = []
 
-    def note(number, frame):
+    def note(number: int, _) -> None:
         received.append(signal.Signals(number))
 
-    try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:
-        before = {}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, note)
     try:
         yield received
     finally:

@@ -201,11 +201,25 @@ def test_a_killed_run_goes_on_to_the_same_bits(run_python, tmp_path, name, kills
         }
 
 
+@pytest.fixture
+def set_handler():
+    """Sets a signal's handler for one test; the tests may run where SIGINT is ignored."""
+    before = {}
+
+    def set_(number, handler):
+        before[number] = signal.signal(number, handler)
+
+    yield set_
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("block", [1, 4])
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
-    tmp_path, monkeypatch, few_digits, number, block
+    tmp_path, monkeypatch, few_digits, set_handler, number, block
 ):
+    set_handler(number, signal.SIG_DFL)
     monkeypatch.setattr(pipeline, "BLOCK_STEPS", 3)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(MODERN, whole, data=few_digits)
@@ -222,7 +236,18 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
     assert len(blocks) == block
     train(MODERN, cut, data=few_digits)
     assert_same_bits(whole, cut)
-    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path, few_digits, set_handler):
+    set_handler(signal.SIGINT, signal.SIG_IGN)
+    train(
+        dataclasses.replace(MODERN, epochs=1),
+        tmp_path,
+        data=few_digits,
+        watch=lambda *_: os.kill(os.getpid(), signal.SIGINT),
+    )
+    assert (tmp_path / "result.json").exists()
 
 
 # In a process of its own for each number of replicas: TensorFlow keeps the group of replicas that
