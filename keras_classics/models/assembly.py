@@ -111,8 +111,10 @@ def finish(
         weights: Path of a weights file, or None.
         name: Name of the model.
     """
-    inputs = start if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(inputs, end, name=name)
+    if input_tensor is not None:
+        sources = keras.utils.get_source_inputs(input_tensor)
+        start = sources[0] if len(sources) == 1 else sources
+    model = keras.Model(start, end, name=name)
     if weights is not None:
         load_weights(model, weights)
     return model
