@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_classics.errors import UserError
+
 
 @contextlib.contextmanager
 def written_aside(path: str | os.PathLike) -> Iterator[Path]:
@@ -32,6 +34,12 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
     except BaseException:
         remove(aside)
         raise
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises a `UserError` where something lies under `path` already."""
+    if path.exists():
+        raise UserError(f"{path} is there already. Remove it, or take another path.")
 
 
 def remove(path: Path) -> None:

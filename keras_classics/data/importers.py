@@ -2,14 +2,14 @@
 
 import gzip
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.data.sources import tensorflow_datasets
+from keras_classics.errors import UserError, unknown_name
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the
 # number of its axes. All the sets of MNIST's form are unsigned bytes.
@@ -69,7 +69,7 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         UserError: A file is missing or damaged, or images and labels do not match each other or
             the data set. Nothing is left behind then.
     """
-    tfds = require("tensorflow_datasets", "train")
+    tfds = tensorflow_datasets()
     try:
         builder = tfds.builder(dataset, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -120,8 +120,6 @@ def _find(folder: Path, name: str) -> Path:
 def _store(tfds, builder, splits: dict, target: Path) -> None:
     """Writes the splits and moves the version's folder, which tfds names itself, to `target`."""
     target.mkdir()
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
     written = tfds.dataset_builders.store_as_tfds_dataset(
         name=builder.name,
         version=str(builder.version),

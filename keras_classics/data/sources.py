@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
@@ -161,8 +162,16 @@ def _decode(path: Path) -> tf.Tensor:
     return image[..., : 1 if image.shape[-1] < 3 else 3]
 
 
-def _tfds(name: str, data_dir: str | None, fit: Fit | None) -> ImageData:
+def tensorflow_datasets() -> ModuleType:
+    """Imports TensorFlow Datasets; its progress bars show on a terminal alone."""
     tfds = require("tensorflow_datasets", "train")
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    return tfds
+
+
+def _tfds(name: str, data_dir: str | None, fit: Fit | None) -> ImageData:
+    tfds = tensorflow_datasets()
     builder = _prepared_builder(tfds, name, data_dir)
     features = builder.info.features
     if not {"image", "label"} <= set(features):
@@ -188,8 +197,6 @@ def _prepared_builder(tfds, name: str, data_dir: str | None):
         raise unknown_name("dataset", name, known) from error
     # The retries of a download without a network fill a screen.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
     try:
         builder.download_and_prepare()
     except Exception as error:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_classics import files
-from keras_classics.errors import UserError, unknown_name
+from keras_classics.errors import unknown_name
 from keras_classics.export.manifest import manifest
 from keras_classics.export.saved_model import saved_model
 from keras_classics.export.tflite import tflite
@@ -51,8 +51,7 @@ def export_model(
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
-    if folder.exists():
-        raise UserError(f"{folder} is there already. Remove it, or take another folder.")
+    files.refuse_existing(folder)
     with files.written_aside(folder) as aside:
         aside.mkdir()
         common = {"preprocessing": preprocessing, "images": images}

@@ -49,8 +49,7 @@ def saved_model(
         VerificationError: The two disagree; nothing is left.
     """
     path = Path(path)
-    if path.exists():
-        raise UserError(f"{path} is there already. Remove it, or take another path.")
+    files.refuse_existing(path)
     if len(labels) != model.output_shape[-1]:
         raise UserError(
             f"{model.name} has {model.output_shape[-1]} classes. Received: {len(labels)} labels."

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.errors import require, unknown_name
 from keras_classics.export.verify import Agreement, agreement
 
 QUANTIZATIONS = ("none",)
@@ -46,8 +46,7 @@ def tflite(
     if quantize not in QUANTIZATIONS:
         raise unknown_name("quantization", quantize, QUANTIZATIONS)
     path = Path(path)
-    if path.exists():
-        raise UserError(f"{path} is there already. Remove it, or take another path.")
+    files.refuse_existing(path)
     with files.written_aside(path) as aside:
         aside.write_bytes(_convert(model))
         run = _interpreter(aside)

@@ -8,6 +8,16 @@ from keras_classics.errors import UserError
 from keras_classics.weights import load_weights
 
 
+def assert_refused(path) -> None:
+    """The file does not load, and leaves the model as it was."""
+    model = kc.lenet5()
+    before = model.get_weights()
+    with pytest.raises(UserError, match="do not fit lenet5"):
+        load_weights(model, path)
+    for was, now in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
 def test_a_path_that_is_no_weights_file(tmp_path):
     with pytest.raises(UserError, match=r"a \.weights\.h5 file. Received: 'imagenet'"):
         kc.lenet5(weights="imagenet")
@@ -20,20 +30,10 @@ def test_a_file_cut_short_leaves_the_model_as_it_was(tmp_path, kept):
     path = tmp_path / "a.weights.h5"
     kc.lenet5().save_weights(path)
     path.write_bytes(path.read_bytes()[:kept])
-    model = kc.lenet5()
-    before = model.get_weights()
-    with pytest.raises(UserError, match="do not fit lenet5"):
-        load_weights(model, path)
-    for was, now in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(was, now)
+    assert_refused(path)
 
 
 def test_weights_of_another_network_leave_the_model_as_it_was(tmp_path):
     path = tmp_path / "a.weights.h5"
     kc.lenet5(classes=7).save_weights(path)
-    model = kc.lenet5()
-    before = model.get_weights()
-    with pytest.raises(UserError, match="do not fit lenet5"):
-        load_weights(model, path)
-    for was, now in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(was, now)
+    assert_refused(path)
