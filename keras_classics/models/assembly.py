@@ -1,4 +1,7 @@
-"""What all builders share: the input, the end of the network, and the checks of their arguments."""
+"""What all builders share: their common arguments, checked, and both ends of a network."""
+
+from collections.abc import Iterable
+from typing import TypedDict
 
 import keras
 
@@ -11,113 +14,167 @@ POOLINGS = {
 }
 
 
-def image_input(
-    name: str,
-    input_shape: tuple[int | None, int | None, int] | None,
-    input_tensor: keras.KerasTensor | None,
-    *,
-    default_shape: tuple[int, int, int],
-    smallest: int,
-    include_top: bool,
-) -> keras.KerasTensor:
-    """Checks the input arguments of a builder and returns the tensor that the network starts from.
+class CommonArguments(TypedDict, total=False):
+    """What every builder takes, with the meaning of `keras.applications`.
 
-    Args:
-        name: Name of the network, for messages.
-        input_shape: (height, width, channels) or None for the paper's. Height and width may be
-            None where the network has no top, whose dense layers are sized from them.
+    Attributes:
+        weights: Path of a `.weights.h5` file, or None for initial weights.
+        include_top: Whether to end in the dense layers and the classifier.
+        input_shape: (height, width, channels), by default the paper's; without top, height and
+            width may be None, and are by default.
         input_tensor: Tensor to build on, instead of `input_shape`.
-        default_shape: The paper's (height, width, channels).
-        smallest: Least height and width that the network can take.
-        include_top: Whether the network ends in its classifier.
-
-    Returns:
-        A tensor of shape (batch, height, width, channels).
-
-    Raises:
-        UserError: The data format is channels_first, or the shape does not fit the network.
+        pooling: Without top: `"avg"`, `"max"`, or None for the map.
+        classifier_activation: Activation of the output, or None for the scores.
     """
-    if keras.config.image_data_format() != "channels_last":
-        raise UserError(
-            f"{name} takes images with the channels last. Received: image_data_format() "
-            f"{keras.config.image_data_format()!r}. Call "
-            "keras.config.set_image_data_format('channels_last') before building."
-        )
-    if input_tensor is not None:
-        _check_shape(name, tuple(input_tensor.shape[1:]), smallest, include_top)
-        return input_tensor
-    shape = default_shape if input_shape is None else tuple(input_shape)
-    _check_shape(name, shape, smallest, include_top)
-    return keras.Input(shape, name="image")
+
+    weights: str | None
+    include_top: bool
+    input_shape: tuple[int | None, int | None, int] | None
+    input_tensor: keras.KerasTensor | None
+    pooling: str | None
+    classifier_activation: str | None
 
 
-def _check_shape(name: str, shape: tuple, smallest: int, include_top: bool) -> None:
-    if len(shape) != 3 or shape[2] is None:
-        raise UserError(
-            f"{name} takes images of shape (height, width, channels). Received: {shape}."
-        )
-    if include_top and None in shape:
-        raise UserError(
-            f"{name} sizes its dense layers from the image, so height and width must be known. "
-            f"Received: {shape}. Give both, or include_top=False."
-        )
-    if any(side is not None and side < smallest for side in shape[:2]):
-        top = "with" if include_top else "without"
-        raise UserError(
-            f"{name} {top} its top takes images of at least {smallest}x{smallest} pixels. "
-            f"Received: {shape[0]}x{shape[1]}."
-        )
-
-
-def classify(scores: keras.KerasTensor, classifier_activation: str | None) -> keras.KerasTensor:
-    """Puts the classifier's activation, in float32, on the scores of a network's last layer.
-
-    It is a layer of its own, `probabilities`, so that the scores stay within reach of losses and
-    the softmax is exact under mixed precision.
-    """
-    if classifier_activation is None:
-        return scores
-    return keras.layers.Activation(classifier_activation, dtype="float32", name="probabilities")(
-        scores
-    )
-
-
-def pool(features: keras.KerasTensor, pooling: str | None) -> keras.KerasTensor:
-    """Ends a network without top: `"avg"` or `"max"` over all positions, or None for the map.
-
-    Raises:
-        UserError: Another `pooling`.
-    """
-    if pooling is None:
-        return features
-    if pooling not in POOLINGS:
-        raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
-    return POOLINGS[pooling](name=f"{pooling}_pool")(features)
-
-
-def finish(
-    start: keras.KerasTensor,
-    end: keras.KerasTensor,
-    input_tensor: keras.KerasTensor | None,
-    weights: str | None,
-    name: str,
-) -> keras.Model:
-    """Makes the model between two tensors and loads its weights.
+class Frame:
+    """Both ends of a network, as the common arguments of all builders want them.
 
     Args:
-        start: What `image_input` returned.
-        end: Output of the network.
-        input_tensor: The builder's argument; the model then starts where that tensor does.
-        weights: Path of a weights file, or None.
         name: Name of the model.
+        default_shape: The paper's (height, width, channels).
+        classes: Number of classes.
+        smallest: Least height and width that the network can take.
+        weights: As in `CommonArguments`, like all that follow.
+        include_top: See there.
+        input_shape: See there.
+        input_tensor: See there.
+        pooling: See there.
+        classifier_activation: See there.
+
+    Attributes:
+        image: Tensor of shape (batch, height, width, channels) that the network starts from.
+
+    Raises:
+        UserError: The data format is channels_first, or an argument is outside what it can be.
     """
-    if input_tensor is not None:
-        sources = keras.utils.get_source_inputs(input_tensor)
-        start = sources[0] if len(sources) == 1 else sources
-    model = keras.Model(start, end, name=name)
-    if weights is not None:
-        load_weights(model, weights)
-    return model
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        default_shape: tuple[int, int, int],
+        classes: int,
+        smallest: int,
+        weights: str | None = None,
+        include_top: bool = True,
+        input_shape: tuple[int | None, int | None, int] | None = None,
+        input_tensor: keras.KerasTensor | None = None,
+        pooling: str | None = None,
+        classifier_activation: str | None = "softmax",
+    ):
+        if keras.config.image_data_format() != "channels_last":
+            raise UserError(
+                f"{name} takes images with the channels last. Received: image_data_format() "
+                f"{keras.config.image_data_format()!r}. Call "
+                "keras.config.set_image_data_format('channels_last') before building."
+            )
+        if pooling is not None and pooling not in POOLINGS:
+            raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
+        self.name = name
+        self.classes = classes
+        self.include_top = include_top
+        self._weights = weights
+        self._input_tensor = input_tensor
+        self._pooling = pooling
+        self._activation = classifier_activation
+        if input_tensor is not None:
+            input_shape = input_tensor.shape[1:]
+        elif input_shape is None:
+            input_shape = default_shape if include_top else (None, None, default_shape[2])
+        self._check_shape(tuple(input_shape), smallest)
+        self.image = (
+            keras.Input(input_shape, name="image") if input_tensor is None else input_tensor
+        )
+
+    def _check_shape(self, shape: tuple, smallest: int) -> None:
+        if len(shape) != 3 or shape[2] is None:
+            raise UserError(
+                f"{self.name} takes images of shape (height, width, channels). Received: {shape}."
+            )
+        if any(side is not None and side < smallest for side in shape[:2]):
+            top = "with" if self.include_top else "without"
+            raise UserError(
+                f"{self.name} {top} its top takes images of at least {smallest}x{smallest} pixels. "
+                f"Received: {shape[0]}x{shape[1]}."
+            )
+
+    def flatten(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Lays a map out as a vector, in the order height, width, channels.
+
+        Raises:
+            UserError: Its size is not known, so the dense layers that follow cannot be sized.
+        """
+        if None in features.shape[1:]:
+            raise UserError(
+                f"{self.name} sizes its dense layers from the image, so height and width must be "
+                f"known. Received: {self.image.shape[1:]}. Give both, or include_top=False."
+            )
+        return keras.layers.Flatten(name="flatten")(features)
+
+    def classify(
+        self, features: keras.KerasTensor, kernel_initializer="glorot_uniform"
+    ) -> keras.KerasTensor:
+        """Ends a network with its top: scores of a dense layer, then their activation."""
+        scores = keras.layers.Dense(
+            self.classes, kernel_initializer=kernel_initializer, name="predictions"
+        )(features)
+        return self.activate(scores)
+
+    def activate(self, scores: keras.KerasTensor, activation=None) -> keras.KerasTensor:
+        """Puts the classifier's activation, in float32, on the scores.
+
+        It is a layer of its own, `probabilities`, so that the scores stay within reach of losses
+        and the softmax is exact under mixed precision.
+
+        Args:
+            scores: Output of the network's last layer.
+            activation: What to put in the place of the `classifier_activation` that was asked
+                for; with None asked for, there is none either way.
+        """
+        if self._activation is None:
+            return scores
+        return keras.layers.Activation(
+            activation or self._activation, dtype="float32", name="probabilities"
+        )(scores)
+
+    def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
+        """Ends a network without top: pooled over all positions, or the map itself."""
+        if self._pooling is None:
+            return features
+        return POOLINGS[self._pooling](name=f"{self._pooling}_pool")(features)
+
+    def model(self, end: keras.KerasTensor) -> keras.Model:
+        """Makes the model from the image to a tensor and loads its weights."""
+        start = self.image
+        if self._input_tensor is not None:
+            sources = keras.utils.get_source_inputs(self._input_tensor)
+            start = sources[0] if len(sources) == 1 else sources
+        model = keras.Model(start, end, name=self.name)
+        if self._weights is not None:
+            load_weights(model, self._weights)
+        return model
+
+
+def smallest_side(windows: Iterable[tuple[int, int, int]]) -> int:
+    """Returns the least side of an image of which a chain of windows leaves one position.
+
+    Args:
+        windows: (size, stride, padding) of each convolution and pooling in order; padding is that
+            of both sides together.
+    """
+    side = 1
+    for size, stride, padding in reversed(list(windows)):
+        side = max(1, (side - 1) * stride + size - padding)
+    return side
 
 
 def scores_and_probabilities(model: keras.Model) -> keras.Model:

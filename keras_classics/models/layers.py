@@ -8,6 +8,13 @@ from keras import ops
 
 from keras_classics.errors import UserError
 
+# Builders use Keras alone and run on all its backends. Under TensorFlow some layers take
+# TensorFlow's own operations, which are faster.
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
+
 
 @keras.saving.register_keras_serializable("keras_classics")
 def scaled_tanh(x):
@@ -35,6 +42,9 @@ class TrainableSubsampling(keras.layers.Layer):
 
     Shapes: (batch, height, width, maps) to (batch, height // 2, width // 2, maps).
     """
+
+    pool_size = (2, 2)
+    strides = (2, 2)
 
     def __init__(
         self,
@@ -199,3 +209,225 @@ class EuclideanRBF(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "codes": self._codes.tolist()}
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each value by (k + alpha * sum of squares over n adjacent maps) ** beta.
+
+    Krizhevsky et al. 2012, section 3.3. The papers' and programs' constants do not mean the same:
+    the original code, Caffe and PyTorch divide alpha by n; the paper's formula and TensorFlow's
+    operation do not. On inputs near 1 the layer is all but a constant factor; it is meant for
+    activations of images in 0..255.
+
+    Args:
+        n: Number of adjacent maps, odd; fewer at the first and the last maps.
+        k: Additive constant.
+        alpha: Factor of the sum of squares.
+        beta: Exponent.
+        divide_alpha_by_n: Whether the factor is alpha / n, the mean over the window.
+
+    Shapes: (batch, height, width, maps) to the same. Computes in float32 at least.
+
+    Raises:
+        UserError: n is even or not positive.
+    """
+
+    def __init__(
+        self,
+        n: int = 5,
+        k: float = 2.0,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        divide_alpha_by_n: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if n < 1 or n % 2 == 0:
+            raise UserError(f"n must be an odd number of maps. Received: {n}.")
+        self.n = n
+        self.k = k
+        self.alpha = alpha
+        self.beta = beta
+        self.divide_alpha_by_n = divide_alpha_by_n
+
+    def call(self, inputs):
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        factor = self.alpha / self.n if self.divide_alpha_by_n else self.alpha
+        if tf is not None and x.dtype == tf.float32:
+            x = tf.nn.local_response_normalization(x, self.n // 2, self.k, factor, self.beta)
+        else:
+            x = x * (self.k + factor * self._windows(ops.square(x))) ** -self.beta
+        return ops.cast(x, self.compute_dtype)
+
+    def _windows(self, x):
+        """Sums of n adjacent maps, zeros beyond the first and the last."""
+        maps, reach = x.shape[-1], self.n // 2
+        padded = ops.pad(x, [(0, 0), (0, 0), (0, 0), (reach, reach)])
+        return sum(padded[..., i : i + maps] for i in range(self.n))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "n": self.n,
+            "k": self.k,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "divide_alpha_by_n": self.divide_alpha_by_n,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class TowerConv2D(keras.layers.Conv2D):
+    """Convolution in towers: each sees its share of the input maps and makes its share of outputs.
+
+    Krizhevsky et al. 2012, Figure 2, where each tower has its own GPU. The same function and the
+    same variables as `keras.layers.Conv2D` with `groups` towers. Under TensorFlow it runs as one
+    plain convolution a tower, because Keras gives `groups` to XLA there: several times slower to
+    train on a CPU, and not to be served or converted without XLA.
+
+    Args:
+        filters: Output maps of all towers together.
+        kernel_size: As in `keras.layers.Conv2D`.
+        groups: Number of towers.
+        **kwargs: Arguments of `keras.layers.Conv2D`.
+
+    Shapes: those of `keras.layers.Conv2D`.
+    """
+
+    def __init__(self, filters, kernel_size, groups=2, **kwargs):
+        super().__init__(filters, kernel_size, groups=groups, **kwargs)
+
+    def convolution_op(self, inputs, kernel):
+        if tf is None:
+            return super().convolution_op(inputs, kernel)
+        convolve = super().convolution_op
+        inputs, kernels = (tf.split(tensor, self.groups, -1) for tensor in (inputs, kernel))
+        return tf.concat([convolve(i, k) for i, k in zip(inputs, kernels, strict=True)], -1)
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class IdentityShortcut(keras.layers.Layer):
+    """Shortcut of option A: every `strides`-th position, and zeros in the maps that are new.
+
+    He et al. 2015, section 3.3. It has no parameters.
+
+    Args:
+        filters: Output maps, as many as the input's or more.
+        strides: Step between the positions that are kept, from the first.
+
+    Shapes: (batch, height, width, maps) to (batch, ceil(height / strides), ceil(width / strides),
+    filters).
+    """
+
+    def __init__(self, filters: int, strides: int, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+
+    def call(self, inputs):
+        x = inputs[:, :: self.strides, :: self.strides, :]
+        return ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, self.filters - inputs.shape[-1])])
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        kept = (None if side is None else -(-side // self.strides) for side in (height, width))
+        return (batch, *kept, self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's batch normalisation on TensorFlow's fused kernel, which trains faster.
+
+    Ioffe and Szegedy 2015. The same variables, names, configuration and results as
+    `keras.layers.BatchNormalization`; the moving variance is the biased one, as there. bfloat16
+    and float16 images go into the kernel as they are, with the statistics in float32. On other
+    backends, on other than four axes, with a mask or options that the kernel lacks, Keras's own
+    path runs.
+
+    Under a distribution strategy each replica normalises by its own images. Its moving statistics
+    are its own while it trains; whoever reads them outside of the replicas (saving does), or
+    normalises by them (inference), gets the mean over the replicas. Keras's layer saves those of
+    the first replica alone.
+
+    Args:
+        momentum: Weight of the old moving statistics at an update.
+        epsilon: Added to the variance.
+        **kwargs: Arguments of `keras.layers.BatchNormalization`.
+
+    Shapes: (batch, height, width, maps) to the same.
+    """
+
+    def __init__(self, momentum: float, epsilon: float, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def add_weight(self, *args, name=None, **kwargs):
+        if tf is None or name not in ("moving_mean", "moving_variance"):
+            return super().add_weight(*args, name=name, **kwargs)
+        # `add_weight` does not take a synchronization.
+        return keras.Variable(
+            kwargs["initializer"],
+            shape=kwargs["shape"],
+            dtype=self.variable_dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="mean",
+            synchronization="on_read",
+            name=name,
+        )
+
+    def call(self, inputs, training=None, mask=None):
+        if not self._fits_the_kernel(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        maps = inputs.shape[-1]
+        scale = tf.ones(maps) if self.gamma is None else tf.cast(self.gamma, tf.float32)
+        offset = tf.zeros(maps) if self.beta is None else tf.cast(self.beta, tf.float32)
+        if not (training and self.trainable):
+            mean, variance = self._mean_over_replicas()
+            return self._normalize(inputs, scale, offset, mean, variance, training=False)[0]
+        outputs, mean, variance = self._normalize(inputs, scale, offset, [], [], training=True)
+        count = tf.cast(tf.size(inputs) // maps, tf.float32)
+        # The kernel gives the unbiased variance.
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance * (tf.maximum(count - 1.0, 1.0) / count))
+        return outputs
+
+    def _fits_the_kernel(self, inputs, mask) -> bool:
+        return (
+            tf is not None
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and inputs.dtype in (tf.float32, tf.bfloat16, tf.float16)
+            and self.compute_dtype == inputs.dtype.name
+            and mask is None
+            and not self.renorm
+            and not self.synchronized
+        )
+
+    def _normalize(self, inputs, scale, offset, mean, variance, training: bool):
+        outputs = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=scale,
+            offset=offset,
+            mean=mean,
+            variance=variance,
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        return outputs.y, outputs.batch_mean, outputs.batch_variance
+
+    def _move(self, moving, batch) -> None:
+        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+    def _mean_over_replicas(self) -> list:
+        statistics = [tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)]
+        context = tf.distribute.get_replica_context()
+        if context is None or context.num_replicas_in_sync == 1:
+            return statistics
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)

@@ -23,11 +23,13 @@ Recognition, Proceedings of the IEEE 86(11), 1998.
   code.
 """
 
+from typing import Unpack
+
 import keras
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.models import assembly
+from keras_classics.models.assembly import CommonArguments, Frame
 from keras_classics.models.initializers import FanInUniform
 from keras_classics.models.layers import (
     EuclideanRBF,
@@ -71,27 +73,14 @@ BITMAPS = """
 
 @register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=16, classes=10)
 def lenet5(
-    *,
-    weights: str | None = None,
-    include_top: bool = True,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    input_tensor: keras.KerasTensor | None = None,
-    pooling: str | None = None,
-    classes: int = 10,
-    classifier_activation: str | None = "softmax",
-    name: str = "lenet5",
+    *, classes: int = 10, name: str = "lenet5", **common: Unpack[CommonArguments]
 ) -> keras.Model:
     """Builds LeNet-5 as it is taught today: tanh, average pooling, full connections, softmax.
 
     Args:
-        weights: Path of a `.weights.h5` file, or None for initial weights.
-        include_top: Whether to end in the dense layers and the classifier; without, in S4's map.
-        input_shape: (height, width, channels), by default (32, 32, 1); 16x16 at the least.
-        input_tensor: Tensor to build on, instead of `input_shape`.
-        pooling: Without top: `"avg"`, `"max"`, or None for the map.
         classes: Number of classes.
-        classifier_activation: Activation of the output, or None for the scores.
         name: Name of the model.
+        **common: See `CommonArguments`. 16x16 pixels at the least; without top, S4's map.
 
     Returns:
         A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
@@ -100,57 +89,41 @@ def lenet5(
     Raises:
         UserError: An argument is outside what it can be.
     """
-    image = assembly.image_input(
-        name,
-        input_shape,
-        input_tensor,
-        default_shape=(32, 32, 1),
-        smallest=16,
-        include_top=include_top,
-    )
-    x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(image)
+    frame = Frame(name, default_shape=(32, 32, 1), classes=classes, smallest=16, **common)
+    x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(frame.image)
     x = keras.layers.AveragePooling2D(2, name="s2")(x)
     x = keras.layers.Conv2D(16, 5, activation="tanh", name="c3")(x)
     x = keras.layers.AveragePooling2D(2, name="s4")(x)
-    if include_top:
-        x = keras.layers.Flatten(name="flatten")(x)
+    if frame.include_top:
+        x = frame.flatten(x)
         x = keras.layers.Dense(120, activation="tanh", name="c5")(x)
         x = keras.layers.Dense(84, activation="tanh", name="f6")(x)
-        x = keras.layers.Dense(classes, name="predictions")(x)
-        x = assembly.classify(x, classifier_activation)
+        x = frame.classify(x)
     else:
-        x = assembly.pool(x, pooling)
-    return assembly.finish(image, x, input_tensor, weights, name)
+        x = frame.pool(x)
+    return frame.model(x)
 
 
 @register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=32, classes=10)
 def lenet5_1998(
     *,
-    weights: str | None = None,
-    include_top: bool = True,
-    input_shape: tuple[int | None, int | None, int] | None = None,
-    input_tensor: keras.KerasTensor | None = None,
-    pooling: str | None = None,
     classes: int = 10,
-    classifier_activation: str | None = "softmax",
     codes: np.ndarray | None = None,
     name: str = "lenet5_1998",
+    **common: Unpack[CommonArguments],
 ) -> keras.Model:
     """Builds LeNet-5 of the 1998 paper, section II-B. See the head of this file for the layers.
 
+    Weights start uniform in +-2.4 / F, F the inputs of the unit (Appendix A), each map of C3 by its
+    own number of inputs.
+
     Args:
-        weights: Path of a `.weights.h5` file, or None for initial weights: uniform in +-2.4 / F,
-            F the inputs of the unit (Appendix A), each map of C3 by its own number of inputs.
-        include_top: Whether to go on after S4 to C5, F6 and the output.
-        input_shape: (height, width, channels), by default (32, 32, 1); 32x32 at the least, without
-            top 16x16.
-        input_tensor: Tensor to build on, instead of `input_shape`.
-        pooling: Without top: `"avg"`, `"max"`, or None for the map.
         classes: Number of classes.
-        classifier_activation: `"softmax"` for probabilities, softmax of the negated distances, or
-            None for the paper's distances, of which the smallest is the prediction.
         codes: Codes of +-1 of shape (classes, 84), by default `digit_codes()`.
         name: Name of the model.
+        **common: See `CommonArguments`. `classifier_activation` is `"softmax"` for probabilities,
+            softmax of the negated distances, or None for the paper's distances, of which the
+            smallest is the prediction. 32x32 pixels at the least; without top, S4's map of 16x16.
 
     Returns:
         A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
@@ -159,30 +132,27 @@ def lenet5_1998(
     Raises:
         UserError: An argument is outside what it can be.
     """
-    image = assembly.image_input(
-        name,
-        input_shape,
-        input_tensor,
-        default_shape=(32, 32, 1),
-        smallest=32 if include_top else 16,
-        include_top=include_top,
-    )
+    smallest = 32 if common.get("include_top", True) else 16
+    frame = Frame(name, default_shape=(32, 32, 1), classes=classes, smallest=smallest, **common)
+    activation = _distance_activation(common.get("classifier_activation", "softmax"))
     squash = {"activation": scaled_tanh}
-    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(image)
+    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(
+        frame.image
+    )
     x = _subsample(x, "s2")
     x = TableConv2D(
         C3_TABLE, 5, **squash, kernel_initializer=FanInUniform(_c3_fan_in()), name="c3"
     )(x)
     x = _subsample(x, "s4")
-    if include_top:
+    if frame.include_top:
         x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=FanInUniform(), name="c5")(x)
-        x = keras.layers.Flatten(name="flatten")(x)
+        x = frame.flatten(x)
         x = keras.layers.Dense(84, **squash, kernel_initializer=FanInUniform(), name="f6")(x)
         x = EuclideanRBF(_class_codes(codes, classes), name="distances")(x)
-        x = assembly.classify(x, _distance_activation(classifier_activation))
+        x = frame.activate(x, activation)
     else:
-        x = assembly.pool(x, pooling)
-    return assembly.finish(image, x, input_tensor, weights, name)
+        x = frame.pool(x)
+    return frame.model(x)
 
 
 def digit_codes() -> np.ndarray:

@@ -1,0 +1,258 @@
+"""AlexNet: the two towers of 2012, one tower, Caffe's, the later one-column nets.
+
+Papers: A. Krizhevsky, I. Sutskever, G. Hinton, ImageNet Classification with Deep Convolutional
+Neural Networks, NIPS 2012. A. Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural
+Networks, arXiv 1404.5997, 2014.
+
+    layer        kernel, stride, towers   output       parameters
+    conv1, ReLU  11x11, 4                 55x55x96         34,944
+    norm1, pool1  3x3,  2                 27x27x96
+    conv2, ReLU   5x5,  1, 2 towers       27x27x256       307,456
+    norm2, pool2  3x3,  2                 13x13x256
+    conv3, ReLU   3x3,  1                 13x13x384       885,120
+    conv4, ReLU   3x3,  1, 2 towers       13x13x384       663,936
+    conv5, ReLU   3x3,  1, 2 towers       13x13x256       442,624
+    pool5         3x3,  2                  6x6x256
+    fc6, ReLU, dropout 0.5                 4096        37,752,832
+    fc7, ReLU, dropout 0.5                 4096        16,781,312
+    predictions, softmax                   1000         4,097,000
+                                              total    60,965,224
+
+Images are 0..255 minus their mean: `lrn` does nothing to images near 1.
+
+`alexnet` differs from the paper by
+- the size: the paper says 224 and prints 55x55 maps. The original code gets them by rounding up:
+  three rows and columns of zeros, at the right and the bottom. So does conv1 here: 224 and 227
+  both give 55;
+- dropout, which scales up in training where the paper scales down afterwards: the same in the
+  mean.
+From the original code (configuration 145) it differs further: there ReLU 1 follows pool1, a second
+normalisation within each map follows norm2, and alpha is divided by n (`lrn="code"`).
+"""
+
+from dataclasses import dataclass
+from typing import Unpack
+
+import keras
+
+from keras_classics.errors import UserError, unknown_name
+from keras_classics.models.assembly import CommonArguments, Frame, smallest_side
+from keras_classics.models.initializers import kernel_initializer as initial
+from keras_classics.models.layers import LocalResponseNormalization, TowerConv2D
+from keras_classics.models.registry import member
+
+KRIZHEVSKY_2012 = (
+    "Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural "
+    "Networks, 2012"
+)
+KRIZHEVSKY_2014 = (
+    "Krizhevsky: One Weird Trick for Parallelizing Convolutional Neural Networks, 2014"
+)
+
+# Constants of the response normalisation: section 3.3, the original code, Caffe's two networks.
+LRN = {
+    "paper": {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": False},
+    "code": {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},
+    "caffe": {"n": 5, "k": 1.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},
+}
+
+# Section 5: the layers whose biases start from `bias_init`, so that their ReLUs are fed.
+FED_BY_BIAS = ("conv2", "conv4", "conv5", "fc6", "fc7")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What tells one AlexNet from another, besides the arguments of its builder.
+
+    Attributes:
+        filters: Of conv1 to conv5.
+        conv1_padding: Zeros before and after the image, on both axes.
+        pool_first: Whether pooling comes before normalisation.
+        head_side: Side of the map that adaptive pooling makes for fc6; None: no such pooling.
+        dropout_first: Whether dropout stands before fc6 and fc7 or after them.
+        fed_by_bias: Layers whose biases start from `bias_init`.
+    """
+
+    filters: tuple[int, int, int, int, int]
+    conv1_padding: tuple[int, int]
+    pool_first: bool = False
+    head_side: int | None = None
+    dropout_first: bool = False
+    fed_by_bias: tuple[str, ...] = FED_BY_BIAS
+
+    @property
+    def smallest_side(self) -> int:
+        """Least side of an image of which pool5 leaves one position."""
+        pool = (3, 2, 0)
+        conv1, conv2, conv3 = (11, 4, sum(self.conv1_padding)), (5, 1, 4), (3, 1, 2)
+        return smallest_side([conv1, pool, conv2, pool, conv3, conv3, conv3, pool])
+
+
+VARIANTS = {
+    "2012": Variant((96, 256, 384, 384, 256), conv1_padding=(0, 3)),
+    # Caffe's CaffeNet: pooling before normalisation.
+    "caffenet": Variant((96, 256, 384, 384, 256), conv1_padding=(0, 3), pool_first=True),
+    # The one-column net as the released program of 2014 and torchvision have it; the paper says 384
+    # filters for conv4.
+    "owt": Variant((64, 192, 384, 256, 256), conv1_padding=(2, 2), head_side=6, dropout_first=True),
+    # TF-slim's alexnet_v2: the paper's widths of 2014. At 224 its maps are 54, 26, 12 and 5.
+    "slim": Variant(
+        (64, 192, 384, 384, 256),
+        conv1_padding=(0, 0),
+        fed_by_bias=("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"),
+    ),
+}
+
+
+def alexnet_family(
+    variant: str,
+    *,
+    lrn: str | None = None,
+    towers: int = 1,
+    bias_init: float = 1.0,
+    dropout: float = 0.5,
+    kernel_initializer: str | keras.initializers.Initializer = "alexnet",
+    classes: int = 1000,
+    default_shape: tuple[int, int, int] = (227, 227, 3),
+    name: str = "alexnet",
+    **common: Unpack[CommonArguments],
+) -> keras.Model:
+    """Builds an AlexNet.
+
+    Args:
+        variant: A key of `VARIANTS`.
+        lrn: Constants of the response normalisation after conv1 and conv2: `"paper"`, `"code"`,
+            `"caffe"`, or None for no normalisation.
+        towers: Number of towers in conv2, conv4 and conv5; 1 or 2.
+        bias_init: What the paper's biases of ones start from: those of conv2, conv4, conv5, fc6
+            and fc7. Caffe takes 0.1.
+        dropout: Share of fc6 and fc7 that is dropped in training.
+        kernel_initializer: A name in `initializers.SCHEMES`, such as `"alexnet"` or
+            `"alexnet_code"`, or what Keras takes.
+        classes: Number of classes.
+        default_shape: (height, width, channels) where the caller gives none.
+        name: Name of the model.
+        **common: See `CommonArguments`. The dense layers are sized from the image.
+
+    Returns:
+        A model from float images, 0..255 minus their mean, to probabilities (batch, classes).
+
+    Raises:
+        UserError: An argument is outside what it can be.
+    """
+    if lrn is not None and lrn not in LRN:
+        raise unknown_name("lrn", lrn, LRN)
+    if towers not in (1, 2):
+        raise UserError(f"{name} has towers=1 or 2. Received: {towers}.")
+    net = VARIANTS[variant]
+    frame = Frame(
+        name, default_shape=default_shape, classes=classes, smallest=net.smallest_side, **common
+    )
+
+    def start(layer: str) -> dict:
+        bias = bias_init if layer in net.fed_by_bias else 0.0
+        return {
+            "kernel_initializer": initial(kernel_initializer, layer),
+            "bias_initializer": keras.initializers.Constant(bias),
+            "name": layer,
+        }
+
+    def convolve(x, number: int, kernel: int, in_towers: bool = False, **options):
+        filters = net.filters[number - 1]
+        options = {"activation": "relu", "padding": "same", **start(f"conv{number}"), **options}
+        if in_towers and towers > 1:
+            return TowerConv2D(filters, kernel, groups=towers, **options)(x)
+        return keras.layers.Conv2D(filters, kernel, **options)(x)
+
+    def normalize_and_pool(x, number: int):
+        steps = [keras.layers.MaxPooling2D(3, 2, name=f"pool{number}")]
+        if lrn:
+            steps.append(LocalResponseNormalization(**LRN[lrn], name=f"norm{number}"))
+        for step in steps if net.pool_first else reversed(steps):
+            x = step(x)
+        return x
+
+    x = frame.image
+    if any(net.conv1_padding):
+        x = keras.layers.ZeroPadding2D((net.conv1_padding, net.conv1_padding), name="conv1_pad")(x)
+    x = normalize_and_pool(convolve(x, 1, 11, strides=4, padding="valid"), 1)
+    x = normalize_and_pool(convolve(x, 2, 5, in_towers=True), 2)
+    x = convolve(x, 3, 3)
+    x = convolve(x, 4, 3, in_towers=True)
+    x = convolve(x, 5, 3, in_towers=True)
+    x = keras.layers.MaxPooling2D(3, 2, name="pool5")(x)
+    if not frame.include_top:
+        return frame.model(frame.pool(x))
+
+    if net.head_side:
+        x = keras.layers.AdaptiveAveragePooling2D(net.head_side, name="avg_pool")(x)
+    x = frame.flatten(x)
+    for number in (6, 7):
+        steps = [
+            keras.layers.Dense(4096, activation="relu", **start(f"fc{number}")),
+            keras.layers.Dropout(dropout, name=f"dropout{number}"),
+        ]
+        for step in reversed(steps) if net.dropout_first else steps:
+            x = step(x)
+    return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))
+
+
+def _facts(variant: str, paper: str, side: int, **equals: str) -> dict:
+    return {
+        "paper": paper,
+        "input_shape": (side, side, 3),
+        "smallest_input": VARIANTS[variant].smallest_side,
+        "classes": 1000,
+        **equals,
+    }
+
+
+alexnet = member(
+    alexnet_family,
+    "2012",
+    name="alexnet",
+    summary="AlexNet of 2012: two towers, response normalisation, overlapping pooling, dropout.",
+    facts=_facts("2012", KRIZHEVSKY_2012, 227),
+    lrn="paper",
+    towers=2,
+)
+
+alexnet_single_tower = member(
+    alexnet_family,
+    "2012",
+    name="alexnet_single_tower",
+    summary="AlexNet of 2012 in one tower, as it is often taught.",
+    facts=_facts("2012", KRIZHEVSKY_2012, 227),
+    lrn="paper",
+)
+
+caffenet = member(
+    alexnet_family,
+    "caffenet",
+    name="caffenet",
+    summary="Caffe's CaffeNet: two towers, pooling before normalisation.",
+    facts=_facts("caffenet", KRIZHEVSKY_2012, 227),
+    lrn="caffe",
+    towers=2,
+    kernel_initializer="caffenet",
+)
+
+alexnet_owt = member(
+    alexnet_family,
+    "owt",
+    name="alexnet_owt",
+    summary="AlexNet of 2014 (one weird trick) as torchvision has it: no normalisation.",
+    facts=_facts("owt", KRIZHEVSKY_2014, 224, torchvision="alexnet"),
+    bias_init=0.0,
+    kernel_initializer="he_fan_in",
+)
+
+alexnet_slim = member(
+    alexnet_family,
+    "slim",
+    name="alexnet_slim",
+    summary="AlexNet of 2014 as TF-slim's alexnet_v2 has it: no normalisation, Xavier's start.",
+    facts=_facts("slim", KRIZHEVSKY_2014, 224),
+    bias_init=0.1,
+    kernel_initializer="alexnet_slim",
+)

@@ -1,0 +1,267 @@
+"""VGG: configurations A to E, with batch normalisation everywhere, or where it mends a stuck net.
+
+Paper: K. Simonyan, A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image
+Recognition, ICLR 2015 (arXiv 1409.1556), Table 1. Blocks of convolutions with stride 1 and ReLU,
+2x2 max-pooling after each block, three dense layers; 224x224x3 images minus their mean colour.
+
+The networks differ from the paper by
+- the initial weights: He's, which train every depth from scratch. The paper starts the deep ones
+  from a trained A, because its own (`kernel_initializer="vgg"`) do not train them;
+- `vgg*_bn`, which normalise after every convolution, before its ReLU, as torchvision does;
+- `vgg16_first_bn`, which normalises once, after the ReLU of the first convolution: the smallest
+  change that lets a VGG leave the plateau at ln(classes);
+- `vgg16_mini`, the narrow VGG-16 for 64x64 images of six classes which that fix was found on, with
+  Glorot's initial weights, without dropout;
+- `vgg9`, which is A without its fifth block, in no paper, in common use on 32x32 images.
+"""
+
+from typing import Unpack
+
+import keras
+
+from keras_classics.errors import UserError, unknown_name
+from keras_classics.models.assembly import CommonArguments, Frame
+from keras_classics.models.initializers import kernel_initializer as initial
+from keras_classics.models.layers import BatchNormalization, LocalResponseNormalization
+from keras_classics.models.registry import member
+
+PAPER = (
+    "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015"
+)
+
+# Table 1: sides of the kernels in each block; LRN is a response normalisation at that place.
+LRN = 0
+CONFIGS = {
+    "9": ((3,), (3,), (3, 3), (3, 3)),
+    "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
+    "A-LRN": ((3, LRN), (3,), (3, 3), (3, 3), (3, 3)),
+    "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
+    "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
+    "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
+    "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
+}
+FILTERS = (64, 128, 256, 512, 512)
+HIDDEN = (4096, 4096)
+
+
+def vgg(
+    config: str,
+    *,
+    batch_norm: str | tuple[str, ...] | None = None,
+    batch_norm_after: str = "conv",
+    filters: tuple[int, ...] = FILTERS,
+    hidden: tuple[int, ...] = HIDDEN,
+    dropout: float = 0.5,
+    kernel_initializer: str | keras.initializers.Initializer = "he_normal",
+    classes: int = 1000,
+    default_shape: tuple[int, int, int] = (224, 224, 3),
+    name: str = "vgg",
+    **common: Unpack[CommonArguments],
+) -> keras.Model:
+    """Builds a VGG.
+
+    Args:
+        config: A key of `CONFIGS`.
+        batch_norm: Where batch normalisation follows: `"all"` convolutions, the `"first"`, a tuple
+            of their names such as `("block1_conv1", "block2_conv1")`, or None.
+        batch_norm_after: `"conv"`, between a convolution and its ReLU, or `"activation"`.
+        filters: Filters of each block.
+        hidden: Units of the dense layers before the last.
+        dropout: Share of each of them that is dropped in training.
+        kernel_initializer: A name in `initializers.SCHEMES`, such as `"vgg"` or
+            `"vgg_torchvision"`, or what Keras takes.
+        classes: Number of classes.
+        default_shape: (height, width, channels) where the caller gives none.
+        name: Name of the model.
+        **common: See `CommonArguments`. The dense layers are sized from the image.
+
+    Returns:
+        A model from float images minus their mean to probabilities of shape (batch, classes).
+
+    Raises:
+        UserError: An argument is outside what it can be.
+    """
+    if config not in CONFIGS:
+        raise unknown_name("configuration", config, CONFIGS)
+    blocks = CONFIGS[config]
+    if len(filters) < len(blocks):
+        raise UserError(f"{name} takes filters for {len(blocks)} blocks. Received: {filters}.")
+    if batch_norm_after not in ("conv", "activation"):
+        raise UserError(
+            f"batch_norm_after must be 'conv' or 'activation'. Received: {batch_norm_after!r}."
+        )
+    normalized = _normalized_layers(blocks, batch_norm)
+    frame = Frame(
+        name, default_shape=default_shape, classes=classes, smallest=2 ** len(blocks), **common
+    )
+    x = frame.image
+    for number, kernels in enumerate(blocks, 1):
+        for layer, kernel in _convolutions(number, kernels):
+            after = batch_norm_after if layer in normalized else None
+            options = {"padding": "same", "kernel_initializer": initial(kernel_initializer, layer)}
+            x = _convolve(x, filters[number - 1], kernel, layer, after, options)
+        if LRN in kernels:
+            x = LocalResponseNormalization(name=f"block{number}_lrn")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
+    if not frame.include_top:
+        return frame.model(frame.pool(x))
+
+    x = frame.flatten(x)
+    for number, units in enumerate(hidden, 1):
+        start = initial(kernel_initializer, f"fc{number}")
+        x = keras.layers.Dense(
+            units, activation="relu", kernel_initializer=start, name=f"fc{number}"
+        )(x)
+        x = keras.layers.Dropout(dropout, name=f"dropout{number}")(x)
+    return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))
+
+
+def _convolutions(number: int, kernels: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Names and kernel sides of the convolutions of a block."""
+    sides = [side for side in kernels if side != LRN]
+    return [(f"block{number}_conv{i}", side) for i, side in enumerate(sides, 1)]
+
+
+def _normalized_layers(blocks, batch_norm: str | tuple[str, ...] | None) -> set[str]:
+    """Names of the convolutions that batch normalisation follows."""
+    names = [
+        name
+        for number, kernels in enumerate(blocks, 1)
+        for name, _ in _convolutions(number, kernels)
+    ]
+    if batch_norm is None:
+        return set()
+    if batch_norm == "all":
+        return set(names)
+    if batch_norm == "first":
+        return {names[0]}
+    if isinstance(batch_norm, str):
+        raise unknown_name("batch_norm", batch_norm, ["all", "first"])
+    for name in batch_norm:
+        if name not in names:
+            raise unknown_name("convolution in batch_norm", name, names)
+    return set(batch_norm)
+
+
+def _convolve(x, filters: int, kernel: int, name: str, batch_norm_after: str | None, options):
+    activation = None if batch_norm_after == "conv" else "relu"
+    x = keras.layers.Conv2D(filters, kernel, activation=activation, name=name, **options)(x)
+    if batch_norm_after:
+        x = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    if batch_norm_after == "conv":
+        x = keras.layers.Activation("relu", name=f"{name}_relu")(x)
+    return x
+
+
+def _facts(side: int = 224, classes: int = 1000, smallest: int = 32, **equals: str) -> dict:
+    return {
+        "paper": PAPER,
+        "input_shape": (side, side, 3),
+        "smallest_input": smallest,
+        "classes": classes,
+        **equals,
+    }
+
+
+vgg9 = member(
+    vgg,
+    "9",
+    name="vgg9",
+    summary="VGG-9: configuration A without its fifth block, on 32x32 images; in no paper.",
+    facts=_facts(side=32, classes=10, smallest=16),
+)
+vgg11 = member(
+    vgg,
+    "A",
+    name="vgg11",
+    summary="VGG-11: configuration A.",
+    facts=_facts(torchvision="vgg11"),
+)
+vgg11_lrn = member(
+    vgg,
+    "A-LRN",
+    name="vgg11_lrn",
+    summary="VGG-11: configuration A-LRN, with response normalisation after the first convolution.",
+    facts=_facts(),
+)
+vgg13 = member(
+    vgg,
+    "B",
+    name="vgg13",
+    summary="VGG-13: configuration B.",
+    facts=_facts(torchvision="vgg13"),
+)
+vgg16_c = member(
+    vgg,
+    "C",
+    name="vgg16_c",
+    summary="VGG-16: configuration C, whose third convolutions in blocks 3 to 5 are 1x1.",
+    facts=_facts(),
+)
+vgg16 = member(
+    vgg,
+    "D",
+    name="vgg16",
+    summary="VGG-16: configuration D.",
+    facts=_facts(torchvision="vgg16", keras_applications="VGG16, which has no dropout"),
+)
+vgg19 = member(
+    vgg,
+    "E",
+    name="vgg19",
+    summary="VGG-19: configuration E.",
+    facts=_facts(torchvision="vgg19", keras_applications="VGG19, which has no dropout"),
+)
+vgg11_bn = member(
+    vgg,
+    "A",
+    name="vgg11_bn",
+    summary="VGG-11 with batch normalisation after every convolution.",
+    facts=_facts(torchvision="vgg11_bn"),
+    batch_norm="all",
+)
+vgg13_bn = member(
+    vgg,
+    "B",
+    name="vgg13_bn",
+    summary="VGG-13 with batch normalisation after every convolution.",
+    facts=_facts(torchvision="vgg13_bn"),
+    batch_norm="all",
+)
+vgg16_bn = member(
+    vgg,
+    "D",
+    name="vgg16_bn",
+    summary="VGG-16 with batch normalisation after every convolution.",
+    facts=_facts(torchvision="vgg16_bn"),
+    batch_norm="all",
+)
+vgg19_bn = member(
+    vgg,
+    "E",
+    name="vgg19_bn",
+    summary="VGG-19 with batch normalisation after every convolution.",
+    facts=_facts(torchvision="vgg19_bn"),
+    batch_norm="all",
+)
+vgg16_first_bn = member(
+    vgg,
+    "D",
+    name="vgg16_first_bn",
+    summary="VGG-16 with batch normalisation after the ReLU of the first convolution alone.",
+    facts=_facts(),
+    batch_norm="first",
+    batch_norm_after="activation",
+)
+vgg16_mini = member(
+    vgg,
+    "D",
+    name="vgg16_mini",
+    summary="The narrow VGG-16 for 64x64 images of six classes, on which the fix was found.",
+    facts=_facts(side=64, classes=6),
+    batch_norm_after="activation",
+    filters=(4, 8, 16, 32, 32),
+    hidden=(256, 256),
+    dropout=0.0,
+    kernel_initializer="glorot_uniform",
+)
