@@ -29,6 +29,7 @@ lint: $(VENV)/installed
 
 report: $(VENV)/installed
 	$(BIN)/python -m reproduce.report
+	$(BIN)/python -m reproduce.zoo
 
 # Without root, on Debian and its kin.
 data: $(DEBIAN_DATA)/ready

@@ -10,7 +10,6 @@ A row holds what `result.json` of its run says, with that file's hash.
 import csv
 import hashlib
 import json
-import re
 import shutil
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,12 +23,12 @@ from keras_classics.cli._program import run
 from keras_classics.errors import UserError
 from keras_classics.training import recipes
 from keras_classics.training.logs import write_csv
+from reproduce.tables import update_readme
 
 ADD = flags.DEFINE_list("add", [], "Run directories whose results to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
 ROWS = HERE / "results" / "lenet5.csv"
 FIGURES = HERE / "figures"
 
@@ -70,25 +69,9 @@ def main() -> None:
         rows = _with_runs(rows, run_dirs)
         write_csv(ROWS, COLUMNS, rows)
         _keep_mistakes(run_dirs)
-    before = README.read_text()
-    after = rendered(before, rows)
-    if CHECK.value:
-        if before != after:
-            raise UserError("README.md's tables are not what the rows say. Run: make report")
-        return
-    README.write_text(after)
-    _draw(rows)
-
-
-def rendered(text: str, rows: Sequence[Row]) -> str:
-    """Returns a text with its tables, between `<!-- table: NAME -->` marks, made from the rows."""
-    tables = {"lenet5": _lenet5_table(rows)}
-
-    def replace(match: re.Match) -> str:
-        name = match[1]
-        return f"<!-- table: {name} -->\n{tables[name]}\n<!-- end -->"
-
-    return re.sub(r"<!-- table: (\w+) -->\n.*?<!-- end -->", replace, text, flags=re.DOTALL)
+    update_readme({"lenet5": _lenet5_table(rows)}, CHECK.value)
+    if not CHECK.value:
+        _draw(rows)
 
 
 def _read_rows() -> list[Row]:

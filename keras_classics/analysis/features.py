@@ -37,7 +37,7 @@ def feature_extractor(model: keras.Model, levels: Sequence[int] | None = None) -
                 f"{model.name} has the levels {', '.join(map(str, ends))}. Received: {level}."
             )
     return keras.Model(
-        model.inputs,
+        model.input,
         {f"level_{level}": ends[level] for level in levels},
         name=f"{model.name}_features",
     )

@@ -38,7 +38,11 @@ import keras
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.assembly import CommonArguments, Frame, smallest_side
 from keras_classics.models.initializers import kernel_initializer as initial
-from keras_classics.models.layers import LocalResponseNormalization, TowerConv2D
+from keras_classics.models.layers import (
+    AdaptiveAveragePooling2D,
+    LocalResponseNormalization,
+    TowerConv2D,
+)
 from keras_classics.models.registry import member
 
 KRIZHEVSKY_2012 = (
@@ -185,7 +189,7 @@ def alexnet_family(
         return frame.model(frame.pool(x))
 
     if net.head_side:
-        x = keras.layers.AdaptiveAveragePooling2D(net.head_side, name="avg_pool")(x)
+        x = AdaptiveAveragePooling2D(net.head_side, name="avg_pool")(x)
     x = frame.flatten(x)
     for number in (6, 7):
         steps = [

@@ -192,4 +192,4 @@ def scores_and_probabilities(model: keras.Model) -> keras.Model:
             f"{model.name} must end in probabilities. Received a last layer {last.name!r}. Build "
             "it with include_top=True and a classifier_activation."
         )
-    return keras.Model(model.inputs, [last.input, last.output])
+    return keras.Model(model.input, [last.input, last.output])

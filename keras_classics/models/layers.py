@@ -431,3 +431,34 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if context is None or context.num_replicas_in_sync == 1:
             return statistics
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, statistics)
+
+
+@keras.saving.register_keras_serializable("keras_classics")
+class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
+    """Mean over windows that together cover a map of any size, also of one smaller than the result.
+
+    As PyTorch's: window i of n on a side of s positions goes from floor(i * s / n) to
+    ceil((i + 1) * s / n). Keras's own layer refuses a map that is smaller than its result.
+
+    Args:
+        output_size: Side of the result, or its (height, width).
+
+    Shapes: (batch, height, width, maps), height and width known, to (batch, *output_size, maps).
+    """
+
+    def call(self, inputs):
+        for axis, size in zip((1, 2), self.output_size, strict=True):
+            side = inputs.shape[axis]
+            if side != size:
+                windows = ops.convert_to_tensor(_mean_windows(side, size), dtype=inputs.dtype)
+                inputs = ops.moveaxis(ops.tensordot(inputs, windows, [[axis], [0]]), -1, axis)
+        return inputs
+
+
+def _mean_windows(side: int, size: int) -> np.ndarray:
+    """A (side, size) matrix; a product with it takes the means over the windows."""
+    windows = np.zeros((side, size))
+    for i in range(size):
+        first, last = i * side // size, -(-(i + 1) * side // size)
+        windows[first:last, i] = 1 / (last - first)
+    return windows

@@ -2,6 +2,7 @@
 
 import fnmatch
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -118,8 +119,12 @@ def _whole_signature(builder: Callable) -> inspect.Signature:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Lists the names of the networks that match a glob pattern, such as `"vgg*"`."""
-    return sorted(fnmatch.filter(_MODELS, pattern))
+    """Lists the networks whose names match a glob pattern, such as `"vgg*"`, by name and depth."""
+    return sorted(fnmatch.filter(_MODELS, pattern), key=_by_number)
+
+
+def _by_number(name: str) -> list:
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def find_model(name: str) -> ModelEntry:

@@ -52,7 +52,7 @@ def vgg(
     filters: tuple[int, ...] = FILTERS,
     hidden: tuple[int, ...] = HIDDEN,
     dropout: float = 0.5,
-    kernel_initializer: str | keras.initializers.Initializer = "he_normal",
+    kernel_initializer: str | keras.initializers.Initializer = "he_fan_in",
     classes: int = 1000,
     default_shape: tuple[int, int, int] = (224, 224, 3),
     name: str = "vgg",

@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 
 from keras_classics.errors import UserError
 from keras_classics.models.layers import (
+    AdaptiveAveragePooling2D,
+    BatchNormalization,
     EuclideanRBF,
+    IdentityShortcut,
+    LocalResponseNormalization,
     TableConv2D,
+    TowerConv2D,
     TrainableSubsampling,
     scaled_tanh,
     softmin,
@@ -166,3 +171,321 @@ def test_softmin():
     distances = np.float32([[1, 2, 4]])
     expected = np.exp(-distances) / np.exp(-distances).sum()
     np.testing.assert_allclose(softmin(distances), expected, rtol=1e-6)
+
+
+LRN = {
+    "the paper": {},
+    "the original code": {"divide_alpha_by_n": True},
+    "Caffe": {"k": 1.0, "divide_alpha_by_n": True},
+    "strong": {"n": 3, "k": 0.5, "alpha": 0.1, "beta": 0.6},
+}
+
+
+def response_normalization(x, n=5, k=2.0, alpha=1e-4, beta=0.75, divide_alpha_by_n=False):
+    """Krizhevsky et al. 2012, section 3.3, map by map."""
+    out = np.zeros_like(x)
+    for i in range(x.shape[-1]):
+        total = 0
+        for j in range(max(0, i - n // 2), min(x.shape[-1] - 1, i + n // 2) + 1):
+            total = total + x[..., j] ** 2
+        out[..., i] = x[..., i] / (k + alpha / (n if divide_alpha_by_n else 1) * total) ** beta
+    return out
+
+
+@pytest.mark.parametrize("constants", LRN.values(), ids=LRN)
+def test_response_normalization(constants):
+    x = 100 * normal(2, 3, 2, 7)
+    layer = LocalResponseNormalization(**constants)
+    expected = response_normalization(x.astype("float64"), **constants)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
+    # The path of the other backends.
+    other = LocalResponseNormalization(**constants, dtype="float64")
+    np.testing.assert_allclose(other(x.astype("float64")), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("constants", LRN.values(), ids=LRN)
+def test_response_normalization_gradient(constants):
+    layer = LocalResponseNormalization(**constants)
+    check_gradient(layer, 10 * normal(1, 2, 2, 6), lambda x: response_normalization(x, **constants))
+
+
+def test_response_normalization_constants_of_the_paper_and_the_code():
+    # At activations of about 100 the denominators are 4.30 and 2.28; near 1 both are 1.68.
+    x = np.full((1, 1, 1, 9), 100, "float32")
+    middle = {
+        name: (scale * x / LocalResponseNormalization(**LRN[name])(scale * x)).numpy()[0, 0, 0, 4]
+        for name, scale in (("the paper", 1.0), ("the original code", 1.0))
+    }
+    assert middle["the paper"] == pytest.approx((2 + 5) ** 0.75, rel=1e-5)
+    assert middle["the original code"] == pytest.approx((2 + 1) ** 0.75, rel=1e-5)
+    for name in middle:
+        ones = LocalResponseNormalization(**LRN[name])(x / 100).numpy()[0, 0, 0, 4]
+        assert 1 / ones == pytest.approx(2**0.75, rel=1e-3)
+
+
+def test_response_normalization_keeps_bfloat16_exact():
+    layer = LocalResponseNormalization(dtype="mixed_bfloat16")
+    x = tf.cast(100 * normal(1, 2, 2, 7), tf.bfloat16)
+    expected = response_normalization(tf.cast(x, tf.float64).numpy())
+    assert layer(x).dtype == tf.bfloat16
+    np.testing.assert_allclose(tf.cast(layer(x), tf.float64), expected, rtol=2**-8)
+
+
+def test_response_normalization_wants_an_odd_window():
+    with pytest.raises(UserError, match="n must be an odd number of maps. Received: 4"):
+        LocalResponseNormalization(n=4)
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": "same"}, {"strides": 2}])
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_towers_are_grouped_convolutions(groups, options):
+    options = {"activation": "relu", "bias_initializer": "normal", **options}
+    towers = TowerConv2D(12, 3, groups=groups, **options)
+    grouped = keras.layers.Conv2D(12, 3, groups=groups, **options)
+    x = tf.constant(normal(2, 7, 8, 6))
+    towers.build(x.shape)
+    grouped.build(x.shape)
+    grouped.set_weights(towers.get_weights())
+    results = []
+    for layer in (towers, grouped):
+        variables = [v.value for v in layer.trainable_variables]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x)
+            total = tf.reduce_sum(tf.sin(outputs))
+        results.append([outputs, *tape.gradient(total, [x, *variables])])
+    for ours, keras_own in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
+
+
+def two_towers(x, kernel, bias):
+    """Each half of the output maps from its half of the input maps."""
+    half_in, half_out = x.shape[-1] // 2, kernel.shape[-1] // 2
+    out = np.zeros((x.shape[0], x.shape[1] - 1, x.shape[2] - 1, 2 * half_out))
+    for o in range(2 * half_out):
+        tower = o // half_out
+        seen = x[..., tower * half_in : (tower + 1) * half_in]
+        for row, column in np.ndindex(out.shape[1:3]):
+            window = seen[:, row : row + 2, column : column + 2]
+            out[:, row, column, o] = np.sum(window * kernel[..., o], axis=(1, 2, 3)) + bias[o]
+    return out
+
+
+def test_towers():
+    layer = TowerConv2D(6, 2, bias_initializer="normal")
+    x = normal(2, 4, 3, 4)
+    outputs = layer(x)
+    weights = [w.astype("float64") for w in layer.get_weights()]
+    np.testing.assert_allclose(outputs, two_towers(x, *weights), rtol=1e-4, atol=1e-5)
+    check_gradient(layer, x, two_towers)
+
+
+def test_towers_need_no_xla():
+    layer = TowerConv2D(6, 2)
+    graph = tf.function(layer).get_concrete_function(tf.TensorSpec((None, 4, 4, 4)))
+    # Keras's own hides the convolution in a function that XLA must compile.
+    assert [op.type for op in graph.graph.get_operations()].count("Conv2D") == 2
+
+
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    maps=st.integers(1, 4),
+    new=st.integers(0, 5),
+    strides=st.integers(1, 3),
+)
+@settings(max_examples=30, deadline=None)
+def test_identity_shortcut(height, width, maps, new, strides):
+    x = normal(2, height, width, maps)
+    layer = IdentityShortcut(maps + new, strides)
+    outputs = layer(x).numpy()
+    assert outputs.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_array_equal(outputs[..., :maps], x[:, ::strides, ::strides])
+    assert not outputs[..., maps:].any()
+
+
+def test_identity_shortcut_gradient():
+    def reference(x):
+        return np.concatenate([x[:, ::2, ::2], np.zeros((1, 2, 2, 3))], axis=-1)
+
+    check_gradient(IdentityShortcut(5, 2), normal(1, 3, 4, 2), reference)
+
+
+@given(side=st.integers(1, 20), size=st.integers(1, 8))
+@settings(max_examples=40, deadline=None)
+def test_adaptive_pooling(side, size):
+    x = normal(2, side, 5, 3)
+    outputs = AdaptiveAveragePooling2D((size, 2))(x).numpy()
+    for i in range(size):
+        rows = x[:, int(np.floor(i * side / size)) : int(np.ceil((i + 1) * side / size))]
+        np.testing.assert_allclose(outputs[:, i, 0], rows[:, :, :3].mean(axis=(1, 2)), atol=1e-5)
+        np.testing.assert_allclose(outputs[:, i, 1], rows[:, :, 2:].mean(axis=(1, 2)), atol=1e-5)
+
+
+def batch_normalization(x, gamma, beta, epsilon=1e-5):
+    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+    return (x - mean) / np.sqrt(variance + epsilon) * gamma + beta
+
+
+def test_batch_normalization():
+    layer = BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer="uniform")
+    x = 3 * normal(4, 3, 2, 5) + 7
+    outputs = layer(x, training=True)
+    gamma, beta, mean, variance = (w.astype("float64") for w in layer.get_weights())
+    x = x.astype("float64")
+    np.testing.assert_allclose(outputs, batch_normalization(x, gamma, beta), atol=1e-5)
+    np.testing.assert_allclose(mean, 0.1 * x.mean(axis=(0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * x.var(axis=(0, 1, 2)), rtol=1e-5)
+    inferred = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+    np.testing.assert_allclose(layer(x.astype("float32")), inferred, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_normalization_gradient():
+    layer = BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer="uniform")
+    training = Training(layer)
+    training(normal(2, 3, 2, 4))
+    check_gradient(training, normal(2, 3, 2, 4), batch_normalization)
+
+
+class Training:
+    """A layer called in training."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        self.layer = layer
+
+    @property
+    def trainable_variables(self):
+        return self.layer.trainable_variables
+
+    def __call__(self, x):
+        return self.layer(x, training=True)
+
+
+def normalizations(**options) -> tuple[BatchNormalization, keras.layers.BatchNormalization]:
+    options = {"momentum": 0.8, "epsilon": 1e-3, "name": "bn", **options}
+    return BatchNormalization(**options), keras.layers.BatchNormalization(**options)
+
+
+def assert_same_normalization(layers, x, training: bool) -> None:
+    """Outputs, gradients and moving statistics agree to 1e-5 of their size."""
+    results = []
+    for layer in layers:
+        inputs = tf.constant(x, layer.compute_dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, training=training)
+            total = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float32)))
+        wanted = [inputs, *(v.value for v in layer.trainable_variables)]
+        results.append([outputs, *tape.gradient(total, wanted), *layer.get_weights()])
+        assert outputs.dtype == layer.compute_dtype
+    for ours, keras_own in zip(*results, strict=True):
+        ours, keras_own = (np.asarray(tf.cast(r, tf.float64)) for r in (ours, keras_own))
+        np.testing.assert_allclose(ours, keras_own, atol=1e-5 * max(1, np.abs(keras_own).max()))
+
+
+@given(
+    batch=st.integers(1, 5),
+    side=st.integers(1, 5),
+    maps=st.integers(1, 6),
+    scale=st.booleans(),
+    center=st.booleans(),
+    offset=st.floats(-3, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_batch_normalization_is_keras_own(batch, side, maps, scale, center, offset):
+    layers = normalizations(scale=scale, center=center)
+    x = normal(batch, side, side + 1, maps) + offset
+    for training in (True, True, False):
+        assert_same_normalization(layers, x, training)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_batch_normalization_in_other_precisions(policy):
+    layers = normalizations(dtype=policy)
+    for training in (True, False):
+        assert_same_normalization(layers, normal(4, 3, 3, 5), training)
+    assert layers[0].moving_variance.dtype == ("float64" if policy == "float64" else "float32")
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (4, 6, 5), (2, 3, 3, 2, 5)])
+def test_batch_normalization_of_other_ranks(shape):
+    layers = normalizations()
+    for training in (True, False):
+        assert_same_normalization(layers, normal(*shape), training)
+
+
+def test_batch_normalization_takes_the_fused_kernel():
+    layer = normalizations()[0]
+    layer.build((None, 3, 3, 5))
+    for dtype in (tf.float32, tf.bfloat16):
+        layer.dtype_policy = "mixed_bfloat16" if dtype == tf.bfloat16 else "float32"
+        graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(
+            tf.TensorSpec((None, 3, 3, 5), dtype)
+        )
+        kernels = [op for op in graph.graph.get_operations() if op.type == "FusedBatchNormV3"]
+        assert [op.inputs[0].dtype for op in kernels] == [dtype]
+        assert [op.inputs[1].dtype for op in kernels] == [tf.float32]
+
+
+def test_frozen_batch_normalization_does_not_move():
+    layers = normalizations(trainable=False)
+    assert_same_normalization(layers, normal(4, 3, 3, 5), training=True)
+    np.testing.assert_array_equal(layers[0].moving_mean.numpy(), np.zeros(5))
+
+
+def test_batch_normalization_saves_as_keras_own(tmp_path):
+    image = keras.Input((3, 3, 5))
+    ours, keras_own = (keras.Model(image, layer(image)) for layer in normalizations())
+    x = normal(4, 3, 3, 5)
+    for source, target in ((ours, keras_own), (keras_own, ours)):
+        source(x, training=True)
+        source.save_weights(tmp_path / "a.weights.h5")
+        target.load_weights(tmp_path / "a.weights.h5")
+        np.testing.assert_allclose(source(x), target(x), atol=1e-5)
+    assert [v.path for v in ours.variables] == [v.path for v in keras_own.variables]
+    configs = [model.layers[1].get_config() for model in (ours, keras_own)]
+    assert configs[0] == configs[1]
+
+
+MIRRORED = """
+import keras, numpy as np, tensorflow as tf
+from keras_classics.models.layers import BatchNormalization
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["/CPU:0", "/CPU:1"])
+with strategy.scope():
+    image = keras.Input((3, 3, 2))
+    model = keras.Model(image, BatchNormalization(momentum=0.0, epsilon=1e-5)(image))
+x = np.random.default_rng(0).normal(size=(8, 3, 3, 2)).astype("float32")
+x += np.arange(8).reshape(8, 1, 1, 1)
+data = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(x).batch(8))
+
+@tf.function
+def run(images, training):
+    return strategy.run(lambda i: model(i, training=training), args=(images,))
+
+for images in data:
+    run(images, True)
+halves = x.reshape(2, -1, 2).astype("float64")
+mean, variance = halves.mean(axis=1).mean(axis=0), halves.var(axis=1).mean(axis=0)
+_, _, saved_mean, saved_variance = model.get_weights()
+np.testing.assert_allclose(saved_mean, mean, rtol=1e-5)
+np.testing.assert_allclose(saved_variance, variance, rtol=1e-5)
+expected = (x - mean) / np.sqrt(variance + 1e-5)
+for images in data:
+    found = np.concatenate([part.numpy() for part in run(images, False).values])
+np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-5)
+model.save("SAVED")
+loaded = keras.models.load_model("SAVED")
+np.testing.assert_allclose(loaded(x), expected, rtol=1e-4, atol=1e-5)
+model.set_weights([np.ones(2), np.zeros(2), np.array([5.0, 6.0]), np.ones(2)])
+for images in data:
+    found = np.concatenate([part.numpy() for part in run(images, False).values])
+np.testing.assert_allclose(found, x - [5.0, 6.0], rtol=1e-4, atol=1e-4)
+"""
+
+
+def test_batch_normalization_over_replicas(run_python, tmp_path):
+    done = run_python("-c", MIRRORED.replace("SAVED", str(tmp_path / "model.keras")))
+    assert done.returncode == 0, done.stderr

@@ -160,3 +160,13 @@ def test_codes_for_other_classes():
         kc.lenet5_1998(classes=26)
     with pytest.raises(UserError, match="classifier_activation='softmax' or None"):
         kc.lenet5_1998(classifier_activation="sigmoid")
+
+
+def test_pooling():
+    images = random_images(2, 40, 36, 1)
+    maps = kc.lenet5(include_top=False)
+    for pooling, reduce in (("avg", np.mean), ("max", np.max)):
+        pooled = kc.lenet5(include_top=False, pooling=pooling)
+        pooled.set_weights(maps.get_weights())
+        expected = reduce(maps(images).numpy(), axis=(1, 2))
+        np.testing.assert_allclose(pooled(images), expected, atol=1e-6)

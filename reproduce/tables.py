@@ -1,0 +1,33 @@
+"""Tables inside README.md, between `<!-- table: NAME -->` and `<!-- end -->`."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from keras_classics.errors import UserError
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def rendered(text: str, tables: Mapping[str, str]) -> str:
+    """Returns a text with the tables that are given in their places; others stay as they are."""
+
+    def replace(match: re.Match) -> str:
+        name = match[1]
+        return f"<!-- table: {name} -->\n{tables.get(name, match[2])}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->\n(.*?)\n?<!-- end -->", replace, text, flags=re.DOTALL)
+
+
+def update_readme(tables: Mapping[str, str], check: bool) -> None:
+    """Writes the tables into README.md, or checks that they are there.
+
+    Raises:
+        UserError: With `check`, README.md holds another table.
+    """
+    before = README.read_text()
+    after = rendered(before, tables)
+    if not check:
+        README.write_text(after)
+    elif before != after:
+        raise UserError("README.md's tables are out of date. Run: make report")

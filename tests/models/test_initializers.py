@@ -1,0 +1,72 @@
+"""Initial weights: their moments, their seeds, their names."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_classics.errors import UserError
+from keras_classics.models.initializers import PIECE, SCHEMES, HeNormal, kernel_initializer
+
+
+@pytest.mark.parametrize(("mode", "fan"), [("fan_in", 9 * 200), ("fan_out", 9 * 300)])
+def test_he_normal_is_gaussian(mode, fan):
+    values = np.array(HeNormal(mode, seed=1)((3, 3, 200, 300))) * (fan / 2) ** 0.5
+    assert values.dtype == "float32"
+    assert values.mean() == pytest.approx(0, abs=0.006)
+    assert values.std() == pytest.approx(1, abs=0.004)
+    assert (values**3).mean() == pytest.approx(0, abs=0.02)
+    assert (values**4).mean() == pytest.approx(3, abs=0.05)
+    # Not cut off: of a Gaussian 4.55 % are beyond two deviations, 0.27 % beyond three.
+    assert (np.abs(values) > 2).mean() == pytest.approx(0.0455, abs=0.001)
+    assert (np.abs(values) > 3).mean() == pytest.approx(0.0027, abs=0.0003)
+
+
+def test_values_of_a_pair_and_of_neighbours_are_independent():
+    values = np.array(HeNormal(seed=2)((1, 1, 1, 4 * PIECE))).reshape(4, 2, PIECE // 2)
+    first, second = values[:, 0].ravel(), values[:, 1].ravel()
+    for a, b in ((first, second), (first**2, second**2), (first[1:], first[:-1])):
+        assert np.corrcoef(a, b)[0, 1] == pytest.approx(0, abs=0.02)
+
+
+@given(size=st.integers(1, 70) | st.integers(PIECE - 3, PIECE + 3), seed=st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_any_size_is_filled_and_repeatable(size, seed):
+    values, again = (np.array(HeNormal(seed=seed)((1, size))) for _ in range(2))
+    np.testing.assert_array_equal(values, again)
+    assert np.isfinite(values).all()
+    assert np.unique(values).size > 0.9 * size
+
+
+def test_layers_of_one_shape_start_differently_and_a_seed_repeats_them():
+    def kernels() -> list[np.ndarray]:
+        keras.utils.set_random_seed(5)
+        layers = [
+            keras.layers.Conv2D(4, 3, kernel_initializer=kernel_initializer(name, f"conv{i}"))
+            for name in ("he_fan_in", "alexnet")
+            for i in range(2)
+        ]
+        for layer in layers:
+            layer.build((None, 8, 8, 4))
+        return [layer.kernel.numpy() for layer in layers]
+
+    first, second = kernels(), kernels()
+    for i in range(4):
+        np.testing.assert_array_equal(first[i], second[i])
+        assert all(not np.array_equal(first[i], first[j]) for j in range(i))
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_schemes_survive_saving(name):
+    initializer = kernel_initializer(name, "conv3")
+    config = json.loads(json.dumps(keras.initializers.serialize(initializer)))
+    again = keras.initializers.deserialize(config)
+    assert again.get_config() == initializer.get_config()
+
+
+def test_unknown_scheme():
+    with pytest.raises(UserError, match="Unknown kernel_initializer 'he_fanin'. Did you mean he_f"):
+        kernel_initializer("he_fanin", "conv1")

@@ -1,0 +1,256 @@
+"""ResNet against the papers: counts, shortcuts, versions, and what a unit computes."""
+
+from functools import partial
+
+import keras
+import numpy as np
+import pytest
+
+import keras_classics as kc
+from keras_classics.errors import UserError
+from keras_classics.models.resnet import resnet, resnet_cifar
+from tests.models.golden import fill
+from tests.models.test_registry import count
+
+SMALL = {"input_shape": (32, 32, 3)}
+
+# Trainable parameters by shortcut.
+BY_SHORTCUT = {
+    ("resnet18", "A"): 11_515_688,
+    ("resnet18", "none"): 11_515_688,
+    ("resnet18", "B"): 11_689_512,
+    ("resnet18", "C"): 12_043_816,
+    ("resnet34", "A"): 21_623_848,
+    ("resnet34", "none"): 21_623_848,
+    ("resnet34", "B"): 21_797_672,
+    ("resnet34", "C"): 22_716_840,
+    ("resnet20", "A"): 269_722,
+    ("resnet20", "none"): 269_722,
+    ("resnet20", "B"): 272_474,
+    ("resnet56", "A"): 853_018,
+    ("resnet56", "B"): 855_770,
+    ("resnet110", "B"): 1_730_714,
+}
+
+# Multiply-adds at 224 by version and shortcut, in thousands of millions.
+GIGA_MACS = {
+    ("resnet18", "v1.5", "B"): 1.814,
+    ("resnet18", "v1", "A"): 1.795,
+    ("resnet34", "v1", "none"): 3.644,
+    ("resnet50", "v1", "B"): 3.858,
+    ("resnet50", "v1.5", "B"): 4.089,
+    ("resnet50", "v1", "A"): 3.498,
+    ("resnet101", "v1.5", "B"): 7.801,
+}
+
+# Statistics that do not train, of Keras's count.
+MOVING = {"resnet18": 9_600, "resnet34": 17_024, "resnet50": 53_120, "resnet20": 1_376}
+
+
+@pytest.mark.parametrize(("which", "parameters"), BY_SHORTCUT.items(), ids=str)
+def test_parameters_by_shortcut(which, parameters):
+    name, shortcut = which
+    assert count(kc.get_model(name, shortcut=shortcut)) == parameters
+
+
+@pytest.mark.parametrize(
+    ("depth", "millions"), [(50, 40.1), pytest.param(101, 77.0), pytest.param(152, 107.3)]
+)
+def test_parameters_of_option_c(depth, millions):
+    assert count(resnet(depth, shortcut="C")) / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1.5", "v2"])
+def test_plain_and_option_a_have_equal_counts(version):
+    for name in ("resnet18", "resnet50", "resnet20"):
+        residual, plain = (
+            count(kc.get_model(name, version=version, shortcut=s)) for s in ("A", "none")
+        )
+        assert residual == plain
+
+
+def test_version_2_of_basic_units_has_the_count_of_version_1():
+    assert count(kc.resnet20(version="v2")) == 269_722
+
+
+@pytest.mark.parametrize(("name", "parameters"), MOVING.items())
+def test_statistics_that_do_not_train(name, parameters):
+    model = kc.get_model(name)
+    assert model.count_params() - count(model) == parameters
+
+
+@pytest.mark.parametrize(("which", "giga"), GIGA_MACS.items(), ids=str)
+def test_multiply_adds_by_version(which, giga):
+    name, version, shortcut = which
+    macs = kc.describe(name, version=version, shortcut=shortcut).macs
+    assert macs / 1e9 == pytest.approx(giga, abs=0.0005)
+
+
+@pytest.mark.parametrize("shortcut", ["A", "B", "C", "none"])
+@pytest.mark.parametrize("version", ["v1", "v1.5", "v2"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(resnet, 18),
+        partial(resnet, 50),
+        partial(resnet_cifar, 14),
+        partial(resnet_cifar, 20, bottleneck=True),
+    ],
+    ids=["18", "50", "14", "20"],
+)
+def test_every_version_with_every_shortcut(build, version, shortcut):
+    model = build(version=version, shortcut=shortcut, classes=3, input_shape=(17, 20, 3))
+    fill(model)
+    scores = model.predict(np.ones((1, 17, 20, 3), "float32"), verbose=0)
+    assert scores.shape == (1, 3)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize(
+    ("version", "strided"),
+    [
+        ("v1", "conv3_block1_1_conv"),
+        ("v1.5", "conv3_block1_2_conv"),
+        ("v2", "conv3_block1_1_conv"),
+    ],
+)
+def test_where_the_stride_is(version, strided):
+    model = kc.resnet50(version=version, include_top=False)
+    layers = [model.get_layer(f"conv3_block1_{i}_conv") for i in (1, 2, 3)]
+    assert [layer.name for layer in layers if layer.strides == (2, 2)] == [strided]
+    assert model.get_layer("conv3_block1_0_conv").strides == (2, 2)
+
+
+def test_layers_of_keras_applications():
+    ours = {layer.name for layer in kc.resnet50().layers}
+    theirs = {layer.name for layer in keras.applications.ResNet50(weights=None).layers[1:]}
+    assert theirs <= ours
+
+
+def test_convolutions_have_no_bias_and_their_normalisation_is_torchvisions():
+    for layer in kc.resnet50(include_top=False).layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            assert layer.bias is None
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+
+
+def test_strided_convolutions_are_padded_alike_on_both_sides():
+    # A single bright pixel in the corner that an asymmetric padding would not see.
+    model = kc.resnet18(include_top=False, input_shape=(32, 32, 3))
+    conv = model.get_layer("conv3_block1_1_conv")
+    conv.set_weights([np.zeros(conv.kernel.shape, "float32")])
+    kernel = np.zeros(conv.kernel.shape, "float32")
+    kernel[0, 0] = 1.0
+    conv.set_weights([kernel])
+    start = keras.Input(model.get_layer("conv2_block2_out").output.shape[1:])
+    through = keras.Model(start, conv(model.get_layer("conv3_block1_1_pad")(start)))
+    x = np.arange(8 * 8, dtype="float32").reshape(1, 8, 8, 1).repeat(64, -1)
+    outputs = through(x).numpy()[0, :, :, 0]
+    # The kernel's first tap stands one before the window's middle: padding, then odd positions.
+    expected = np.zeros((4, 4))
+    expected[1:, 1:] = 64 * x[0, 1:7:2, 1:7:2, 0]
+    np.testing.assert_allclose(outputs, expected)
+
+
+def unit(model: keras.Model, before: str, after: str) -> keras.Model:
+    return keras.Model(model.get_layer(before).output, model.get_layer(after).output)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "before", "after"),
+    [
+        ("resnet18", "v1", "conv2_block1_out", "conv2_block2_out"),
+        ("resnet50", "v1", "conv3_block1_out", "conv3_block2_out"),
+        ("resnet50", "v1.5", "conv3_block1_out", "conv3_block2_out"),
+        ("resnet50", "v2", "conv3_block1_out", "conv3_block2_out"),
+        ("resnet20", "v1", "conv4_block1_out", "conv4_block3_out"),
+        ("resnet20", "v2", "conv4_block1_out", "conv4_block3_out"),
+    ],
+)
+def test_a_unit_of_zero_weights_is_the_identity(name, version, before, after):
+    model = kc.get_model(name, version=version, include_top=False, **SMALL)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(np.zeros(layer.kernel.shape))
+    block = unit(model, before, after)
+    x = np.random.default_rng(0).uniform(0, 5, (2, *block.input_shape[1:])).astype("float32")
+    np.testing.assert_array_equal(block(x), x)
+
+
+def test_a_unit_of_zero_weights_and_option_a_subsamples():
+    model = kc.resnet20(include_top=False, **SMALL)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel.assign(np.zeros(layer.kernel.shape))
+    x = np.random.default_rng(0).uniform(0, 5, (2, 32, 32, 16)).astype("float32")
+    outputs = unit(model, "conv2_block3_out", "conv3_block1_out")(x)
+    np.testing.assert_array_equal(outputs[..., :16], x[:, ::2, ::2])
+    assert not outputs[..., 16:].numpy().any()
+
+
+@pytest.mark.parametrize("version", ["v1", "v1.5", "v2"])
+@pytest.mark.parametrize("name", ["resnet50", "resnet20"])
+def test_zero_init_residual(name, version):
+    keras.utils.set_random_seed(0)
+    model = kc.get_model(name, version=version, zero_init_residual=True, include_top=False, **SMALL)
+    before, after = "conv3_block1_out", "conv3_block3_out"
+    block = unit(model, before, after)
+    x = np.random.default_rng(0).uniform(0, 5, (2, *block.input_shape[1:])).astype("float32")
+    np.testing.assert_array_equal(block(x, training=True), x)
+
+
+def test_version_2_ends_in_an_activation():
+    names = [layer.name for layer in kc.resnet20(version="v2", **SMALL).layers]
+    assert names[-5:] == ["post_bn", "post_relu", "avg_pool", "predictions", "probabilities"]
+    # A projection shares the activation of the branch; an identity does not.
+    model = kc.resnet164(**SMALL)
+    source = model.get_layer("conv3_block1_0_conv").input
+    while "relu" not in source._keras_history.operation.name:
+        source = source._keras_history.operation.input
+    assert source is model.get_layer("conv3_block1_preact_relu").output
+    add = model.get_layer("conv3_block2_out")
+    assert add.input[0] is model.get_layer("conv3_block1_out").output
+
+
+@pytest.mark.parametrize("scheme", ["he_normal", "he_fan_in", "he_fan_out"])
+def test_initial_kernels(scheme):
+    keras.utils.set_random_seed(0)
+    kernel = kc.resnet18(kernel_initializer=scheme).get_layer("conv4_block1_1_conv").kernel
+    _, _, inputs, filters = kernel.shape
+    fan = 9 * (filters if scheme == "he_fan_out" else inputs)
+    assert kernel.numpy().std() == pytest.approx((2 / fan) ** 0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: resnet(51), "depth must be one of 18, 34, 50, 101, 152;.* Received: 51"),
+        (lambda: resnet_cifar(57), r"depth must be 6n \+ 2 without bottlenecks.* Received: 57"),
+        (lambda: resnet_cifar(2), r"depth must be 6n \+ 2 without bottlenecks.* Received: 2"),
+        (lambda: resnet_cifar(21, bottleneck=True), r"depth must be 9n \+ 2 with bottlenecks"),
+        (lambda: kc.resnet50(shortcut="a"), "Unknown shortcut 'a'. Known: A, B, C, none"),
+        (lambda: kc.resnet50(version="v3"), "Unknown version 'v3'. Did you mean v2 or v1"),
+        (
+            lambda: kc.resnet50(shortcut="none", zero_init_residual=True),
+            "zero_init_residual needs shortcuts",
+        ),
+        (lambda: kc.get_model("resnet57"), "Unknown model 'resnet57'. Did you mean resnet5"),
+        (lambda: kc.resnet50(input_shape=(0, 5, 3)), "at least 1x1 pixels. Received: 0x5"),
+    ],
+)
+def test_errors(build, message):
+    with pytest.raises(UserError, match=message):
+        build()
+
+
+def test_other_depths_for_cifar():
+    assert kc.describe(resnet_cifar(26)).name == "resnet26"
+    assert count(resnet_cifar(29, bottleneck=True, version="v2", shortcut="B")) > 0
+
+
+def test_weights_of_other_classes(tmp_path):
+    path = str(tmp_path / "a.weights.h5")
+    kc.resnet20(classes=10).save_weights(path)
+    with pytest.raises(UserError, match="do not fit resnet20"):
+        kc.resnet20(classes=11, weights=path)

@@ -1,0 +1,182 @@
+"""VGG against the paper, and the batch normalisations."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_classics as kc
+from keras_classics.errors import UserError
+from keras_classics.models.layers import BatchNormalization
+from keras_classics.models.vgg import vgg
+from tests.conftest import random_images
+
+SMALL = {"input_shape": (32, 32, 3), "classes": 3, "hidden": (8, 8), "filters": (4, 4, 8, 8, 8)}
+
+# Configuration D layer by layer.
+D = {
+    "block1_conv1": 1_792,
+    "block1_conv2": 36_928,
+    "block2_conv1": 73_856,
+    "block2_conv2": 147_584,
+    "block3_conv1": 295_168,
+    "block3_conv2": 590_080,
+    "block3_conv3": 590_080,
+    "block4_conv1": 1_180_160,
+    "block4_conv2": 2_359_808,
+    "block4_conv3": 2_359_808,
+    "block5_conv1": 2_359_808,
+    "block5_conv2": 2_359_808,
+    "block5_conv3": 2_359_808,
+    "fc1": 102_764_544,
+    "fc2": 16_781_312,
+    "predictions": 4_097_000,
+}
+
+# The narrow network: (trainable, all).
+MINI = {
+    None: (158_186, 158_186),
+    "first": (158_194, 158_202),
+    ("block1_conv1", "block2_conv1"): (158_210, 158_234),
+    "all": (158_714, 159_242),
+}
+
+
+def normalizations(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers if isinstance(layer, BatchNormalization)]
+
+
+def test_configuration_d_layer_by_layer():
+    profile = kc.describe("vgg16")
+    assert {row.layer: row.params for row in profile.rows if row.params} == D
+    assert profile.dense_share_of_params == pytest.approx(123_642_856 / 138_357_544)
+
+
+@pytest.mark.parametrize(("batch_norm", "counts"), MINI.items(), ids=str)
+def test_mini(batch_norm, counts):
+    model = kc.vgg16_mini(batch_norm=batch_norm)
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert (trainable, model.count_params()) == counts
+    assert model.output_shape == (None, 6)
+
+
+def test_layers_of_keras_applications():
+    ours, theirs = kc.vgg16(), keras.applications.VGG16(weights=None)
+    names = {layer.name for layer in ours.layers}
+    assert {layer.name for layer in theirs.layers[1:]} <= names
+
+
+@pytest.mark.parametrize(
+    ("after", "order"),
+    [
+        ("conv", ["block1_conv1", "block1_conv1_bn", "block1_conv1_relu", "block1_conv2"]),
+        ("activation", ["block1_conv1", "block1_conv1_bn", "block1_conv2"]),
+    ],
+)
+def test_batch_norm_after(after, order):
+    model = kc.vgg16(batch_norm="first", batch_norm_after=after, **SMALL)
+    assert [layer.name for layer in model.layers[1 : 1 + len(order)]] == order
+    output = keras.Model(model.input, model.get_layer("block1_conv1").output)
+    lowest = output(255 * random_images(2, 32, 32, 3)).numpy().min()
+    assert (lowest == 0) == (after == "activation")
+
+
+def test_the_fix_is_after_the_first_activation():
+    model = kc.vgg16_first_bn(**SMALL)
+    assert normalizations(model) == ["block1_conv1_bn"]
+    assert model.get_layer("block1_conv1").activation is keras.activations.relu
+    assert kc.vgg16_bn(**SMALL).get_layer("block1_conv1").activation is keras.activations.linear
+
+
+def test_batch_norm_of_named_layers():
+    model = kc.vgg16(batch_norm=("block2_conv1", "block5_conv3"), **SMALL)
+    assert normalizations(model) == ["block2_conv1_bn", "block5_conv3_bn"]
+    layer = model.get_layer("block2_conv1_bn")
+    assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+    assert len(normalizations(kc.vgg19_bn(**SMALL))) == 16
+
+
+def test_response_normalization_of_a_lrn():
+    layers = [layer.name for layer in kc.vgg11_lrn(**SMALL).layers]
+    assert layers[1:4] == ["block1_conv1", "block1_lrn", "block1_pool"]
+
+
+def test_one_by_one_convolutions_of_c():
+    model = kc.vgg16_c(**SMALL)
+    sides = {
+        layer.name: layer.kernel_size
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert [name for name, side in sides.items() if side == (1, 1)] == [
+        "block3_conv3",
+        "block4_conv3",
+        "block5_conv3",
+    ]
+
+
+def test_head():
+    model = kc.vgg16(input_shape=(32, 32, 3), classes=10, hidden=(512, 512), dropout=0.3)
+    # Facts of the common CIFAR network: head 512-512-10 on 32x32 images.
+    assert model.count_params() == 15_245_130
+    assert model.get_layer("dropout2").rate == 0.3
+    single = kc.vgg16_bn(input_shape=(32, 32, 3), classes=10, hidden=())
+    assert sum(int(np.prod(v.shape)) for v in single.trainable_variables) == 14_728_266
+
+
+@pytest.mark.parametrize(
+    ("scheme", "conv", "fc"),
+    [
+        ("he_normal", (2 / (9 * 64)) ** 0.5, (2 / 512) ** 0.5),
+        ("vgg", 0.1, 0.1),
+        ("vgg_torchvision", (2 / (9 * 128)) ** 0.5, 0.01),
+        ("glorot_uniform", (2 / (9 * 64 + 9 * 128)) ** 0.5, (2 / (512 + 4096)) ** 0.5),
+    ],
+)
+def test_initial_kernels(scheme, conv, fc):
+    keras.utils.set_random_seed(0)
+    model = kc.vgg11(input_shape=(32, 32, 3), kernel_initializer=scheme)
+    assert model.get_layer("block2_conv1").kernel.numpy().std() == pytest.approx(conv, rel=0.02)
+    assert model.get_layer("fc1").kernel.numpy().std() == pytest.approx(fc, rel=0.02)
+
+
+def test_he_initialisation_keeps_the_signal():
+    # The source of the stuck nets: activations that shrink or grow from layer to layer.
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
+
+    def gain(scheme: str) -> float:
+        scores = kc.vgg19(
+            input_shape=(32, 32, 3),
+            kernel_initializer=scheme,
+            classifier_activation=None,
+            hidden=(512, 512),
+        )(images)
+        return float(np.std(scores))
+
+    assert 0.1 < gain("he_normal") < 10
+    assert gain("alexnet") < 1e-6
+    assert gain("vgg") > 1e4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"batch_norm": ("block1_conv3",)},
+            "Unknown convolution in batch_norm 'block1_conv3'. Did you mean block",
+        ),
+        ({"batch_norm": "frist"}, "Unknown batch_norm 'frist'. Did you mean first?"),
+        ({"batch_norm_after": "relu"}, "'conv' or 'activation'. Received: 'relu'"),
+        ({"filters": (1, 2, 3)}, r"filters for 5 blocks. Received: \(1, 2, 3\)"),
+        ({"input_shape": (31, 40, 3)}, "at least 32x32 pixels. Received: 31x40"),
+        ({"kernel_initializer": "he_norml"}, "Unknown kernel_initializer 'he_norml'. Did you mean"),
+    ],
+)
+def test_errors(arguments, message):
+    with pytest.raises(UserError, match=message):
+        kc.vgg16(**arguments)
+
+
+def test_unknown_configuration():
+    with pytest.raises(UserError, match="Unknown configuration 'F'. Known: 9, A, A-LRN, B, C, D"):
+        vgg("F")
