@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+from math import prod
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
-from tests.conftest import ROOT
+from tests.conftest import ROOT, random_images
 from tests.models import golden
 from tests.models.golden import second_shape
 from tests.models.papers import MACS, PARAMETERS, PUBLISHED
@@ -27,6 +28,19 @@ def up_to(depth: int) -> list:
         pytest.param(name, marks=pytest.mark.slow) if layers[name] > depth else name
         for name in NAMES
     ]
+
+
+def build(name: str, **arguments) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return kc.get_model(name, **arguments)
+
+
+def count(model: keras.Model) -> int:
+    return sum(prod(variable.shape) for variable in model.trainable_variables)
+
+
+def images_for(model: keras.Model, number: int = 2) -> np.ndarray:
+    return random_images(number, *model.input_shape[1:])
 
 
 # Tests of one network stand together, and the network is gone before the next is built.
