@@ -135,8 +135,10 @@ def kernel_initializer(
     if isinstance(scheme, str) and scheme in SCHEMES:
         scheme = SCHEMES[scheme].get(layer, SCHEMES[scheme]["*"])
     try:
-        # Keras clones an initializer, so that layers of one shape do not start from one draw.
-        return keras.initializers.get(scheme)
+        initializer = keras.initializers.get(scheme)
     except ValueError:
         known = [*SCHEMES, "he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
         raise unknown_name("kernel_initializer", str(scheme), known) from None
+    # One object gives all layers of one shape the same values; a clone draws a seed of its own.
+    is_object = isinstance(initializer, keras.initializers.Initializer)
+    return initializer.clone() if is_object else initializer
