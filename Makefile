@@ -3,7 +3,7 @@
 # make test-all    all tests
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
-# make report      render the tables and figures of the results
+# make report      render the tables and figures of the results and of the zoo
 # make clean       remove the installation and what was built; runs/ stays
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)

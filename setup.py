@@ -19,7 +19,8 @@ EXTRAS = {
         "tqdm",
     ],
     "export": ["ai-edge-litert"],
-    "dev": ["hypothesis", "pytest", "ruff==0.17.6"],
+    # jax: the networks are tested on a second backend of Keras.
+    "dev": ["hypothesis", "jax", "pytest", "ruff==0.17.6"],
 }
 
 setup(

@@ -70,6 +70,19 @@ def test_works_without_the_extras(run_python):
     assert "pip install 'keras-classics[train]'" in done.stdout
 
 
+LOADED = """
+import sys, keras, keras_classics.models
+model = keras.models.load_model(sys.argv[1])
+assert model.count_params() == 271_098, model.count_params()
+"""
+
+
+def test_a_saved_network_loads_in_another_process(run_python, tmp_path):
+    kc.resnet20().save(tmp_path / "model.keras")
+    done = run_python("-c", LOADED, str(tmp_path / "model.keras"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_public_names():
     for name in kc.__all__:
         assert callable(getattr(kc, name))

@@ -16,6 +16,37 @@ def test_lists_its_commands(run_python):
     assert done.stderr == ""
 
 
+def test_zoo_lists(run_python):
+    done = run_python(*CLI, "zoo", "--pattern=resnet1*")
+    assert done.returncode == 0, done.stderr
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["network", "input", "smallest", "paper"]
+    names = ["resnet18", "resnet101", "resnet110", "resnet152", "resnet164"]
+    assert [line.split()[0] for line in lines] == [*names, "resnet1001", "resnet1202"]
+    assert lines[0].split()[1:3] == ["224x224x3", "1"]
+
+
+def test_zoo_describes(run_python):
+    done = run_python(*CLI, "zoo", "--model=alexnet", "--side=224", "--classes=10")
+    assert done.returncode == 0, done.stderr
+    assert "conv1          Conv2D                      55x55x96       34,944" in done.stdout
+    assert "Krizhevsky, Sutskever, Hinton" in done.stdout.splitlines()[-1]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--model=alexnt",), "Unknown model 'alexnt'. Did you mean alexnet"),
+        (("--model=vgg16", "--side=20"), "at least 32x32 pixels. Received: 20x20"),
+        (("--pattern=inception*",), "No network has a name like 'inception*'"),
+        (("--side=0", "--model=vgg16"), "flag --side=0: 0 is not a positive integer"),
+    ],
+)
+def test_zoo_says_what_is_wrong(run_python, flags, message):
+    assert_one_line(run_python(*CLI, "zoo", *flags), 2, message)
+
+
 def test_unknown_command(run_python):
     assert_one_line(
         run_python(*CLI, "prepar"), 2, "Unknown command 'prepar'. Did you mean prepare?"

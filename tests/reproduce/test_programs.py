@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from reproduce.tables import rendered
 from tests.conftest import ROOT
 from tests.data.test_sources import folder_of_pictures
 
@@ -148,10 +149,27 @@ def test_a_run_that_is_not_finished_gives_no_row(run_python, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_compiled_loop_beats_fit(run_python):
-    done = run_python("-m", "reproduce.benchmark", "--what=loop", "--turns=3")
+def test_the_zoo_table_is_up_to_date(run_python):
+    done = run_python("-m", "reproduce.zoo", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["loop", "train", "towers", "build"])
+def test_this_side_is_faster(run_python, what):
+    done = run_python("-m", "reproduce.benchmark", f"--what={what}", "--turns=3")
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split("ratio")[1]) > 1
+
+
+def test_tables_take_their_places_and_leave_the_rest():
+    one = "<!-- table: one -->\nold\n<!-- end -->"
+    two = "<!-- table: two -->{}\n<!-- end -->"
+    text = f"a\n{one}\nb\n{two}\nc\n"
+    once = rendered(text.format(""), {"two": "| new |"})
+    assert once == text.format("\n| new |")
+    assert rendered(once, {"two": "| new |"}) == once
+    assert "old" not in rendered(once, {"one": ""})
 
 
 def test_unknown_benchmark(run_python):
