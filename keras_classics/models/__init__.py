@@ -1,5 +1,6 @@
 """The networks, one paper a file."""
 
+from keras_classics.analysis.features import feature_extractor
 from keras_classics.models.alexnet import (
     alexnet,
     alexnet_owt,
@@ -47,49 +48,5 @@ from keras_classics.models.vgg import (
     vgg19_bn,
 )
 
-__all__ = [
-    "alexnet",
-    "alexnet_owt",
-    "alexnet_single_tower",
-    "alexnet_slim",
-    "caffenet",
-    "describe",
-    "find_model",
-    "get_model",
-    "lenet5",
-    "lenet5_1998",
-    "list_models",
-    "plain18",
-    "plain20",
-    "plain32",
-    "plain34",
-    "plain44",
-    "plain56",
-    "plain110",
-    "resnet18",
-    "resnet20",
-    "resnet32",
-    "resnet34",
-    "resnet44",
-    "resnet50",
-    "resnet56",
-    "resnet101",
-    "resnet110",
-    "resnet152",
-    "resnet164",
-    "resnet1001",
-    "resnet1202",
-    "vgg9",
-    "vgg11",
-    "vgg11_bn",
-    "vgg11_lrn",
-    "vgg13",
-    "vgg13_bn",
-    "vgg16",
-    "vgg16_bn",
-    "vgg16_c",
-    "vgg16_first_bn",
-    "vgg16_mini",
-    "vgg19",
-    "vgg19_bn",
-]
+# The public names of the whole package; the imports above are these networks.
+__all__ = ["describe", "feature_extractor", "get_model", "list_models", *list_models()]

@@ -248,7 +248,7 @@ alexnet_owt = member(
     summary="AlexNet of 2014 (one weird trick) as torchvision has it: no normalisation.",
     facts=_facts("owt", KRIZHEVSKY_2014, 224, torchvision="alexnet"),
     bias_init=0.0,
-    kernel_initializer="he_fan_in",
+    kernel_initializer="glorot_uniform",
 )
 
 alexnet_slim = member(

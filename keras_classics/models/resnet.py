@@ -22,6 +22,7 @@ v2's first unit finds its batch normalisation and ReLU right after conv1 (second
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Unpack
 
 import keras
@@ -35,22 +36,22 @@ from keras_classics.models.registry import member
 HE_2015 = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 HE_2016 = "He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, 2016"
 
-# First paper, Table 1: whether units are bottlenecks, and their number in conv2_x to conv5_x.
+# Sides of a unit's convolutions; the last of a bottleneck is four times as wide.
+BASIC = (3, 3)
+BOTTLENECK = (1, 3, 1)
+
+# First paper, Table 1: the units, and their number in conv2_x to conv5_x.
 IMAGENET = {
-    18: (False, (2, 2, 2, 2)),
-    34: (False, (3, 4, 6, 3)),
-    50: (True, (3, 4, 6, 3)),
-    101: (True, (3, 4, 23, 3)),
-    152: (True, (3, 8, 36, 3)),
+    18: (BASIC, (2, 2, 2, 2)),
+    34: (BASIC, (3, 4, 6, 3)),
+    50: (BOTTLENECK, (3, 4, 6, 3)),
+    101: (BOTTLENECK, (3, 4, 23, 3)),
+    152: (BOTTLENECK, (3, 8, 36, 3)),
 }
 IMAGENET_WIDTHS = (64, 128, 256, 512)
 
 # Section 4.2: three stages of n units each, depth 6n + 2; second paper: bottlenecks, 9n + 2.
 CIFAR_WIDTHS = (16, 32, 64)
-
-# Sides of a unit's convolutions; the last of a bottleneck is four times as wide.
-BASIC = (3, 3)
-BOTTLENECK = (1, 3, 1)
 
 # Keras walks a network from its end by recursion, a call a layer, when it builds or loads one; a
 # plain network of 1202 convolutions takes 3,600.
@@ -98,21 +99,10 @@ def resnet(
             f"depth must be one of {', '.join(map(str, IMAGENET))}; resnet_cifar takes 6n + 2. "
             f"Received: {depth}."
         )
-    bottleneck, repeats = IMAGENET[depth]
-    net = Residual(
-        BOTTLENECK if bottleneck else BASIC,
-        version,
-        shortcut,
-        zero_init_residual,
-        kernel_initializer,
-    )
-    frame = Frame(
-        name or f"resnet{depth}",
-        default_shape=default_shape,
-        classes=classes,
-        smallest=1,
-        **common,
-    )
+    kernels, repeats = IMAGENET[depth]
+    net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
+    name = name or f"resnet{depth}"
+    frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
     x = net.convolve(frame.image, 64, 7, 2, "conv1")
     x = normalize_and_activate(x, "conv1")
     # Zeros, not the least number: they follow a ReLU.
@@ -162,20 +152,10 @@ def resnet_cifar(
             f"depth must be {layers}n + 2 {kind} bottlenecks, such as {layers + 2} or "
             f"{9 * layers + 2}. Received: {depth}."
         )
-    net = Residual(
-        BOTTLENECK if bottleneck else BASIC,
-        version,
-        shortcut,
-        zero_init_residual,
-        kernel_initializer,
-    )
-    frame = Frame(
-        name or f"resnet{depth}",
-        default_shape=default_shape,
-        classes=classes,
-        smallest=1,
-        **common,
-    )
+    kernels = BOTTLENECK if bottleneck else BASIC
+    net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
+    name = name or f"resnet{depth}"
+    frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
     x = net.convolve(frame.image, 16, 3, 1, "conv1")
     x = normalize_and_activate(x, "conv1")
     return net.finish(frame, net.stages(x, CIFAR_WIDTHS, (units,) * 3))
@@ -312,101 +292,66 @@ def normalize_and_activate(x, name: str):
     return keras.layers.Activation("relu", name=f"{name}_relu")(normalize(x, name))
 
 
-def _facts(paper: str, side: int, classes: int, **equals: str) -> dict:
-    return {
-        "paper": paper,
-        "input_shape": (side, side, 3),
-        "smallest_input": 1,
-        "classes": classes,
-        **equals,
-    }
-
-
-def _imagenet(depth: int, **equals: str):
+def _member(family, paper: str, side: int, classes: int, name: str, depth: int, **defaults):
+    """Enters a network of one of the two families; names of others that it equals are facts."""
+    equals = {kind: defaults.pop(kind, "") for kind in ("torchvision", "keras_applications")}
+    kind = "Plain" if defaults.get("shortcut") == "none" else "Residual"
     return member(
-        resnet,
+        family,
         depth,
-        name=f"resnet{depth}",
-        summary=f"ResNet-{depth}.",
-        facts=_facts(HE_2015, 224, 1000, **equals),
+        name=name,
+        summary=f"{kind} network of {depth} layers for {side}x{side} images.",
+        facts={
+            "paper": paper,
+            "input_shape": (side, side, 3),
+            "smallest_input": 1,
+            "classes": classes,
+            **equals,
+        },
+        **defaults,
     )
 
 
-def _plain_imagenet(depth: int):
-    return member(
-        resnet,
-        depth,
-        name=f"plain{depth}",
-        summary=f"The plain network of {depth} layers: ResNet-{depth} without its shortcuts.",
-        facts=_facts(HE_2015, 224, 1000),
-        shortcut="none",
-    )
+_imagenet = partial(_member, resnet, HE_2015, 224, 1000)
+_cifar = partial(_member, resnet_cifar, HE_2015, 32, 10)
+_preactivation = partial(
+    _member, resnet_cifar, HE_2016, 32, 10, bottleneck=True, version="v2", shortcut="B"
+)
 
-
-def _cifar(depth: int):
-    return member(
-        resnet_cifar,
-        depth,
-        name=f"resnet{depth}",
-        summary=f"ResNet-{depth} for CIFAR.",
-        facts=_facts(HE_2015, 32, 10),
-    )
-
-
-def _plain_cifar(depth: int):
-    return member(
-        resnet_cifar,
-        depth,
-        name=f"plain{depth}",
-        summary=f"The plain network of {depth} layers for CIFAR.",
-        facts=_facts(HE_2015, 32, 10),
-        shortcut="none",
-    )
-
-
-def _cifar_bottleneck(depth: int):
-    return member(
-        resnet_cifar,
-        depth,
-        name=f"resnet{depth}",
-        summary=f"Pre-activation ResNet-{depth} for CIFAR, of bottlenecks.",
-        facts=_facts(HE_2016, 32, 10),
-        bottleneck=True,
-        version="v2",
-        shortcut="B",
-    )
-
-
-resnet18 = _imagenet(18, torchvision="resnet18")
-resnet34 = _imagenet(34, torchvision="resnet34")
+resnet18 = _imagenet("resnet18", 18, torchvision="resnet18")
+resnet34 = _imagenet("resnet34", 34, torchvision="resnet34")
 resnet50 = _imagenet(
+    "resnet50",
     50,
     torchvision='resnet50, with `version="v1.5"`',
     keras_applications="ResNet50 without its convolutions' biases",
 )
 resnet101 = _imagenet(
+    "resnet101",
     101,
     torchvision='resnet101, with `version="v1.5"`',
     keras_applications="ResNet101 without its convolutions' biases",
 )
 resnet152 = _imagenet(
+    "resnet152",
     152,
     torchvision='resnet152, with `version="v1.5"`',
     keras_applications="ResNet152 without its convolutions' biases",
 )
-plain18 = _plain_imagenet(18)
-plain34 = _plain_imagenet(34)
+plain18 = _imagenet("plain18", 18, shortcut="none")
+plain34 = _imagenet("plain34", 34, shortcut="none")
 
-resnet20 = _cifar(20)
-resnet32 = _cifar(32)
-resnet44 = _cifar(44)
-resnet56 = _cifar(56)
-resnet110 = _cifar(110)
-resnet1202 = _cifar(1202)
-plain20 = _plain_cifar(20)
-plain32 = _plain_cifar(32)
-plain44 = _plain_cifar(44)
-plain56 = _plain_cifar(56)
-plain110 = _plain_cifar(110)
-resnet164 = _cifar_bottleneck(164)
-resnet1001 = _cifar_bottleneck(1001)
+resnet20 = _cifar("resnet20", 20)
+resnet32 = _cifar("resnet32", 32)
+resnet44 = _cifar("resnet44", 44)
+resnet56 = _cifar("resnet56", 56)
+resnet110 = _cifar("resnet110", 110)
+resnet1202 = _cifar("resnet1202", 1202)
+plain20 = _cifar("plain20", 20, shortcut="none")
+plain32 = _cifar("plain32", 32, shortcut="none")
+plain44 = _cifar("plain44", 44, shortcut="none")
+plain56 = _cifar("plain56", 56, shortcut="none")
+plain110 = _cifar("plain110", 110, shortcut="none")
+
+resnet164 = _preactivation("resnet164", 164)
+resnet1001 = _preactivation("resnet1001", 1001)
