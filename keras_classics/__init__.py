@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # What editors complete.
     from keras_classics.analysis.features import feature_extractor
-    from keras_classics.models.alexnet import *  # noqa: F403
-    from keras_classics.models.lenet import *  # noqa: F403
+    from keras_classics.models.alexnet import *
+    from keras_classics.models.lenet import *
     from keras_classics.models.registry import describe, get_model, list_models
-    from keras_classics.models.resnet import *  # noqa: F403
-    from keras_classics.models.vgg import *  # noqa: F403
+    from keras_classics.models.resnet import *
+    from keras_classics.models.vgg import *
 
 __version__ = "0.1.0"
 
