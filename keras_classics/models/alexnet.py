@@ -24,6 +24,8 @@ Images are 0..255 minus their mean: `lrn` does nothing to images near 1.
 - the size: the paper says 224 and prints 55x55 maps. The original code gets them by rounding up:
   three rows and columns of zeros, at the right and the bottom. So does conv1 here: 224 and 227
   both give 55;
+- `bias_init`, 0.1 as in Caffe's network. With the paper's 1.0 the loss of chance holds on for long:
+  on digits, 300 steps where 0.1 had trained to a loss of 0.1;
 - dropout, which scales up in training where the paper scales down afterwards: the same in the
   mean.
 From the original code (configuration 145) it differs further: there ReLU 1 follows pool1, a second
@@ -113,7 +115,7 @@ def alexnet_family(
     *,
     lrn: str | None = None,
     towers: int = 1,
-    bias_init: float = 1.0,
+    bias_init: float = 0.1,
     dropout: float = 0.5,
     kernel_initializer: str | keras.initializers.Initializer = "alexnet",
     classes: int = 1000,
@@ -128,8 +130,8 @@ def alexnet_family(
         lrn: Constants of the response normalisation after conv1 and conv2: `"paper"`, `"code"`,
             `"caffe"`, or None for no normalisation.
         towers: Number of towers in conv2, conv4 and conv5; 1 or 2.
-        bias_init: What the paper's biases of ones start from: those of conv2, conv4, conv5, fc6
-            and fc7. Caffe takes 0.1.
+        bias_init: What the biases of conv2, conv4, conv5, fc6 and fc7 start from; the paper's
+            are 1.0.
         dropout: Share of fc6 and fc7 that is dropped in training.
         kernel_initializer: A name in `initializers.SCHEMES`, such as `"alexnet"` or
             `"alexnet_code"`, or what Keras takes.
@@ -257,6 +259,5 @@ alexnet_slim = member(
     name="alexnet_slim",
     summary="AlexNet of 2014 as TF-slim's alexnet_v2 has it: no normalisation, Xavier's start.",
     facts=_facts("slim", KRIZHEVSKY_2014, 224),
-    bias_init=0.1,
     kernel_initializer="alexnet_slim",
 )

@@ -125,8 +125,12 @@ def test_initial_kernels(arguments, deviations):
 @pytest.mark.parametrize(
     ("name", "arguments", "biases"),
     [
-        ("alexnet", {}, {"conv1": 0, "conv2": 1, "conv3": 0, "conv4": 1, "conv5": 1, "fc7": 1}),
-        ("alexnet", {"bias_init": 0.1}, {"conv1": 0, "conv2": 0.1, "fc6": 0.1}),
+        ("alexnet", {}, {"conv1": 0, "conv2": 0.1, "conv3": 0, "fc6": 0.1}),
+        (
+            "alexnet",
+            {"bias_init": 1.0},
+            {"conv1": 0, "conv2": 1, "conv3": 0, "conv4": 1, "conv5": 1, "fc6": 1, "fc7": 1},
+        ),
         ("alexnet_slim", {}, {"conv1": 0.1, "conv3": 0.1, "fc7": 0.1}),
     ],
 )
