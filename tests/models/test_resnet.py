@@ -9,6 +9,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.resnet import resnet, resnet_cifar
+from tests.conftest import random_images
 from tests.models.golden import fill
 from tests.models.test_registry import count
 
@@ -121,10 +122,18 @@ def test_where_the_stride_is(version, strided):
     assert model.get_layer("conv3_block1_0_conv").strides == (2, 2)
 
 
-def test_layers_of_keras_applications():
-    ours = {layer.name for layer in kc.resnet50().layers}
-    theirs = {layer.name for layer in keras.applications.ResNet50(weights=None).layers[1:]}
-    assert theirs <= ours
+def test_equals_keras_applications_without_its_biases():
+    small = {"input_shape": (40, 33, 3), "classes": 7, "classifier_activation": None}
+    ours, theirs = kc.resnet50(**small), keras.applications.ResNet50(weights=None, **small)
+    assert {layer.name for layer in theirs.layers[1:]} <= {layer.name for layer in ours.layers}
+    fill(theirs)
+    fill(ours)
+    for layer in theirs.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.bias.assign(np.zeros(layer.bias.shape))
+    images = random_images(2, 40, 33, 3)
+    expected = theirs(images).numpy()
+    np.testing.assert_allclose(ours(images), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_convolutions_have_no_bias_and_their_normalisation_is_torchvisions():

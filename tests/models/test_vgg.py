@@ -9,6 +9,7 @@ from keras_classics.errors import UserError
 from keras_classics.models.layers import BatchNormalization
 from keras_classics.models.vgg import vgg
 from tests.conftest import random_images
+from tests.models.golden import fill
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 3, "hidden": (8, 8), "filters": (4, 4, 8, 8, 8)}
 
@@ -59,10 +60,17 @@ def test_mini(batch_norm, counts):
     assert model.output_shape == (None, 6)
 
 
-def test_layers_of_keras_applications():
-    ours, theirs = kc.vgg16(), keras.applications.VGG16(weights=None)
-    names = {layer.name for layer in ours.layers}
-    assert {layer.name for layer in theirs.layers[1:]} <= names
+@pytest.mark.parametrize("name", ["VGG16", "VGG19"])
+def test_equals_keras_applications(name):
+    small = {"input_shape": (32, 40, 3), "classes": 7, "classifier_activation": None}
+    ours = kc.get_model(name.lower(), **small)
+    theirs = getattr(keras.applications, name)(weights=None, **small)
+    assert {layer.name for layer in theirs.layers[1:]} <= {layer.name for layer in ours.layers}
+    fill(theirs)
+    fill(ours)
+    images = 100 * random_images(2, 32, 40, 3)
+    expected = theirs(images).numpy()
+    np.testing.assert_allclose(ours(images), expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
