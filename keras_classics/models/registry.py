@@ -165,5 +165,5 @@ def describe(model: str | keras.Model, **arguments: Any) -> Profile:
         UserError: No network has that name, or its image's size is not known.
     """
     if isinstance(model, str):
-        model = get_model(model, **arguments)
+        model = get_model(model, **{"input_shape": find_model(model).input_shape, **arguments})
     return profile(model)

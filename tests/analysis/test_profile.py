@@ -94,6 +94,10 @@ def test_multiply_adds_of_lenets_table():
 def test_describes_a_model_as_well_as_a_name():
     assert kc.describe(kc.lenet5()) == kc.describe("lenet5")
     assert kc.describe("lenet5", classes=26).params == 61_706 + 16 * 85
+    # Without top, of the paper's size all the same.
+    features = kc.describe("vgg16", include_top=False)
+    assert features.params == 14_714_688
+    assert features.rows[-1].output_shape == (7, 7, 512)
 
 
 def test_a_size_must_be_known():
