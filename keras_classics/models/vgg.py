@@ -15,6 +15,7 @@ The networks differ from the paper by
 - `vgg9`, which is A without its fifth block, in no paper, in common use on 32x32 images.
 """
 
+from functools import partial
 from typing import Unpack
 
 import keras
@@ -153,112 +154,75 @@ def _convolve(x, filters: int, kernel: int, name: str, batch_norm_after: str | N
     return x
 
 
-def _facts(side: int = 224, classes: int = 1000, smallest: int = 32, **equals: str) -> dict:
-    return {
+def _member(
+    name: str,
+    config: str,
+    summary: str,
+    *,
+    side: int = 224,
+    classes: int = 1000,
+    torchvision: str = "",
+    keras_applications: str = "",
+    **defaults,
+):
+    facts = {
         "paper": PAPER,
         "input_shape": (side, side, 3),
-        "smallest_input": smallest,
+        "smallest_input": 2 ** len(CONFIGS[config]),
         "classes": classes,
-        **equals,
+        "torchvision": torchvision,
+        "keras_applications": keras_applications,
     }
+    return member(vgg, config, name=name, summary=summary, facts=facts, **defaults)
 
 
-vgg9 = member(
-    vgg,
-    "9",
-    name="vgg9",
-    summary="VGG-9: configuration A without its fifth block, on 32x32 images; in no paper.",
-    facts=_facts(side=32, classes=10, smallest=16),
+vgg11 = _member("vgg11", "A", "VGG-11: configuration A.", torchvision="vgg11")
+vgg11_lrn = _member(
+    "vgg11_lrn", "A-LRN", "VGG-11: A-LRN, response normalisation after the first convolution."
 )
-vgg11 = member(
-    vgg,
-    "A",
-    name="vgg11",
-    summary="VGG-11: configuration A.",
-    facts=_facts(torchvision="vgg11"),
-)
-vgg11_lrn = member(
-    vgg,
-    "A-LRN",
-    name="vgg11_lrn",
-    summary="VGG-11: configuration A-LRN, with response normalisation after the first convolution.",
-    facts=_facts(),
-)
-vgg13 = member(
-    vgg,
-    "B",
-    name="vgg13",
-    summary="VGG-13: configuration B.",
-    facts=_facts(torchvision="vgg13"),
-)
-vgg16_c = member(
-    vgg,
-    "C",
-    name="vgg16_c",
-    summary="VGG-16: configuration C, whose third convolutions in blocks 3 to 5 are 1x1.",
-    facts=_facts(),
-)
-vgg16 = member(
-    vgg,
+vgg13 = _member("vgg13", "B", "VGG-13: configuration B.", torchvision="vgg13")
+vgg16_c = _member("vgg16_c", "C", "VGG-16: C, 1x1 convolutions at the end of blocks 3 to 5.")
+vgg16 = _member(
+    "vgg16",
     "D",
-    name="vgg16",
-    summary="VGG-16: configuration D.",
-    facts=_facts(torchvision="vgg16", keras_applications="VGG16, which has no dropout"),
+    "VGG-16: configuration D.",
+    torchvision="vgg16",
+    keras_applications="VGG16, which has no dropout",
 )
-vgg19 = member(
-    vgg,
+vgg19 = _member(
+    "vgg19",
     "E",
-    name="vgg19",
-    summary="VGG-19: configuration E.",
-    facts=_facts(torchvision="vgg19", keras_applications="VGG19, which has no dropout"),
+    "VGG-19: configuration E.",
+    torchvision="vgg19",
+    keras_applications="VGG19, which has no dropout",
 )
-vgg11_bn = member(
-    vgg,
-    "A",
-    name="vgg11_bn",
-    summary="VGG-11 with batch normalisation after every convolution.",
-    facts=_facts(torchvision="vgg11_bn"),
-    batch_norm="all",
-)
-vgg13_bn = member(
-    vgg,
-    "B",
-    name="vgg13_bn",
-    summary="VGG-13 with batch normalisation after every convolution.",
-    facts=_facts(torchvision="vgg13_bn"),
-    batch_norm="all",
-)
-vgg16_bn = member(
-    vgg,
+
+_with_bn = partial(_member, batch_norm="all")
+vgg11_bn = _with_bn("vgg11_bn", "A", "VGG-11, all normalised.", torchvision="vgg11_bn")
+vgg13_bn = _with_bn("vgg13_bn", "B", "VGG-13, all normalised.", torchvision="vgg13_bn")
+vgg16_bn = _with_bn("vgg16_bn", "D", "VGG-16, all normalised.", torchvision="vgg16_bn")
+vgg19_bn = _with_bn("vgg19_bn", "E", "VGG-19, all normalised.", torchvision="vgg19_bn")
+vgg16_first_bn = _member(
+    "vgg16_first_bn",
     "D",
-    name="vgg16_bn",
-    summary="VGG-16 with batch normalisation after every convolution.",
-    facts=_facts(torchvision="vgg16_bn"),
-    batch_norm="all",
-)
-vgg19_bn = member(
-    vgg,
-    "E",
-    name="vgg19_bn",
-    summary="VGG-19 with batch normalisation after every convolution.",
-    facts=_facts(torchvision="vgg19_bn"),
-    batch_norm="all",
-)
-vgg16_first_bn = member(
-    vgg,
-    "D",
-    name="vgg16_first_bn",
-    summary="VGG-16 with batch normalisation after the ReLU of the first convolution alone.",
-    facts=_facts(),
+    "VGG-16 with batch normalisation after the ReLU of the first convolution alone.",
     batch_norm="first",
     batch_norm_after="activation",
 )
-vgg16_mini = member(
-    vgg,
+
+vgg9 = _member(
+    "vgg9",
+    "9",
+    "VGG-9: configuration A without its fifth block, for 32x32 images; in no paper.",
+    side=32,
+    classes=10,
+)
+vgg16_mini = _member(
+    "vgg16_mini",
     "D",
-    name="vgg16_mini",
-    summary="The narrow VGG-16 for 64x64 images of six classes, on which the fix was found.",
-    facts=_facts(side=64, classes=6),
+    "The narrow VGG-16 for 64x64 images of six classes, on which the fix was found.",
+    side=64,
+    classes=6,
     batch_norm_after="activation",
     filters=(4, 8, 16, 32, 32),
     hidden=(256, 256),
