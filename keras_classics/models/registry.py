@@ -79,17 +79,15 @@ def member(
     Returns:
         A function of the family's other arguments.
     """
+    defaults = {"classes": facts["classes"], "name": name, **defaults}
 
     def build(**arguments: Any) -> keras.Model:
-        fixed = {"default_shape": facts["input_shape"], "classes": facts["classes"], "name": name}
-        return family(which, **{**fixed, **defaults, **arguments})
+        return family(which, default_shape=facts["input_shape"], **{**defaults, **arguments})
 
     build.__name__ = build.__qualname__ = name
     build.__module__ = family.__module__
     build.__doc__ = f"{summary}\n\nThe rest is of the whole family:\n\n{inspect.getdoc(family)}"
-    build.__signature__ = _member_signature(
-        family, {"classes": facts["classes"], "name": name, **defaults}
-    )
+    build.__signature__ = _member_signature(family, defaults)
     return register(**facts)(build)
 
 
@@ -98,8 +96,6 @@ def _member_signature(family: Callable, defaults: dict[str, Any]) -> inspect.Sig
     signature = inspect.signature(family)
     parameters = [
         parameter.replace(default=defaults.get(parameter.name, parameter.default))
-        if parameter.name in defaults
-        else parameter
         for parameter in list(signature.parameters.values())[1:]
         if parameter.name != "default_shape"
     ]
