@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keras_classics.data import pipeline
-from keras_classics.data.augment import AffineDistortion
+from keras_classics.data.augment import AffineDistortion, CropFlip
 from tests.conftest import mirrored, random_images
 from tests.data.test_pipeline import numbered, plan
 
@@ -98,3 +100,16 @@ def test_augmentation_is_of_seed_epoch_and_place_alone():
         np.testing.assert_allclose(whole, other, atol=1e-4)
     np.testing.assert_array_equal(whole[8:], augmented_epoch(changed, first_block=3))
     assert (whole != augmented_epoch(dataclasses.replace(changed, seed=8))).any()
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    right=st.integers(-2, 2), down=st.integers(-2, 2), flip=st.booleans(), seed=st.integers(0, 99)
+)
+def test_crop_flip_takes_a_window_of_the_padded_image(right, down, flip, seed):
+    image = np.random.default_rng(seed).normal(size=(6, 7, 2)).astype("float32")
+    draws = [[(right + 2.5) / 5, (down + 2.5) / 5, 0.4 if flip else 0.6]]
+    got = CropFlip(padding=2, fill=-0.5)(tf.constant(image[np.newaxis]), tf.constant(draws))
+    padded = np.pad(image, [(2, 2), (2, 2), (0, 0)], constant_values=-0.5)
+    padded = padded[:, ::-1] if flip else padded
+    np.testing.assert_array_equal(got[0], padded[down + 2 : down + 8, right + 2 : right + 9])
