@@ -1,6 +1,7 @@
 # make reproduce   install, and run LeNet-5 from real digits to a served model
 # make test        install, and run the tests that take minutes
 # make test-all    all tests
+# make test-torch  torch and torchvision themselves beside the networks here
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results and of the zoo
@@ -8,20 +9,27 @@
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
+# Without what they depend on: torchvision names one build of torch, and any will do.
+TORCH_ZOOS := torchvision timm huggingface_hub
 BIN := $(VENV)/bin
 DEBIAN_DATA := build/fashion-mnist
 
-.PHONY: reproduce test test-all lint data report clean
+.PHONY: reproduce test test-all test-torch lint data report clean
 
 reproduce: $(VENV)/installed
 	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
 	  --run_dir=runs/lenet5_digits --export
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not torch"
 
 test-all: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not torch"
+
+test-torch: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_ZOOS)
+	$(BIN)/python -m pytest -m torch
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -19,8 +19,10 @@ EXTRAS = {
         "tqdm",
     ],
     "export": ["ai-edge-litert"],
+    # What reads and writes weights in torch's files.
+    "torch": ["safetensors", "torch"],
     # jax: the networks are tested on a second backend of Keras.
-    "dev": ["hypothesis", "jax", "pytest", "ruff==0.17.6"],
+    "dev": ["hypothesis", "jax", "pytest", "ruff==0.17.6", "safetensors"],
 }
 
 setup(
@@ -33,6 +35,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_classics", "keras_classics.*"]),
+    package_data={"keras_classics.weights": ["imagenet_classes.txt", "own/*"]},
     python_requires=">=3.11",
     install_requires=["tensorflow>=2.21", "keras>=3.15.1"],
     extras_require=EXTRAS,

@@ -9,7 +9,15 @@ if TYPE_CHECKING:  # What editors complete.
     from keras_classics.models.lenet import *
     from keras_classics.models.registry import describe, get_model, list_models
     from keras_classics.models.resnet import *
+    from keras_classics.models.transfer import freeze_backbone
     from keras_classics.models.vgg import *
+    from keras_classics.weights import (
+        decode_predictions,
+        find_weights,
+        list_weights,
+        preprocess_input,
+        preprocessing,
+    )
 
 __version__ = "0.1.0"
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,16 @@ def refuse_existing(path: Path) -> None:
     """Raises a `UserError` where something lies under `path` already."""
     if path.exists():
         raise UserError(f"{path} is there already. Remove it, or take another path.")
+
+
+def refuse_escaping_members(path: Path) -> None:
+    """Raises a `UserError` where an archive names a file outside of itself; others pass."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.startswith("/") or ".." in Path(name).parts or "\\" in name:
+                raise UserError(f"it is an archive with a file outside of itself, {name!r}")
 
 
 def remove(path: Path) -> None:

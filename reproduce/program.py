@@ -45,7 +45,7 @@ EXPORT = flags.DEFINE_bool("export", False, "Export the trained network into the
 SMOKE_CHANGES = {"epochs": 2, "limit_train": 512, "limit_test": 256}
 
 
-def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
+def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> RunDirectory:
     """Trains by the recipe that the flags name and change, and prints the closing table.
 
     Args:
@@ -53,7 +53,7 @@ def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
         recipes: The program's recipes by name; the first is the default.
 
     Returns:
-        The content of `result.json`.
+        The folder of the run, which holds its result.
 
     Raises:
         UserError: A flag is wrong. And all that `train` and `export_model` raise.
@@ -73,7 +73,7 @@ def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     if EXPORT.value and not exports.exists():
         _export(recipe, run_directory, data or _load(recipe))
     print(_table(result, run_directory, exports if exports.exists() else None))
-    return result
+    return run_directory
 
 
 def _recipe(recipes: Mapping[str, Recipe]) -> Recipe:

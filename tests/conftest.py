@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_sample_image
 
 from keras_classics.data import ImageData, load
 
@@ -52,3 +53,8 @@ def mirrored(replicas: int) -> tf.distribute.Strategy:
 
 def random_images(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-0.1, 1.175, shape).astype("float32")
+
+
+def photograph() -> np.ndarray:
+    """A real photograph, uint8, 427x640x3."""
+    return load_sample_image("china.jpg")

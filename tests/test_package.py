@@ -13,7 +13,7 @@ PACKAGE = ROOT / "keras_classics"
 
 # From the ground up: a floor imports from those below it, not from those above.
 FLOORS = [
-    {"errors", "files", "preprocessing", "analysis"},
+    {"errors", "files", "images", "analysis"},
     {"weights", "data"},
     {"models"},
     {"evaluation"},

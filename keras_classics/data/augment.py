@@ -72,9 +72,9 @@ class AffineDistortion:
 
 @dataclass(frozen=True)
 class CropFlip:
-    """Pads, crops to the old size at a random place, and flips every second image from left to right.
+    """Pads, crops to the old size at a random place, and flips every second image.
 
-    He et al. 2015, section 4.2: 4 pixels on each side of CIFAR's 32x32.
+    He et al. 2015, section 4.2: 4 pixels on each side of CIFAR's 32x32; left becomes right.
 
     Attributes:
         padding: Pixels on each side.

@@ -32,6 +32,7 @@ from keras_classics.models.resnet import (
     resnet1001,
     resnet1202,
 )
+from keras_classics.models.transfer import freeze_backbone
 from keras_classics.models.vgg import (
     vgg9,
     vgg11,
@@ -47,6 +48,25 @@ from keras_classics.models.vgg import (
     vgg19,
     vgg19_bn,
 )
+from keras_classics.weights import (
+    decode_predictions,
+    find_weights,
+    list_weights,
+    preprocess_input,
+    preprocessing,
+)
 
 # The public names of the whole package; the imports above are these networks.
-__all__ = ["describe", "feature_extractor", "get_model", "list_models", *list_models()]
+__all__ = [
+    "decode_predictions",
+    "describe",
+    "feature_extractor",
+    "find_weights",
+    "freeze_backbone",
+    "get_model",
+    "list_models",
+    "list_weights",
+    "preprocess_input",
+    "preprocessing",
+    *list_models(),
+]

@@ -1,12 +1,13 @@
 """What all builders share: their common arguments, checked, and both ends of a network."""
 
+import os
 from collections.abc import Iterable
 from typing import TypedDict
 
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights import load_weights
+from keras_classics.weights import WeightsRecord, load_weights
 
 POOLINGS = {
     "avg": keras.layers.GlobalAveragePooling2D,
@@ -18,7 +19,9 @@ class CommonArguments(TypedDict, total=False):
     """What every builder takes, with the meaning of `keras.applications`.
 
     Attributes:
-        weights: Path of a `.weights.h5` file, or None for initial weights.
+        weights: Name of known weights (see `list_weights`), `"imagenet"` for the network's default
+            ones, path of a file (see `weights.load.FORMATS`), or None for initial weights. They
+            decide arguments that are not given, such as a ResNet's version.
         include_top: Whether to end in the dense layers and the classifier.
         input_shape: (height, width, channels), by default the paper's; without top, height and
             width may be None, and are by default.
@@ -27,7 +30,7 @@ class CommonArguments(TypedDict, total=False):
         classifier_activation: Activation of the output, or None for the scores.
     """
 
-    weights: str | None
+    weights: str | os.PathLike | WeightsRecord | None
     include_top: bool
     input_shape: tuple[int | None, int | None, int] | None
     input_tensor: keras.KerasTensor | None
@@ -64,7 +67,7 @@ class Frame:
         default_shape: tuple[int, int, int],
         classes: int,
         smallest: int,
-        weights: str | None = None,
+        weights: str | os.PathLike | WeightsRecord | None = None,
         include_top: bool = True,
         input_shape: tuple[int | None, int | None, int] | None = None,
         input_tensor: keras.KerasTensor | None = None,

@@ -1,8 +1,8 @@
 """The register of all networks: who is there, from which paper, and how to build one by name."""
 
 import fnmatch
+import functools
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -10,8 +10,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import keras
 
 from keras_classics.analysis.profile import Profile, profile
-from keras_classics.errors import unknown_name
+from keras_classics.errors import by_number, unknown_name
 from keras_classics.models.assembly import Frame
+from keras_classics.weights import builder_arguments
 
 Member = TypeVar("Member")
 Arguments = ParamSpec("Arguments")
@@ -49,9 +50,15 @@ def register(**facts: Any) -> Callable[[Callable[Arguments, keras.Model]], Calla
     """Enters the decorated builder under its own name. See `ModelEntry` for the arguments."""
 
     def enter(builder: Callable[Arguments, keras.Model]) -> Callable[Arguments, keras.Model]:
-        builder.__signature__ = _whole_signature(builder)
-        _MODELS[builder.__name__] = ModelEntry(builder.__name__, builder, **facts)
-        return builder
+        name = builder.__name__
+
+        @functools.wraps(builder)
+        def build(**arguments: Any) -> keras.Model:
+            return builder(**builder_arguments(name, arguments))
+
+        build.__signature__ = _whole_signature(builder)
+        _MODELS[name] = ModelEntry(name, build, **facts)
+        return build
 
     return enter
 
@@ -116,11 +123,7 @@ def _whole_signature(builder: Callable) -> inspect.Signature:
 
 def list_models(pattern: str = "*") -> list[str]:
     """Lists the networks whose names match a glob pattern, such as `"vgg*"`, by name and depth."""
-    return sorted(fnmatch.filter(_MODELS, pattern), key=_by_number)
-
-
-def _by_number(name: str) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return sorted(fnmatch.filter(_MODELS, pattern), key=by_number)
 
 
 def find_model(name: str) -> ModelEntry:

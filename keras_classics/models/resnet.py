@@ -8,6 +8,7 @@ Papers: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recogn
     v1       conv-BN-ReLU, ReLU after the sum      the first convolution of the first unit
     v1.5     the same                              its 3x3 convolution (torchvision)
     v2       BN-ReLU-conv, nothing after the sum   as v1
+    v2_keras the same, as keras.applications does  the 3x3 convolution of the last unit
 
     shortcut where the shape changes               elsewhere
     A        every second position, zero maps      identity
@@ -18,6 +19,11 @@ Papers: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recogn
 Every convolution is without bias, is padded alike on both sides, and starts from He's initial
 weights. The networks differ from the papers by the last dense layer's initial weights, Glorot's.
 v2's first unit finds its batch normalisation and ReLU right after conv1 (second paper, appendix).
+
+`v2_keras` is there for the weights of keras.applications' ResNet50V2, 101V2 and 152V2. It differs
+from the second paper by the place of the stride, which takes every second position of the shortcut
+and comes one stage earlier; by pooling conv1 before any normalisation; by biases in conv1, in the
+projections and in each unit's last convolution; and by epsilon, 1.001e-5.
 """
 
 import sys
@@ -57,7 +63,7 @@ CIFAR_WIDTHS = (16, 32, 64)
 # plain network of 1202 convolutions takes 3,600.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
 
-VERSIONS = ("v1", "v1.5", "v2")
+VERSIONS = ("v1", "v1.5", "v2", "v2_keras")
 SHORTCUTS = ("A", "B", "C", "none")
 
 
@@ -77,7 +83,7 @@ def resnet(
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        version: `"v1"`, `"v1.5"` or `"v2"`.
+        version: `"v1"`, `"v1.5"`, `"v2"`, or for bottlenecks `"v2_keras"`.
         shortcut: `"A"`, `"B"`, `"C"` or `"none"`.
         zero_init_residual: Whether every branch starts from zero, so that units start as
             identities: the last batch normalisation's gamma, in v2 the last kernel.
@@ -103,9 +109,10 @@ def resnet(
     net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
     name = name or f"resnet{depth}"
     frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
-    x = net.convolve(frame.image, 64, 7, 2, "conv1")
-    x = normalize_and_activate(x, "conv1")
-    # Zeros, not the least number: they follow a ReLU.
+    x = net.convolve(frame.image, 64, 7, 2, "conv1", bias=version == "v2_keras")
+    if version != "v2_keras":
+        x = net.normalize_and_activate(x, "conv1")
+    # Zeros, not the least number: they follow a ReLU, and keras.applications pads so without one.
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = keras.layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
     return net.finish(frame, net.stages(x, IMAGENET_WIDTHS, repeats))
@@ -152,12 +159,14 @@ def resnet_cifar(
             f"depth must be {layers}n + 2 {kind} bottlenecks, such as {layers + 2} or "
             f"{9 * layers + 2}. Received: {depth}."
         )
+    if version == "v2_keras":
+        raise UserError("version='v2_keras' is for ImageNet's networks alone. Take version='v2'.")
     kernels = BOTTLENECK if bottleneck else BASIC
     net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
     name = name or f"resnet{depth}"
     frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
     x = net.convolve(frame.image, 16, 3, 1, "conv1")
-    x = normalize_and_activate(x, "conv1")
+    x = net.normalize_and_activate(x, "conv1")
     return net.finish(frame, net.stages(x, CIFAR_WIDTHS, (units,) * 3))
 
 
@@ -182,6 +191,10 @@ class Residual:
     def __post_init__(self):
         if self.version not in VERSIONS:
             raise unknown_name("version", self.version, VERSIONS)
+        if self.version == "v2_keras" and self.kernels != BOTTLENECK:
+            raise UserError(
+                "version='v2_keras' is for bottlenecks, depths 50, 101 and 152. Take version='v2'."
+            )
         if self.shortcut not in SHORTCUTS:
             raise unknown_name("shortcut", self.shortcut, SHORTCUTS)
         if self.zero_init_residual and self.shortcut == "none":
@@ -192,15 +205,17 @@ class Residual:
 
     def stages(self, x, widths: tuple[int, ...], repeats: tuple[int, ...]):
         """Stacks conv2_x and on: stages of units, each but the first at half the resolution."""
+        preactivates = self.version in ("v2", "v2_keras")
         for stage, (width, units) in enumerate(zip(widths, repeats, strict=True), 2):
             for unit in range(1, units + 1):
-                stride = 2 if stage > 2 and unit == 1 else 1
                 name = f"conv{stage}_block{unit}"
-                if self.version == "v2":
-                    x = self._unit_v2(x, width, stride, name, activated=name == "conv2_block1")
+                if self.version == "v2_keras":
+                    strided = unit == units and stage <= len(widths)
                 else:
-                    x = self._unit_v1(x, width, stride, name)
-        return normalize_and_activate(x, "post") if self.version == "v2" else x
+                    strided = unit == 1 and stage > 2
+                build = self._unit_v2 if preactivates else self._unit_v1
+                x = build(x, width, 2 if strided else 1, name)
+        return self.normalize_and_activate(x, "post") if preactivates else x
 
     def _unit_v1(self, x, width: int, stride: int, name: str):
         branch = x
@@ -208,25 +223,27 @@ class Residual:
         for i, (filters, kernel, step) in enumerate(convolutions, 1):
             branch = self.convolve(branch, filters, kernel, step, f"{name}_{i}")
             if i < len(convolutions):
-                branch = normalize_and_activate(branch, f"{name}_{i}")
+                branch = self.normalize_and_activate(branch, f"{name}_{i}")
         gamma = "zeros" if self.zero_init_residual else "ones"
-        branch = normalize(branch, f"{name}_{i}", gamma)
+        branch = self.normalize(branch, f"{name}_{i}", gamma)
         if self.shortcut != "none":
             side = self._shortcut(x, filters, stride, name)
             branch = keras.layers.Add(name=f"{name}_add")([side, branch])
         return keras.layers.Activation("relu", name=f"{name}_out")(branch)
 
-    def _unit_v2(self, x, width: int, stride: int, name: str, activated: bool):
-        branch = x if activated else normalize_and_activate(x, f"{name}_preact")
+    def _unit_v2(self, x, width: int, stride: int, name: str):
+        activated = self.version == "v2" and name == "conv2_block1"
+        branch = x if activated else self.normalize_and_activate(x, f"{name}_preact")
         # A projection shares the branch's activation.
         start = branch
         convolutions = self._convolutions(width, stride)
         for i, (filters, kernel, step) in enumerate(convolutions, 1):
             last = i == len(convolutions)
             zero = last and self.zero_init_residual
-            branch = self.convolve(branch, filters, kernel, step, f"{name}_{i}", zero=zero)
+            bias = last and self.version == "v2_keras"
+            branch = self.convolve(branch, filters, kernel, step, f"{name}_{i}", zero, bias)
             if not last:
-                branch = normalize_and_activate(branch, f"{name}_{i}")
+                branch = self.normalize_and_activate(branch, f"{name}_{i}")
         if self.shortcut == "none":
             return branch
         projects = self._projects(x, filters, stride)
@@ -238,23 +255,26 @@ class Residual:
         filters = [width] * len(self.kernels)
         if self.kernels == BOTTLENECK:
             filters[-1] = 4 * width
-        strided = self.kernels.index(3) if self.version == "v1.5" else 0
+        strided = self.kernels.index(3) if self.version in ("v1.5", "v2_keras") else 0
         strides = [stride if i == strided else 1 for i in range(len(self.kernels))]
         return list(zip(filters, self.kernels, strides, strict=True))
 
     def _projects(self, x, filters: int, stride: int) -> bool:
-        changes = stride > 1 or x.shape[-1] != filters
+        # Keras takes every second position of what has the right width already.
+        changes = x.shape[-1] != filters or (stride > 1 and self.version != "v2_keras")
         return self.shortcut == "C" or (self.shortcut == "B" and changes)
 
     def _shortcut(self, x, filters: int, stride: int, name: str):
         if self._projects(x, filters, stride):
-            x = self.convolve(x, filters, 1, stride, f"{name}_0")
-            return x if self.version == "v2" else normalize(x, f"{name}_0")
+            x = self.convolve(x, filters, 1, stride, f"{name}_0", bias=self.version == "v2_keras")
+            return x if self.version in ("v2", "v2_keras") else self.normalize(x, f"{name}_0")
         if stride > 1 or x.shape[-1] != filters:
             return IdentityShortcut(filters, stride, name=f"{name}_0_identity")(x)
         return x
 
-    def convolve(self, x, filters: int, kernel: int, stride: int, name: str, zero: bool = False):
+    def convolve(
+        self, x, filters: int, kernel: int, stride: int, name: str, zero=False, bias=False
+    ):
         """Convolves with the same padding on both sides, also with a stride."""
         padding = "same"
         if stride > 1:
@@ -267,10 +287,21 @@ class Residual:
             kernel,
             stride,
             padding=padding,
-            use_bias=False,
+            use_bias=bias,
             kernel_initializer=initial(scheme, f"{name}_conv"),
             name=f"{name}_conv",
         )(x)
+
+    def normalize(self, x, name: str, gamma: str = "ones"):
+        """Batch normalisation with torchvision's momentum and epsilon; the papers print neither."""
+        epsilon = 1.001e-5 if self.version == "v2_keras" else 1e-5
+        return BatchNormalization(
+            momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=f"{name}_bn"
+        )(x)
+
+    def normalize_and_activate(self, x, name: str):
+        """Batch normalisation and ReLU."""
+        return keras.layers.Activation("relu", name=f"{name}_relu")(self.normalize(x, name))
 
     def finish(self, frame: Frame, x) -> keras.Model:
         """Ends in the classifier over the mean of all positions, or without top."""
@@ -278,18 +309,6 @@ class Residual:
             return frame.model(frame.pool(x))
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
         return frame.model(frame.classify(x))
-
-
-def normalize(x, name: str, gamma: str = "ones"):
-    """Batch normalisation with torchvision's momentum and epsilon; the papers print neither."""
-    return BatchNormalization(
-        momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=f"{name}_bn"
-    )(x)
-
-
-def normalize_and_activate(x, name: str):
-    """Batch normalisation and ReLU."""
-    return keras.layers.Activation("relu", name=f"{name}_relu")(normalize(x, name))
 
 
 def _member(family, paper: str, side: int, classes: int, name: str, depth: int, **defaults):

@@ -396,6 +396,8 @@ def _write_result(
         "model": recipe.model,
         "parameters": int(sum(np.prod(v.shape) for v in trainer.model.trainable_variables)),
         "dataset": data.name,
+        "class_names": list(data.class_names),
+        "preprocessing": {"kind": recipe.preprocessing, **recipe.preprocessing_arguments},
         "seed": recipe.seed,
         "epochs": recipe.epochs,
         "steps": history[-1]["step"],

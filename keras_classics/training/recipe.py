@@ -9,8 +9,8 @@ import keras
 
 from keras_classics.data.augment import Augmentation
 from keras_classics.errors import UserError, unknown_name
+from keras_classics.images import CanvasPreprocessing
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP
-from keras_classics.preprocessing import CanvasPreprocessing
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Schedule
 

@@ -1,5 +1,17 @@
 """Weights for the networks: where they come from, and how they get into a model."""
 
-from keras_classics.weights.load import load_weights
+from keras_classics.weights.imagenet import decode_predictions
+from keras_classics.weights.load import builder_arguments, load_weights
+from keras_classics.weights.preprocess import preprocess_input, preprocessing
+from keras_classics.weights.records import WeightsRecord, find_weights, list_weights
 
-__all__ = ["load_weights"]
+__all__ = [
+    "WeightsRecord",
+    "builder_arguments",
+    "decode_predictions",
+    "find_weights",
+    "list_weights",
+    "load_weights",
+    "preprocess_input",
+    "preprocessing",
+]

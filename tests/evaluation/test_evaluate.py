@@ -7,7 +7,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Evaluation, Evaluator
-from keras_classics.preprocessing import CanvasPreprocessing
+from keras_classics.images import CanvasPreprocessing
 from tests.conftest import mirrored
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

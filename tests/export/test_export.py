@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError, VerificationError
-from keras_classics.preprocessing import CanvasPreprocessing
+from keras_classics.images import CanvasPreprocessing
 
 # Plain TensorFlow: neither Keras nor this package can be imported in that process.
 PLAIN_TENSORFLOW = """

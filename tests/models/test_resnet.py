@@ -136,6 +136,39 @@ def test_equals_keras_applications_without_its_biases():
     np.testing.assert_allclose(ours(images), expected, atol=1e-4 * np.abs(expected).max())
 
 
+# Trainable, and statistics that do not train.
+KERAS_V2 = {
+    50: (25_568_360, 45_440),
+    101: (44_577_896, 97_664),
+    152: (60_236_904, 143_744),
+}
+
+
+@pytest.mark.parametrize("depth", KERAS_V2)
+def test_parameters_of_keras_applications_v2(depth):
+    model = resnet(depth, version="v2_keras")
+    trainable, moving = KERAS_V2[depth]
+    assert count(model) == trainable
+    assert model.count_params() == trainable + moving
+
+
+def test_equals_keras_applications_v2():
+    small = {"input_shape": (40, 33, 3), "classes": 7, "classifier_activation": None}
+    ours = kc.resnet50(version="v2_keras", **small)
+    theirs = keras.applications.ResNet50V2(weights=None, **small)
+    for layer, other in zip(_with_weights(ours), _with_weights(theirs), strict=True):
+        assert layer.name == other.name
+    fill(theirs)
+    fill(ours)
+    images = random_images(2, 40, 33, 3)
+    expected = theirs(images).numpy()
+    np.testing.assert_allclose(ours(images), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def _with_weights(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in model.layers if layer.weights]
+
+
 def test_convolutions_have_no_bias_and_their_normalisation_is_torchvisions():
     for layer in kc.resnet50(include_top=False).layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -240,6 +273,11 @@ def test_initial_kernels(scheme):
         (lambda: resnet_cifar(21, bottleneck=True), r"depth must be 9n \+ 2 with bottlenecks"),
         (lambda: kc.resnet50(shortcut="a"), "Unknown shortcut 'a'. Known: A, B, C, none"),
         (lambda: kc.resnet50(version="v3"), "Unknown version 'v3'. Did you mean v2 or v1"),
+        (lambda: kc.resnet18(version="v2_keras"), "is for bottlenecks, depths 50, 101 and 152"),
+        (
+            lambda: resnet_cifar(20, bottleneck=True, version="v2_keras"),
+            "is for ImageNet's networks alone",
+        ),
         (
             lambda: kc.resnet50(shortcut="none", zero_init_residual=True),
             "zero_init_residual needs shortcuts",
@@ -256,10 +294,3 @@ def test_errors(build, message):
 def test_other_depths_for_cifar():
     assert kc.describe(resnet_cifar(26)).name == "resnet26"
     assert count(resnet_cifar(29, bottleneck=True, version="v2", shortcut="B")) > 0
-
-
-def test_weights_of_other_classes(tmp_path):
-    path = str(tmp_path / "a.weights.h5")
-    kc.resnet20(classes=10).save_weights(path)
-    with pytest.raises(UserError, match="do not fit resnet20"):
-        kc.resnet20(classes=11, weights=path)

@@ -1,0 +1,38 @@
+"""Converts weights between Keras, keras.applications, torchvision and timm.
+
+keras-classics convert --from=resnet50.pth --model=resnet50 --out=resnet50.weights.h5
+keras-classics convert --from=my.weights.h5 --model=resnet50 --to=torchvision --out=my.pth
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from keras_classics.models import find_model
+from keras_classics.models.transfer import LIBRARIES, convert_weights
+
+FROM = flags.DEFINE_string(
+    "from", None, "Weights to read: .weights.h5, .keras, .h5, .safetensors or .pth.", required=True
+)
+MODEL = flags.DEFINE_string("model", None, "Network whose weights they are.", required=True)
+OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
+TO = flags.DEFINE_enum("to", "keras", list(LIBRARIES), "Whose names and layouts it gets.")
+CLASSES = flags.DEFINE_integer("classes", None, "Its classes; the paper's if unset.", lower_bound=1)
+SIDE = flags.DEFINE_integer("side", None, "Side of its image; the paper's if unset.", lower_bound=1)
+TOP = flags.DEFINE_bool("top", True, "Whether the weights hold the network's top.")
+
+
+def main() -> None:
+    """Reads one file and writes the other."""
+    entry = find_model(MODEL.value)
+    side = SIDE.value or entry.input_shape[0]
+    network = convert_weights(
+        Path(FROM.value).expanduser(),
+        entry.name,
+        Path(OUT.value).expanduser(),
+        TO.value,
+        include_top=TOP.value,
+        classes=CLASSES.value or entry.classes,
+        input_shape=(side, side, entry.input_shape[2]),
+    )
+    print(f"{OUT.value} holds the {len(network.weights)} tensors of {entry.name}.")

@@ -1,0 +1,140 @@
+"""Keras's own files: `.weights.h5` and `.keras` as it writes them today, `.h5` as it did before.
+
+Today's files number the layers of each class, `conv2d`, `conv2d_1`, ...; those of before name them.
+Both are read here into `layer/variable`, by a network's own layers where they are numbered.
+"""
+
+import contextlib
+import io
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import keras
+
+from keras_classics.errors import UserError
+from keras_classics.files import refuse_escaping_members, written_aside
+from keras_classics.weights.placing import Tensors, weights_of
+
+# Variables of a layer in the order in which files of before 2017 hold them, by their number.
+ORDERS = {
+    2: ("kernel", "bias"),
+    4: ("gamma", "beta", "moving_mean", "moving_variance"),
+}
+
+# Names that the top has had in published files.
+RENAMED = {"probs": "predictions", "fc1000": "predictions"}
+
+
+def read(path: Path, model: keras.Model) -> Tensors:
+    """Reads a file of Keras.
+
+    Args:
+        path: A `.weights.h5`, `.h5` or `.keras` file.
+        model: The network whose layers the numbers of today's files stand for.
+
+    Returns:
+        Tensors named `layer/variable`; what has no layer in the network keeps its place in the
+        file as its name.
+
+    Raises:
+        UserError: It is no such file, or not whole.
+    """
+    with _opened(path) as file:
+        try:
+            group = file.get("model_weights", file)
+            if "layer_names" in group.attrs:
+                return _read_named(group)
+            if "layers" in group:
+                return _read_numbered(group["layers"], model)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise UserError(f"it is cut short or damaged ({error})") from error
+    raise UserError("it is an HDF5 file, but holds no weights of Keras")
+
+
+def layer_names(path: Path) -> list[str]:
+    """Returns the names of the layers in a file of before; none for another kind of file."""
+    with _opened(path) as file:
+        return [_text(n) for n in file.get("model_weights", file).attrs.get("layer_names", [])]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    content = path
+    if path.suffix == ".keras":
+        content = io.BytesIO(_weights_in_archive(path))
+    try:
+        file = h5py.File(content, "r")
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"it is no whole HDF5 file ({error})") from error
+    with file:
+        yield file
+
+
+def _weights_in_archive(path: Path) -> bytes:
+    """The weights in a `.keras` archive; nothing is written to the disk."""
+    try:
+        refuse_escaping_members(path)
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("model.weights.h5")
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError) as error:
+        raise UserError(f"it is no whole .keras archive ({error})") from error
+
+
+def _read_named(group: h5py.Group) -> Tensors:
+    tensors = {}
+    for layer in map(_text, group.attrs["layer_names"]):
+        names = list(map(_text, group[layer].attrs["weight_names"]))
+        variables = [name.split("/")[-1].split(":")[0] for name in names]
+        if not set(variables) <= {v for order in ORDERS.values() for v in order}:
+            variables = ORDERS.get(len(names), variables)
+        for name, variable in zip(names, variables, strict=True):
+            tensors[f"{RENAMED.get(layer, layer)}/{variable}"] = group[layer][name][()]
+    return tensors
+
+
+def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
+    names = _numbered_layers(model)
+    tensors = {}
+
+    def read_one(place: str, entry: h5py.Dataset | h5py.Group) -> None:
+        layer, _, variable = place.partition("/")
+        if not isinstance(entry, h5py.Dataset) or variable.startswith("seed_generator/"):
+            return
+        number = variable.removeprefix("vars/")
+        name = f"layers/{place}"
+        if layer in names and number.isdigit():
+            variables = [v.name for v in weights_of(names[layer])]
+            # Some files have a bias where the network has none.
+            variables = ["kernel", "bias"] if variables == ["kernel"] else variables
+            if int(number) < len(variables):
+                name = f"{names[layer].name}/{variables[int(number)]}"
+        tensors[name] = entry[()]
+
+    layers.visititems(read_one)
+    return tensors
+
+
+def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """A model's layers by the names that Keras gives them in a file."""
+    counts = Counter()
+    layers = {}
+    for layer in model.layers:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__)
+        kind = kind.lower()
+        layers[f"{kind}_{counts[kind]}" if counts[kind] else kind] = layer
+        counts[kind] += 1
+    return layers
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes a network's weights to a `.weights.h5` file."""
+    with written_aside(path) as aside:
+        model.save_weights(aside)

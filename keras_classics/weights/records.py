@@ -1,0 +1,409 @@
+"""The known weights: what they are, whence, under which licence, and how well they do.
+
+Sources. torchvision 0.28, `torchvision.models.*_Weights`: URLs, accuracies, preprocessing; a file's
+name holds the first 8 digits of its SHA-256, and these are all that its record holds where no more
+of it is published. keras.applications of Keras 3.15: URLs and MD5; accuracies: the README of
+keras-applications. timm 1.0: copies of torchvision's first weights, of those files whose hash is
+known; their accuracies are torchvision's. Licences are what the publishers say of the weights;
+ImageNet's own terms bind whoever uses them.
+"""
+
+import fnmatch
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_classics.errors import UserError, by_number, unknown_name
+from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.weights import keras_applications, torchvision
+from keras_classics.weights.download import RemoteFile, is_intact
+from keras_classics.weights.imagenet import CLASSES as IMAGENET
+
+OWN = Path(__file__).parent / "own"
+
+
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file that comes with this package.
+
+    Attributes:
+        name: Its name in the folder `own`.
+        digest: `sha256:` and its hash.
+    """
+
+    name: str
+    digest: str
+
+    def fetch(self) -> Path:
+        """Returns its path.
+
+        Raises:
+            UserError: It is not as it was packed.
+        """
+        path = OWN / self.name
+        if not (path.is_file() and is_intact(path, self.digest)):
+            raise UserError(f"{path} is not the file that was packed. Install the package again.")
+        return path
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """Published weights of one network.
+
+    Attributes:
+        model: Name of the network.
+        name: What its builder takes as `weights`.
+        origin: Who published them, and as what.
+        licence: As their publisher says.
+        file: The file.
+        file_without_top: The same without the top, where it is published on its own.
+        preprocessing: Makes the layer from uint8 images to what the network takes.
+        class_names: Name of each class, in the order of the scores.
+        top1: Published accuracy, of 100 images.
+        top5: How many of 100 have their class among the best five; None where it is not published.
+        protocol: How that was measured.
+        epsilon: Of the batch normalisation that they were trained with; None without any.
+        momentum: The same: share of its old statistics that an update keeps.
+        arguments: Arguments of the builder that they were trained with.
+    """
+
+    model: str
+    name: str
+    origin: str
+    licence: str
+    file: RemoteFile | PackagedFile
+    preprocessing: Callable[[], keras.layers.Layer]
+    class_names: tuple[str, ...] = field(repr=False)
+    top1: float
+    top5: float | None
+    protocol: str
+    epsilon: float | None
+    momentum: float | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    file_without_top: RemoteFile | None = None
+
+    @property
+    def full_name(self) -> str:
+        """Its name among the weights of all networks, such as `resnet50/imagenet_keras`."""
+        return f"{self.model}/{self.name}"
+
+    def fetch(self, with_top: bool = True) -> Path:
+        """Returns the path of the file, downloaded where it is not on this machine.
+
+        Raises:
+            UserError: It cannot be had, or is not the file that was published.
+        """
+        return (self.file if with_top else self.file_without_top or self.file).fetch()
+
+
+# Per cent, by the network and the version of the training recipe.
+TORCHVISION = {
+    # file, SHA-256, top-1, top-5
+    ("alexnet_owt", 1): (
+        "alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        (56.522, 79.066),
+    ),
+    ("vgg11", 1): ("vgg11-8a719046.pth", "8a719046", (69.020, 88.628)),
+    ("vgg11_bn", 1): ("vgg11_bn-6002323d.pth", "6002323d", (70.370, 89.810)),
+    ("vgg13", 1): ("vgg13-19584684.pth", "19584684", (69.928, 89.246)),
+    ("vgg13_bn", 1): ("vgg13_bn-abd245e5.pth", "abd245e5", (71.586, 90.374)),
+    ("vgg16", 1): (
+        "vgg16-397923af.pth",
+        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        (71.592, 90.382),
+    ),
+    ("vgg16_bn", 1): (
+        "vgg16_bn-6c64b313.pth",
+        "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a",
+        (73.360, 91.516),
+    ),
+    ("vgg19", 1): (
+        "vgg19-dcbb9e9d.pth",
+        "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        (72.376, 90.876),
+    ),
+    ("vgg19_bn", 1): (
+        "vgg19_bn-c79401a0.pth",
+        "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6",
+        (74.218, 91.842),
+    ),
+    ("resnet18", 1): (
+        "resnet18-f37072fd.pth",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        (69.758, 89.078),
+    ),
+    ("resnet34", 1): (
+        "resnet34-b627a593.pth",
+        "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f",
+        (73.314, 91.420),
+    ),
+    ("resnet50", 1): (
+        "resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        (76.130, 92.862),
+    ),
+    ("resnet50", 2): (
+        "resnet50-11ad3fa6.pth",
+        "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca",
+        (80.858, 95.434),
+    ),
+    ("resnet101", 1): (
+        "resnet101-63fe2227.pth",
+        "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+        (77.374, 93.546),
+    ),
+    ("resnet101", 2): (
+        "resnet101-cd907fc2.pth",
+        "cd907fc2a0de2292b2ba2b27d2216bc672d84632d1cf20058d01c0c03b5e020e",
+        (81.886, 95.780),
+    ),
+    ("resnet152", 1): (
+        "resnet152-394f9c45.pth",
+        "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58",
+        (78.312, 94.046),
+    ),
+    ("resnet152", 2): ("resnet152-f82ba261.pth", "f82ba261", (82.284, 96.002)),
+}
+
+# Revision of the repository, SHA-256.
+TIMM = {
+    "vgg11": ("main", "682c023808812148d4e60c76d80ad83dbeaf5d50eb1a952a0b836895003151e5"),
+    "vgg16": (
+        "b8d8aa2dd860af9233c8c67385a8097fd6c35d3f",
+        "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+    ),
+    "resnet18": (
+        "bbd144b3e5565108aad885f145491d11bc6ce807",
+        "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81",
+    ),
+    "resnet34": (
+        "1b7b21cca82ff974d341713f777bf740c2db38c4",
+        "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235",
+    ),
+    "resnet50": (
+        "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
+        "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888",
+    ),
+}
+
+# Network, there; MD5 with and without top; top-1, top-5.
+KERAS = {
+    ("vgg16", "vgg16"): (
+        "64373286793e3c8b2b4e3219cbf3544b",
+        "6d6bbae143d832006294945121d1f1fc",
+        (71.268, 90.050),
+    ),
+    ("vgg19", "vgg19"): (
+        "cbe5617147190e668d6c5d5026f83318",
+        "253f8cb515780f3b799900260a226db6",
+        (71.256, 89.988),
+    ),
+    ("resnet50", "resnet50"): (
+        "2cb95161c43110f7111970584f804107",
+        "4d473c1dd8becc155b73f8504c6f6626",
+        (74.928, 92.060),
+    ),
+    ("resnet50", "resnet50v2"): (
+        "3ef43a0b657b3be2300d5770ece849e0",
+        "fac2f116257151a9d068a22e544a4917",
+        (75.960, 93.034),
+    ),
+    ("resnet101", "resnet101"): (
+        "f1aeb4b969a6efcfb50fad2f0c20cfc5",
+        "88cf7a10940856eca736dc7b7e228a21",
+        (76.420, 92.786),
+    ),
+    ("resnet101", "resnet101v2"): (
+        "6343647c601c52e1368623803854d971",
+        "c0ed64b8031c3730f411d2eb4eea35b5",
+        (77.234, 93.816),
+    ),
+    ("resnet152", "resnet152"): (
+        "100835be76be38e30d865e96f2aaae62",
+        "ee4c566cf9a93f14d82f913c2dc6dd0c",
+        (76.604, 93.118),
+    ),
+    ("resnet152", "resnet152v2"): (
+        "a49b44d1979771252814e80f8ec446f9",
+        "ed17cf2e0169df9d443503ef94b23b33",
+        (78.032, 94.162),
+    ),
+}
+
+TORCHVISION_URL = "https://download.pytorch.org/models"
+TIMM_URL = "https://huggingface.co/timm"
+KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
+
+# Of all of ImageNet's training images, red first, in parts of 255.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCH_IMAGES = functools.partial(
+    ImagePreprocessing,
+    mean=tuple(255 * value for value in _MEAN),
+    std=tuple(255 * value for value in _STD),
+)
+_CAFFE_IMAGES = functools.partial(ImagePreprocessing, mean=(103.939, 116.779, 123.68), bgr=True)
+_SIGNED_IMAGES = functools.partial(ImagePreprocessing, mean=(127.5,) * 3, std=(127.5,) * 3)
+
+_VIEW = "ImageNet's 50,000 validation images, one view: short side {}, the middle {}"
+_BSD = "BSD-3-Clause (torchvision)"
+
+
+def _torch_record(model: str, accuracy: tuple[float, float], **facts: Any) -> WeightsRecord:
+    normalizes = not model.startswith("alexnet") and (
+        model.startswith("resnet") or model.endswith("_bn")
+    )
+    facts = {
+        "licence": _BSD,
+        "preprocessing": _TORCH_IMAGES,
+        "protocol": _VIEW.format(256, 224),
+        **facts,
+    }
+    return WeightsRecord(
+        model=model,
+        class_names=IMAGENET,
+        top1=accuracy[0],
+        top5=accuracy[1],
+        epsilon=torchvision.EPSILON if normalizes else None,
+        momentum=torchvision.MOMENTUM if normalizes else None,
+        arguments=torchvision.builder_arguments(model),
+        **facts,
+    )
+
+
+def _torchvision_record(model: str, version: int) -> WeightsRecord:
+    file, digest, accuracy = TORCHVISION[model, version]
+    facts = {}
+    if version == 2:
+        facts["preprocessing"] = functools.partial(_TORCH_IMAGES, resize=232)
+        facts["protocol"] = _VIEW.format(232, 224)
+    return _torch_record(
+        model,
+        accuracy,
+        name="imagenet_torchvision" + ("_v2" if version == 2 else ""),
+        origin=f"torchvision, {model.removesuffix('_owt')}, IMAGENET1K_V{version}",
+        file=RemoteFile(file, f"{TORCHVISION_URL}/{file}", f"sha256:{digest}"),
+        **facts,
+    )
+
+
+def _timm_record(model: str) -> WeightsRecord:
+    revision, digest = TIMM[model]
+    url = f"{TIMM_URL}/{model}.tv_in1k/resolve/{revision}/model.safetensors"
+    return _torch_record(
+        model,
+        TORCHVISION[model, 1][2],
+        name="imagenet_timm",
+        origin=f"timm, {model}.tv_in1k, a copy of torchvision's",
+        file=RemoteFile(f"{model}.tv_in1k.safetensors", url, f"sha256:{digest}"),
+    )
+
+
+def _keras_record(model: str, there: str) -> WeightsRecord:
+    digest, digest_without_top, accuracy = KERAS[model, there]
+    second_version = there.endswith("v2")
+    residual = model.startswith("resnet")
+    folder = "resnet" if residual else model
+
+    def file(ending: str, digest: str) -> RemoteFile:
+        name = f"{there}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
+        return RemoteFile(name, f"{KERAS_URL}/{folder}/{name}", f"md5:{digest}")
+
+    if second_version:
+        licence, preprocessing = "BSD (facebook/fb.resnet.torch, as Keras says)", _SIGNED_IMAGES
+        protocol = "ImageNet's 50,000 validation images, one view, images of 299x299"
+    else:
+        licence = "MIT (Kaiming He)" if residual else "CC BY 4.0 (VGG, University of Oxford)"
+        preprocessing = _CAFFE_IMAGES
+        protocol = _VIEW.format(256, 224)
+    return WeightsRecord(
+        model=model,
+        name="imagenet_keras" + ("_v2" if second_version else ""),
+        origin=f"keras.applications, {there}",
+        licence=licence,
+        file=file("", digest),
+        file_without_top=file("_notop", digest_without_top),
+        preprocessing=preprocessing,
+        class_names=IMAGENET,
+        top1=accuracy[0],
+        top5=accuracy[1],
+        protocol=protocol,
+        epsilon=keras_applications.EPSILON if residual else None,
+        momentum=keras_applications.MOMENTUM if residual else None,
+        arguments=keras_applications.builder_arguments(model, second_version),
+    )
+
+
+def _own_record(path: Path) -> WeightsRecord:
+    """The record of weights of our own, from what the run that made them wrote down."""
+    facts = json.loads(path.read_text())
+    environment = facts["environment"]
+    normalizes = facts["model"].startswith("resnet")
+    arguments = {k: v for k, v in facts["preprocessing"].items() if k != "kind"}
+    return WeightsRecord(
+        model=facts["model"],
+        name=facts["dataset"],
+        origin=f"keras_classics, recipe {facts['recipe']}, seed {facts['seed']}, "
+        f"{facts['epochs']} epochs, commit {environment['commit'][:12]}",
+        licence="Apache-2.0",
+        file=PackagedFile(path.with_suffix(".weights.h5").name, facts["weights_digest"]),
+        preprocessing=functools.partial(CanvasPreprocessing, **arguments),
+        class_names=tuple(facts["class_names"]),
+        top1=100 * facts["metrics"]["test_accuracy"],
+        top5=None,
+        protocol=f"{facts['images']:,} images, {facts['protocol']}",
+        epsilon=torchvision.EPSILON if normalizes else None,
+        momentum=torchvision.MOMENTUM if normalizes else None,
+    )
+
+
+# Of the same network, those come first that need the least to be read: they are its "imagenet".
+_RECORDS = {
+    record.full_name: record
+    for record in (
+        *(_keras_record(*key) for key in KERAS),
+        *map(_timm_record, TIMM),
+        *(_torchvision_record(*key) for key in TORCHVISION),
+        *map(_own_record, sorted(OWN.glob("*.json"))),
+    )
+}
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """Lists the known weights as `model/name`, of the networks that a glob pattern matches.
+
+    Args:
+        pattern: Such as `"resnet*"`, or `"*/imagenet_keras"`.
+    """
+    return sorted((n for n in _RECORDS if fnmatch.fnmatch(n, pattern)), key=by_number)
+
+
+def weights_names(model: str) -> list[str]:
+    """Lists what a network's builder takes as `weights`; the default `"imagenet"` comes first."""
+    names = [record.name for record in _RECORDS.values() if record.model == model]
+    return ["imagenet", *names] if any(n.startswith("imagenet_") for n in names) else names
+
+
+def find_weights(name: str) -> WeightsRecord:
+    """Returns the record of some weights.
+
+    Args:
+        name: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`;
+            `"resnet50/imagenet"` is the network's default.
+
+    Raises:
+        UserError: There are none of that name.
+    """
+    model, _, weights = name.partition("/")
+    if weights == "imagenet":
+        for record in _RECORDS.values():
+            if record.model == model and record.name.startswith("imagenet_"):
+                return record
+    if name not in _RECORDS:
+        raise unknown_name("weights", name, _RECORDS)
+    return _RECORDS[name]

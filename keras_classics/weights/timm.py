@@ -1,0 +1,23 @@
+"""timm's names where they differ from torchvision's: the dense layers of VGG.
+
+There they are convolutions over the whole map, of which the first is 7x7 and the second 1x1.
+"""
+
+from keras_classics.weights.placing import Tensors
+
+MODULES = {
+    "pre_logits.fc1": "classifier.0",
+    "pre_logits.fc2": "classifier.3",
+    "head.fc": "classifier.6",
+}
+
+
+def as_torchvision(tensors: Tensors) -> Tensors:
+    """Renames and reshapes tensors of timm to torchvision's; torchvision's own stay as they are."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        module, _, variable = name.rpartition(".")
+        if module in MODULES and tensor.ndim == 4:
+            tensor = tensor.reshape(len(tensor), -1)
+        renamed[f"{MODULES.get(module, module)}.{variable}" if module else name] = tensor
+    return renamed

@@ -1,0 +1,200 @@
+"""torchvision's names and layouts for the networks that it has, too.
+
+torchvision                              here
+features.N, classifier.N                 AlexNet and VGG, counted as its modules are
+layerS.U.convI, .bnI                     conv{S+1}_block{U+1}_{I}_conv, _bn
+layerS.U.downsample.0, .1                conv{S+1}_block{U+1}_0_conv, _bn
+conv weight (out, in, height, width)     kernel (height, width, in, out)
+dense weight (out, in)                   kernel (in, out)
+dense weight after the map, (channel, row, column) flat    kernel of (row, column, channel) flat
+
+Its counter of batches, `num_batches_tracked`, has no use here and is left out.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_classics.errors import UserError, require
+from keras_classics.files import refuse_escaping_members, written_aside
+from keras_classics.weights.placing import Slot, Tensors, taken_out, weights_of
+
+EPSILON, MOMENTUM = 1e-5, 0.9
+
+# They stride in the 3x3 convolution there, which the weights' shapes do not show.
+BOTTLENECKS = ("resnet50", "resnet101", "resnet152")
+
+VARIABLES = {
+    "kernel": "weight",
+    "bias": "bias",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+
+# How many modules of a torch.nn.Sequential a layer here stands for: an activation counts.
+MODULES = {
+    keras.layers.Conv2D: 1,
+    keras.layers.Dense: 1,
+    keras.layers.BatchNormalization: 1,
+    keras.layers.Activation: 1,
+    keras.layers.MaxPooling2D: 1,
+    keras.layers.Dropout: 1,
+}
+
+
+def builder_arguments(model: str) -> dict[str, Any]:
+    """Returns with which arguments a network is torchvision's of the same name."""
+    if model in BOTTLENECKS:
+        return {"version": "v1.5", "shortcut": "B"}
+    if model.startswith("resnet"):
+        return {"version": "v1", "shortcut": "B"}
+    if model.endswith("_bn"):
+        return {"batch_norm": "all", "batch_norm_after": "conv"}
+    return {"lrn": None} if model.startswith("alexnet") else {"batch_norm": None}
+
+
+def read(path: Path) -> Tensors:
+    """Reads a `.pth` file with torch, which runs no code that is in it, or a `.safetensors` file.
+
+    Raises:
+        UserError: It is no such file, or holds more than tensors; or the extra `torch` is missing.
+    """
+    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
+    return {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    safetensors = require("safetensors", "torch")
+    load_file = require("safetensors.numpy", "torch").load_file
+    try:
+        return load_file(path)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"it is no whole safetensors file ({error})") from error
+
+
+def _read_pth(path: Path) -> Tensors:
+    torch = require("torch", "torch")
+    refuse_escaping_members(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
+            raise UserError(
+                "it holds code or objects beside tensors, which are not run. Save its state_dict() "
+                f"alone ({_first_line(error)})"
+            ) from error
+        raise UserError(f"it is no whole file of torch ({_first_line(error)})") from error
+    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
+        raise UserError("it is not a state_dict: names with a tensor each")
+    return {name: tensor.detach().numpy() for name, tensor in content.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def write(model: keras.Model, path: Path) -> None:
+    """Writes a network's weights as torchvision names them, to a `.pth` or `.safetensors` file.
+
+    Raises:
+        UserError: torchvision has no such network, or the extra `torch` is missing.
+    """
+    tensors = taken_out(slots(model))
+    if path.suffix == ".safetensors":
+        save_file = require("safetensors.numpy", "torch").save_file
+        with written_aside(path) as aside:
+            save_file(tensors, aside)
+        return
+    torch = require("torch", "torch")
+    with written_aside(path) as aside:
+        torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, aside)
+
+
+def slots(model: keras.Model) -> dict[str, Slot]:
+    """Returns a slot for every weight of a network, named as torchvision names it."""
+    modules = _residual_modules(model) or _sequential_modules(model)
+    for layer in model.layers:
+        if weights_of(layer) and layer.name not in modules:
+            raise UserError(f"torchvision has no layer like {layer.name} of {model.name}")
+    shape_before_dense = _shape_before_dense(model)
+    return {
+        f"{modules[layer.name]}.{VARIABLES[variable.name]}": _slot(
+            layer, variable, shape_before_dense.get(layer.name)
+        )
+        for layer in model.layers
+        for variable in weights_of(layer)
+    }
+
+
+def _residual_modules(model: keras.Model) -> dict[str, str]:
+    """Names of the modules of a ResNet; none for another network."""
+    names = {}
+    for layer in model.layers:
+        unit = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer.name)
+        if unit:
+            stage, block, number, kind = unit.groups()
+            part = f"{kind}{number}"
+            if number == "0":
+                part = "downsample.0" if kind == "conv" else "downsample.1"
+            names[layer.name] = f"layer{int(stage) - 1}.{int(block) - 1}.{part}"
+    if names:
+        names |= {"conv1_conv": "conv1", "conv1_bn": "bn1", "predictions": "fc"}
+    return names
+
+
+def _sequential_modules(model: keras.Model) -> dict[str, str]:
+    """Names of the modules of a network of two sequences, features and dense layers."""
+    names, part, number = {}, "features", 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            part, number = "classifier", 0
+        names[layer.name] = f"{part}.{number}"
+        number += sum(count for kind, count in MODULES.items() if isinstance(layer, kind))
+        # A layer that activates itself is two modules there.
+        if not isinstance(layer, keras.layers.Activation):
+            number += getattr(layer, "activation", None) is keras.activations.relu
+    return names
+
+
+def _shape_before_dense(model: keras.Model) -> dict[str, tuple[int, int, int]]:
+    """The dense layer that follows the flattened map, and that map's (height, width, channels)."""
+    shape = None
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Flatten):
+            shape = tuple(layer.input.shape[1:])
+        if shape and isinstance(layer, keras.layers.Dense):
+            return {layer.name: shape}
+    return {}
+
+
+def _slot(layer, variable: keras.Variable, flattened: tuple[int, int, int] | None) -> Slot:
+    shape = tuple(variable.shape)
+    if variable.name != "kernel":
+        return Slot(variable, shape)
+    if len(shape) == 4:
+        height, width, inputs, filters = shape
+        return Slot(
+            variable,
+            (filters, inputs, height, width),
+            lambda weight: weight.transpose(2, 3, 1, 0),
+            lambda kernel: kernel.transpose(3, 2, 0, 1),
+        )
+    inputs, units = shape
+    if flattened is None:
+        return Slot(variable, (units, inputs), np.transpose, np.transpose)
+    height, width, channels = flattened
+    return Slot(
+        variable,
+        (units, inputs),
+        lambda weight: (
+            weight.reshape(units, channels, height, width).transpose(2, 3, 1, 0).reshape(shape)
+        ),
+        lambda kernel: (
+            kernel.reshape(height, width, channels, units).transpose(3, 2, 0, 1).reshape(units, -1)
+        ),
+    )

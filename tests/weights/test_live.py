@@ -1,0 +1,166 @@
+"""The libraries themselves beside the networks here: needs the extra `torch`, and torchvision.
+
+pip install torch torchvision timm
+pytest -m torch
+"""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+import keras_classics as kc
+from keras_classics.models.transfer import convert_weights
+from keras_classics.weights import torchvision
+from keras_classics.weights.records import TIMM, TORCHVISION
+from tests.conftest import photograph
+from tests.weights import parity
+from tests.weights.test_files import assert_refused
+
+pytestmark = pytest.mark.torch
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def models():
+    return parity.import_torchvision()
+
+
+@pytest.mark.parametrize("name", parity.TORCHVISION)
+def test_state_dicts_of_torchvision(models, name, tmp_path):
+    ours = parity.TORCHVISION[name]
+    torch.manual_seed(0)
+    network = getattr(models, name)(weights=None).eval()
+    for tensor_name, tensor in network.state_dict().items():
+        if "running" in tensor_name:
+            tensor.copy_(torch.from_numpy(parity.generated(tensor_name, tuple(tensor.shape))))
+    path = tmp_path / "there.pth"
+    torch.save(network.state_dict(), path)
+    image = parity.image((224, 224, 3))
+    with torch.no_grad():
+        expected = network(torch.from_numpy(image.transpose(0, 3, 1, 2))).numpy()
+    model = kc.get_model(ours, weights=path, input_shape=(224, 224, 3), classifier_activation=None)
+    found = model.predict(image, verbose=0)
+    assert found.argmax() == expected.argmax()
+    atol = parity.TOLERANCE * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+    # And back, to the same bits.
+    torchvision.write(model, tmp_path / "back.pth")
+    back = torch.load(tmp_path / "back.pth", weights_only=True)
+    state = network.state_dict()
+    assert set(back) == {n for n in state if not n.endswith("num_batches_tracked")}
+    for tensor_name, tensor in back.items():
+        assert torch.equal(tensor, state[tensor_name])
+    network.load_state_dict(back)
+
+
+@pytest.mark.parametrize("case", parity.CASES)
+def test_stored_outputs_are_what_the_libraries_give(models, case):
+    pytest.importorskip("timm")
+    stored = json.loads(parity.PATH.read_text())[case]
+    parity.assert_near(parity.theirs(case), stored)
+
+
+def test_there_and_back_to_the_same_bytes(tmp_path):
+    first, second = tmp_path / "a.pth", tmp_path / "b.pth"
+    torchvision.write(kc.resnet18(), first)
+    convert_weights(first, "resnet18", tmp_path / "a.weights.h5")
+    convert_weights(tmp_path / "a.weights.h5", "resnet18", second, "torchvision")
+    there, back = (torch.load(path, weights_only=True) for path in (first, second))
+    assert list(there) == list(back)
+    assert all(torch.equal(there[name], back[name]) for name in there)
+
+
+def test_records_are_torchvisions(models):
+    for (name, version), (file, digest, accuracy) in TORCHVISION.items():
+        theirs = models.get_model_weights(name.removesuffix("_owt"))[f"IMAGENET1K_V{version}"]
+        record = kc.find_weights(f"{name}/imagenet_torchvision" + ("_v2" if version == 2 else ""))
+        assert theirs.url == record.file.url
+        assert digest.startswith(file.rsplit("-", 1)[1].removesuffix(".pth"))
+        metrics = theirs.meta["_metrics"]["ImageNet-1K"]
+        assert accuracy == (metrics["acc@1"], metrics["acc@5"])
+        assert record.class_names == tuple(theirs.meta["categories"])
+        transforms, layer = theirs.transforms(), record.preprocessing()
+        assert transforms.crop_size == [layer.crop]
+        assert transforms.resize_size == [layer.resize]
+        np.testing.assert_allclose(np.multiply(transforms.mean, 255), layer.mean)
+        np.testing.assert_allclose(np.multiply(transforms.std, 255), layer.std)
+
+
+def test_records_are_timms(models):
+    timm = pytest.importorskip("timm")
+    for name in TIMM:
+        theirs = timm.get_pretrained_cfg(f"{name}.tv_in1k")
+        record = kc.find_weights(f"{name}/imagenet_timm")
+        assert f"huggingface.co/{theirs.hf_hub_id}/" in record.file.url
+        assert theirs.license in record.licence.lower()
+        layer = record.preprocessing()
+        assert theirs.input_size == (3, layer.crop, layer.crop)
+        assert layer.resize == int(layer.crop / theirs.crop_pct)
+        assert theirs.interpolation == "bilinear"
+
+
+class Harm:
+    """A pickle of it writes a file when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, zipped):
+    path, trace = tmp_path / "harm.pth", tmp_path / "was_run"
+    if zipped:
+        torch.save({"conv1.weight": Harm(trace)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"conv1.weight": Harm(trace)}))
+    assert_refused(kc.resnet20(), path, "objects beside tensors, which are not run|no whole file")
+    assert not trace.exists()
+
+
+def test_a_pickled_network_is_refused(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "network.pth")
+    assert_refused(kc.resnet20(), tmp_path / "network.pth", "Save its state_dict")
+
+
+def test_an_archive_with_a_path_out_of_it_is_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    torchvision.write(kc.resnet20(), path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../outside", "")
+    assert_refused(kc.resnet20(), path, r"outside of itself, '\.\./outside'")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(tmp_path, share):
+    path = tmp_path / "a.pth"
+    torchvision.write(kc.resnet20(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    assert_refused(kc.resnet20(), path, "cannot be loaded into resnet20")
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], torch.zeros(2)])
+def test_what_is_no_state_dict_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "a.pth")
+    assert_refused(kc.resnet20(), tmp_path / "a.pth", "not a state_dict")
+
+
+def test_preprocessing_is_torchvisions(models):
+    from PIL import Image
+
+    for name in ("resnet50/imagenet_torchvision", "resnet50/imagenet_torchvision_v2"):
+        version = "IMAGENET1K_V2" if name.endswith("_v2") else "IMAGENET1K_V1"
+        transforms = models.get_model_weights("resnet50")[version].transforms()
+        picture = photograph()
+        expected = transforms(Image.fromarray(picture)).permute(1, 2, 0).numpy()
+        found = kc.preprocessing(name)(picture[np.newaxis])[0].numpy()
+        levels = np.abs(found - expected) * 255 * np.array([0.229, 0.224, 0.225])
+        assert levels.max() < 2
+        assert levels.mean() < 0.5

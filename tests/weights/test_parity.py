@@ -1,0 +1,46 @@
+"""Networks of other libraries and the same networks here, with the same tensors."""
+
+import json
+
+import pytest
+
+from tests.weights import parity
+
+GOLDENS = json.loads(parity.PATH.read_text())
+
+# Dense layers of 120 million weights and a hundred layers take their time, and the small ones of a
+# family go the same ways.
+QUICK = (
+    "torchvision/alexnet",
+    "torchvision/vgg11_bn",
+    "torchvision/resnet18",
+    "torchvision/resnet50",
+    "timm/vgg11.tv_in1k",
+    "timm/resnet18.tv_in1k",
+    "keras/VGG16",
+    "keras/VGG16/notop",
+    "keras/ResNet50",
+    "keras/ResNet50/notop",
+    "keras/ResNet50V2",
+    "keras/ResNet50V2/notop",
+)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in parity.CASES],
+)
+def test_gives_the_outputs_of_the_other_library(case):
+    parity.assert_near(parity.ours(case), GOLDENS[case])
+
+
+def test_all_outputs_are_stored_and_few():
+    assert set(GOLDENS) == set(parity.CASES)
+    assert parity.PATH.stat().st_size < 8_000
+
+
+def test_outputs_tell_the_versions_apart():
+    """Same tensors, another place of the stride: what a missing version would go unseen by."""
+    v1 = GOLDENS["keras/ResNet50"]["outputs"]
+    assert v1 != GOLDENS["torchvision/resnet50"]["outputs"]
+    assert len({case["scale"] for case in GOLDENS.values()}) >= len(GOLDENS) - 2

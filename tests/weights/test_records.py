@@ -1,0 +1,183 @@
+"""The records of known weights, and what builders make of their names."""
+
+import dataclasses
+import hashlib
+import inspect
+import re
+
+import numpy as np
+import pytest
+from keras.src.applications import resnet as keras_resnet
+
+import keras_classics as kc
+from keras_classics.errors import UserError
+from keras_classics.models import find_model
+from keras_classics.weights import records, torchvision
+from keras_classics.weights.download import RemoteFile
+from tests.models.golden import fill
+
+NAMES = kc.list_weights()
+
+# Accuracies as torchvision's and Keras's pages print them, to one digit.
+PUBLISHED = {
+    "alexnet_owt/imagenet_torchvision": (56.5, 79.1),
+    "vgg16/imagenet_torchvision": (71.6, 90.4),
+    "vgg19_bn/imagenet_torchvision": (74.2, 91.8),
+    "resnet18/imagenet_timm": (69.8, 89.1),
+    "resnet50/imagenet_torchvision": (76.1, 92.9),
+    "resnet50/imagenet_torchvision_v2": (80.9, 95.4),
+    "resnet152/imagenet_torchvision_v2": (82.3, 96.0),
+    "vgg16/imagenet_keras": (71.3, 90.1),
+    "resnet50/imagenet_keras": (74.9, 92.1),
+    "resnet101/imagenet_keras_v2": (77.2, 93.8),
+}
+
+
+def test_every_network_that_others_publish_has_its_records():
+    of_torchvision = {n for n in kc.list_models() if find_model(n).torchvision}
+    assert {n.split("/")[0] for n in NAMES if n.endswith("/imagenet_torchvision")} == of_torchvision
+    of_keras = {n for n in kc.list_models() if find_model(n).keras_applications}
+    assert {n.split("/")[0] for n in NAMES if n.endswith("/imagenet_keras")} == of_keras
+    assert kc.list_weights("resnet50/*") == [
+        "resnet50/imagenet_keras",
+        "resnet50/imagenet_keras_v2",
+        "resnet50/imagenet_timm",
+        "resnet50/imagenet_torchvision",
+        "resnet50/imagenet_torchvision_v2",
+    ]
+    assert kc.list_weights("vgg*/imagenet_keras") == [
+        "vgg16/imagenet_keras",
+        "vgg19/imagenet_keras",
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_is_complete(name):
+    record = kc.find_weights(name)
+    assert record.full_name == name
+    parameters = inspect.signature(find_model(record.model).builder).parameters
+    assert set(record.arguments) <= set(parameters)
+    assert len(record.class_names) == parameters["classes"].default
+    assert record.licence
+    assert record.origin
+    assert 50 < record.top1 < 100
+    assert record.top5 is None or record.top1 < record.top5
+    assert "images" in record.protocol
+    normalizes = record.model.startswith("resnet") or record.model.endswith("_bn")
+    assert (record.epsilon is not None) == (record.momentum is not None) == normalizes
+    files = [f for f in (record.file, record.file_without_top) if f is not None]
+    for file in files:
+        assert re.fullmatch(r"sha256:([0-9a-f]{8}|[0-9a-f]{64})|md5:[0-9a-f]{32}", file.digest)
+        if isinstance(file, RemoteFile):
+            assert file.url.startswith("https://")
+    side = find_model(record.model).input_shape[0]
+    assert record.preprocessing().compute_output_shape((1, 8, 9, 3))[1:3] == (side, side)
+
+
+def test_files_do_not_share_a_name():
+    every = [kc.find_weights(name) for name in NAMES]
+    files = [f for r in every for f in (r.file, r.file_without_top) if f is not None]
+    assert len({file.name for file in files}) == len(files)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_accuracies(name):
+    record = kc.find_weights(name)
+    assert (record.top1, record.top5) == pytest.approx(PUBLISHED[name], abs=0.051)
+
+
+@pytest.mark.parametrize("depth", [50, 101, 152])
+@pytest.mark.parametrize("version", ["", "v2"])
+def test_hashes_of_keras_applications(depth, version):
+    name = f"imagenet_keras{'_v2' if version else ''}"
+    record = kc.find_weights(f"resnet{depth}/{name}")
+    files = (record.file, record.file_without_top)
+    hashes = keras_resnet.WEIGHTS_HASHES[f"resnet{depth}{version}"]
+    assert tuple(f.digest for f in files) == tuple(f"md5:{h}" for h in hashes)
+    for file in files:
+        assert file.url == keras_resnet.BASE_WEIGHTS_PATH + file.name
+
+
+def test_the_default_is_the_one_that_needs_least():
+    assert kc.find_weights("resnet50/imagenet").name == "imagenet_keras"
+    assert kc.find_weights("resnet18/imagenet").name == "imagenet_timm"
+    assert kc.find_weights("vgg13_bn/imagenet").name == "imagenet_torchvision"
+
+
+def test_unknown_weights():
+    with pytest.raises(UserError, match="Did you mean resnet50/imagenet_torchvision"):
+        kc.find_weights("resnet50/imagenet_torchvison")
+    with pytest.raises(UserError, match="vgg13 has no weights 'imagenet_keras'.*imagenet_torch"):
+        kc.vgg13(weights="imagenet_keras")
+
+
+@pytest.fixture
+def local(monkeypatch, tmp_path):
+    """Records of small files on this machine in the place of the published ones."""
+
+    def replace(name: str, model, without_top=None) -> None:
+        def local_file(published, network) -> RemoteFile:
+            path = tmp_path / "models" / published.name.replace(".pth", ".safetensors")
+            path.parent.mkdir(exist_ok=True)
+            if path.suffix == ".safetensors":
+                torchvision.write(network, path)
+            else:
+                network.save(path)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            return RemoteFile(path.name, "https://weights.invalid/", f"sha256:{digest}")
+
+        record = records.find_weights(name)
+        changes = {"file": local_file(record.file, model)}
+        if without_top is not None:
+            changes["file_without_top"] = local_file(record.file_without_top, without_top)
+        changed = dataclasses.replace(record, **changes)
+        monkeypatch.setitem(records._RECORDS, name, changed)
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    return replace
+
+
+SMALL = {"input_shape": (40, 48, 3), "classifier_activation": None}
+
+
+def outputs(model) -> np.ndarray:
+    shape = model.input_shape[1:]
+    return model.predict(np.random.default_rng(0).normal(size=(1, *shape)), verbose=0)
+
+
+def test_a_record_decides_the_version(local):
+    source = kc.resnet50(version="v1.5", **SMALL)
+    fill(source)
+    local("resnet50/imagenet_torchvision", source)
+    model = kc.resnet50(weights="imagenet_torchvision", **SMALL)
+    np.testing.assert_array_equal(outputs(model), outputs(source))
+    same = kc.resnet50(weights="imagenet_torchvision", version="v1.5", **SMALL)
+    np.testing.assert_array_equal(outputs(same), outputs(source))
+    with pytest.raises(UserError, match=r"takes version='v1.5'.*Received: version='v1'"):
+        kc.resnet50(weights="imagenet_torchvision", version="v1")
+    with pytest.raises(UserError, match="takes shortcut='B'"):
+        kc.resnet50(weights="imagenet_torchvision", shortcut="C")
+    record = kc.find_weights("resnet50/imagenet_torchvision")
+    np.testing.assert_array_equal(outputs(kc.resnet50(weights=record, **SMALL)), outputs(source))
+    with pytest.raises(UserError, match="are weights of resnet50, not of resnet101"):
+        kc.resnet101(weights=record)
+
+
+def test_a_record_has_a_file_without_top(local):
+    source = kc.resnet50(**SMALL)
+    features = kc.resnet50(include_top=False, input_shape=(40, 48, 3))
+    fill(features)
+    local("resnet50/imagenet_keras", source, without_top=features)
+    model = kc.resnet50(weights="imagenet", include_top=False, input_shape=(40, 48, 3))
+    np.testing.assert_array_equal(outputs(model), outputs(features))
+    with pytest.raises(UserError, match="takes version='v1'"):
+        kc.resnet50(weights="imagenet", version="v1.5")
+
+
+def test_normalization_where_the_record_has_it():
+    with pytest.raises(UserError, match="takes batch_norm_after='conv'"):
+        kc.vgg16_bn(weights="imagenet", batch_norm_after="activation")
+    with pytest.raises(UserError, match="takes batch_norm=None"):
+        kc.vgg16(weights="imagenet", batch_norm="all")
+    with pytest.raises(UserError, match="takes lrn=None"):
+        kc.alexnet_owt(weights="imagenet", lrn="paper")
