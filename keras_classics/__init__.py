@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # What editors complete.
     from keras_classics.models.lenet import *
     from keras_classics.models.registry import describe, get_model, list_models
     from keras_classics.models.resnet import *
-    from keras_classics.models.transfer import freeze_backbone
+    from keras_classics.models.transfer import freeze_backbone, unfreeze
     from keras_classics.models.vgg import *
     from keras_classics.weights import (
         decode_predictions,

@@ -8,15 +8,14 @@ from typing import Any
 
 import keras
 from absl import flags
-from tqdm import tqdm
 
 from keras_classics import export
 from keras_classics.cli._program import run
-from keras_classics.data import ImageData, load, pipeline
+from keras_classics.cli._progress import ProgressLine
+from keras_classics.data import ImageData, load
 from keras_classics.errors import require, unknown_name
 from keras_classics.training import Recipe, make_strategy, train
 from keras_classics.training.logs import RunDirectory
-from keras_classics.training.loop import Progress
 
 __all__ = ["run", "run_recipe"]
 
@@ -65,7 +64,7 @@ def run_recipe(program: str, recipes: Mapping[str, Recipe]) -> RunDirectory:
     strategy = make_strategy(STRATEGY.value, NUM_REPLICAS.value)
     finished = run_directory.result.exists()
     data = None if finished else _load(recipe)
-    with _ProgressLine() as line:
+    with ProgressLine() as line:
         result = train(recipe, run_directory.path, strategy, data=data, watch=line.show)
     if finished:
         print(f"{run_directory.path} holds this run, finished.")
@@ -111,42 +110,6 @@ def _export(recipe: Recipe, run_directory: RunDirectory, data: ImageData) -> Non
         preprocessing=recipe.make_preprocessing(),
         labels=data.class_names,
         images=data.test.limited(export.COMPARED_IMAGES).images,
-    )
-
-
-class _ProgressLine:
-    """One line with images a second and time left; a line an epoch where it goes to a file."""
-
-    def __enter__(self) -> "_ProgressLine":
-        self._bar = None
-        self._epochs = 0
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, progress: Progress, plan: pipeline.Plan) -> None:
-        """Brings the line up to date."""
-        per_epoch = plan.steps_per_epoch * plan.batch_size
-        done = progress.epoch * per_epoch + progress.images
-        if self._bar is None:
-            # disable=None: no bar where the output is not a terminal.
-            self._bar = tqdm(total=plan.epochs * per_epoch, unit="img", disable=None)
-            self._bar.initial = self._bar.n = done
-            self._epochs = progress.epoch - (progress.block == 0)
-        self._bar.update(done - self._bar.n)
-        if progress.epoch > self._epochs:
-            self._epochs = progress.epoch
-            self._bar.write(_epoch_line(progress.history[-1], plan.epochs))
-
-
-def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    return (
-        f"epoch {row['epoch']:>3}/{epochs}   "
-        f"train loss {row['train_loss']:.4f}, accuracy {100 * row['train_accuracy']:.2f} %   "
-        f"test loss {row['test_loss']:.4f}, accuracy {100 * row['test_accuracy']:.2f} %   "
-        f"{row['images_per_second']:,.0f} images/s"
     )
 
 

@@ -54,6 +54,9 @@ def _filter_native_log() -> None:
 # When this module is imported, because the next imports of a program bring TensorFlow.
 _filter_native_log()
 logging.getLogger("tensorflow").setLevel(logging.WARNING)
+# What the library says comes as it is, without absl's prefix.
+logging.getLogger("keras_classics").addHandler(logging.StreamHandler(sys.stderr))
+logging.getLogger("keras_classics").propagate = False
 
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 

@@ -32,7 +32,7 @@ from keras_classics.models.resnet import (
     resnet1001,
     resnet1202,
 )
-from keras_classics.models.transfer import freeze_backbone
+from keras_classics.models.transfer import freeze_backbone, unfreeze
 from keras_classics.models.vgg import (
     vgg9,
     vgg11,
@@ -68,5 +68,6 @@ __all__ = [
     "list_weights",
     "preprocess_input",
     "preprocessing",
+    "unfreeze",
     *list_models(),
 ]

@@ -24,7 +24,7 @@ BATCH_NORMS = ("frozen", "train")
 def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
     """Lets the last layer with weights train, and keeps all before it as it is.
 
-    `model.trainable = True` takes it back. Compile the model after either.
+    `unfreeze` takes it back. Compile the model after either.
 
     Args:
         model: A network; it is changed.
@@ -34,27 +34,33 @@ def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
     Raises:
         UserError: `batch_norm` is neither of the two.
     """
-    *backbone, _ = [layer for layer in model.layers if layer.weights]
-    for layer in backbone:
-        layer.trainable = False
-    set_batch_norm(model, batch_norm)
+    *_, last = [layer for layer in model.layers if layer.weights]
+    _let_train(model, {last.name}, batch_norm)
 
 
-def set_batch_norm(model: keras.Model, batch_norm: str) -> None:
-    """Keeps a network's batch normalisations as they are, or lets them train.
+def unfreeze(model: keras.Model, batch_norm: str = "frozen") -> None:
+    """Lets all layers train, after `freeze_backbone`.
+
+    `model.trainable = True` does not do it under TensorFlow: it counts as set already.
 
     Args:
         model: A network; it is changed.
-        batch_norm: `"frozen"` or `"train"`, see `freeze_backbone`.
+        batch_norm: See `freeze_backbone`.
 
     Raises:
         UserError: `batch_norm` is neither of the two.
     """
+    _let_train(model, {layer.name for layer in model.layers}, batch_norm)
+
+
+def _let_train(model: keras.Model, names: set[str], batch_norm: str) -> None:
     if batch_norm not in BATCH_NORMS:
         raise UserError(f"batch_norm must be 'frozen' or 'train'. Received: {batch_norm!r}.")
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = batch_norm == "train"
+        else:
+            layer.trainable = layer.name in names
 
 
 def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:

@@ -1,6 +1,7 @@
 """Training: recipes, and the one loop that carries them out."""
 
 from keras_classics.training import recipes
+from keras_classics.training.finetune import finetuning_recipes
 from keras_classics.training.loop import train
 from keras_classics.training.optimizer import LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
@@ -11,6 +12,7 @@ __all__ = [
     "Momentum",
     "Paper",
     "Recipe",
+    "finetuning_recipes",
     "make_strategy",
     "recipes",
     "train",

@@ -18,11 +18,12 @@ from keras_classics.analysis import plots
 from keras_classics.data import ImageData, load, pipeline
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError, require
 from keras_classics.evaluation import Evaluation, Evaluator
-from keras_classics.models import find_model
+from keras_classics.models import get_model, transfer
 from keras_classics.models.assembly import scores_and_probabilities
 from keras_classics.training import checkpoint, schedules
 from keras_classics.training.logs import RunDirectory, write_json
 from keras_classics.training.recipe import Recipe
+from keras_classics.weights import load_weights
 
 CHECKPOINT_SECONDS = 60.0
 PROTOCOL = "single view, whole test split, after the last epoch"
@@ -235,10 +236,17 @@ def _build(recipe: Recipe, data: ImageData) -> keras.Model:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.dtype_policy)
     try:
-        builder = find_model(recipe.model).builder
-        return builder(classes=len(data.class_names), **recipe.model_arguments)
+        classes = len(data.class_names)
+        model = get_model(recipe.model, classes=classes, **recipe.model_arguments)
+        if not recipe.model_arguments.get("include_top", True):
+            model = transfer.with_classifier(model, classes)
     finally:
         keras.config.set_dtype_policy(policy)
+    if recipe.initial_weights is not None:
+        load_weights(model, recipe.initial_weights, whole=True)
+    release = transfer.freeze_backbone if recipe.trainable == "head" else transfer.unfreeze
+    release(model, recipe.batch_norm)
+    return model
 
 
 def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> pipeline.Plan:

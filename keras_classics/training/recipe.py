@@ -9,8 +9,9 @@ import keras
 
 from keras_classics.data.augment import Augmentation
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP
+from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Schedule
 
@@ -21,9 +22,15 @@ LOSSES = {
     "discriminative_map": DiscriminativeMAP,
 }
 
-PREPROCESSINGS = {"canvas": CanvasPreprocessing}
+PREPROCESSINGS = {"canvas": CanvasPreprocessing, "image": ImagePreprocessing}
 
-DTYPE_POLICIES = ("float32", "mixed_bfloat16")
+CHOICES = {
+    "loss": LOSSES,
+    "preprocessing": PREPROCESSINGS,
+    "dtype_policy": ("float32", "mixed_bfloat16"),
+    "trainable": ("all", "head"),
+    "batch_norm": BATCH_NORMS,
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ class Recipe:
         batch_size: Images a step, over all replicas.
         optimizer: How gradients change weights.
         schedule: Learning rate over the run.
-        model_arguments: Arguments of the network's builder.
+        model_arguments: Arguments of the network's builder. One that is built without its top gets
+            a new last layer.
         loss: One of `LOSSES`.
         preprocessing: One of `PREPROCESSINGS`.
         preprocessing_arguments: Its arguments.
@@ -63,6 +71,10 @@ class Recipe:
         reshuffle: Whether each pass has an order of its own.
         dtype_policy: Keras dtype policy of the network.
         jit_compile: Whether XLA compiles the loop. It rounds differently.
+        initial_weights: File of all weights that the network starts from, or None. Weights that
+            were trained for other classes are the `weights` of `model_arguments`.
+        trainable: `"all"`, or `"head"`: the last layer alone.
+        batch_norm: `"train"`, or `"frozen"`, see `models.transfer.freeze_backbone`.
         seed: Decides initial weights and the order.
         limit_train: Number of training images, or None for all.
         limit_test: Number of test images, or None for all.
@@ -85,6 +97,9 @@ class Recipe:
     reshuffle: bool = True
     dtype_policy: str = "float32"
     jit_compile: bool = False
+    initial_weights: str | None = None
+    trainable: str = "all"
+    batch_norm: str = "train"
     seed: int = 0
     limit_train: int | None = None
     limit_test: int | None = None
@@ -98,12 +113,9 @@ class Recipe:
         for name in ("limit_train", "limit_test"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
-        if self.loss not in LOSSES:
-            raise unknown_name("loss", self.loss, LOSSES)
-        if self.preprocessing not in PREPROCESSINGS:
-            raise unknown_name("preprocessing", self.preprocessing, PREPROCESSINGS)
-        if self.dtype_policy not in DTYPE_POLICIES:
-            raise unknown_name("dtype_policy", self.dtype_policy, DTYPE_POLICIES)
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise unknown_name(name, getattr(self, name), known)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the recipe as what JSON can hold: each part a mapping with its `kind`."""

@@ -2,8 +2,10 @@
 
 import pytest
 
+import keras_classics as kc
 from tests.data import test_importers as idx_files
 from tests.data.test_importers import write_idx_set
+from tests.data.test_sources import folder_of_pictures
 from tests.reproduce.test_programs import assert_one_line
 
 CLI = ("-m", "keras_classics.cli")
@@ -91,3 +93,48 @@ def test_prepare_from_damaged_files(run_python, tmp_path, damage, message):
 
 def test_a_flag_is_missing(run_python):
     assert_one_line(run_python(*CLI, "prepare"), 2, "Flag --dataset must have a value")
+
+
+def test_convert_there_and_back(run_python, tmp_path):
+
+    first, named, back = (tmp_path / n for n in ("a.weights.h5", "b.safetensors", "c.weights.h5"))
+    kc.resnet18(classes=3, input_shape=(32, 32, 3)).save_weights(first)
+    network = ("--model=resnet18", "--classes=3", "--side=32")
+    done = run_python(
+        *CLI, "convert", f"--from={first}", f"--out={named}", "--to=torchvision", *network
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{named} holds the 102 tensors of resnet18.\n"
+    done = run_python(*CLI, "convert", f"--from={named}", f"--out={back}", *network)
+    assert done.returncode == 0, done.stderr
+    assert back.read_bytes() == first.read_bytes()
+
+
+def test_convert_says_what_is_wrong(run_python, tmp_path):
+    (tmp_path / "a.h5").write_text("no weights")
+    command = (*CLI, "convert", f"--from={tmp_path / 'a.h5'}", "--model=resnet20")
+    done = run_python(*command, f"--out={tmp_path / 'b.weights.h5'}")
+    assert_one_line(done, 2, "a.h5 cannot be loaded into resnet20: it is no whole HDF5 file")
+    assert not (tmp_path / "b.weights.h5").exists()
+
+
+def test_finetune_on_pictures(run_python, tmp_path):
+    folder_of_pictures(tmp_path / "pictures")
+    command = (
+        *CLI,
+        "finetune",
+        "--model=lenet5",
+        "--weights=digits",
+        f"--dataset=folder:{tmp_path / 'pictures'}",
+        f"--run_dir={tmp_path / 'run'}",
+        "--batch_size=2",
+        "--head_epochs=1",
+        "--epochs=1",
+    )
+    done = run_python(*command)
+    assert done.returncode == 0, done.stderr
+    assert "all layers: accuracy" in done.stdout
+    assert "built without its top, which is left out (6 tensors)" in done.stderr
+    assert (tmp_path / "run" / "whole" / "model.keras").exists()
+    wrong = run_python(*command[:-2], "--weights=digit", "--run_dir=other")
+    assert_one_line(wrong, 2, "Unknown weights 'lenet5/digit'. Did you mean lenet5/digits")

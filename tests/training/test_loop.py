@@ -164,7 +164,7 @@ def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_
     )
     train(recipe, tmp_path)
     keras.utils.set_random_seed(recipe.seed)
-    model = loop.find_model("lenet5").builder()
+    model = loop.get_model("lenet5")
     train_split = digits.train.limited(96)
     probabilities = model(recipe.make_preprocessing()(tf.constant(train_split.images))).numpy()
     losses = -np.log(probabilities[np.arange(96), train_split.labels])

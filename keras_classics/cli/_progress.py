@@ -1,0 +1,45 @@
+"""The line that shows how far a training is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tqdm import tqdm
+
+from keras_classics.data import pipeline
+from keras_classics.training.loop import Progress
+
+
+class ProgressLine:
+    """One line with images a second and time left; a line an epoch where it goes to a file."""
+
+    def __enter__(self) -> "ProgressLine":
+        self._bar = None
+        self._epochs = 0
+        return self
+
+    def __exit__(self, *exception) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, progress: Progress, plan: pipeline.Plan) -> None:
+        """Brings the line up to date."""
+        per_epoch = plan.steps_per_epoch * plan.batch_size
+        done = progress.epoch * per_epoch + progress.images
+        if self._bar is None:
+            # disable=None: no bar where the output is not a terminal.
+            self._bar = tqdm(total=plan.epochs * per_epoch, unit="img", disable=None)
+            self._bar.initial = self._bar.n = done
+            self._epochs = progress.epoch - (progress.block == 0)
+        self._bar.update(done - self._bar.n)
+        if progress.epoch > self._epochs:
+            self._epochs = progress.epoch
+            self._bar.write(_epoch_line(progress.history[-1], plan.epochs))
+
+
+def _epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}   "
+        f"train loss {row['train_loss']:.4f}, accuracy {100 * row['train_accuracy']:.2f} %   "
+        f"test loss {row['test_loss']:.4f}, accuracy {100 * row['test_accuracy']:.2f} %   "
+        f"{row['images_per_second']:,.0f} images/s"
+    )
