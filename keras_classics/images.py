@@ -8,9 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_classics.errors import UserError
+
+# Sizes are brought to one by TensorFlow's operations alone. On Keras's other backends networks and
+# weights do without it.
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    tf = None
 
 
 @keras.saving.register_keras_serializable("keras_classics")
@@ -48,7 +54,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         self.background = background
         self.foreground = foreground
 
-    def fit(self, images: tf.Tensor) -> tf.Tensor:
+    def fit(self, images: "tf.Tensor") -> "tf.Tensor":
         """Scales images into the box, and centres them in it.
 
         Args:
@@ -75,7 +81,8 @@ class CanvasPreprocessing(keras.layers.Layer):
         return images * ((self.foreground - self.background) / 255.0) + self.background
 
     def call(self, images):
-        images = tf.pad(self.fit(images), [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
+        images = self.fit(images)
+        images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
 
     def compute_output_shape(self, input_shape):
@@ -128,7 +135,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self.std = tuple(std)
         self.bgr = bgr
 
-    def fit(self, images: tf.Tensor) -> tf.Tensor:
+    def fit(self, images: "tf.Tensor") -> "tf.Tensor":
         """Scales images and takes the square in the middle.
 
         Args:
@@ -179,7 +186,12 @@ class ImagePreprocessing(keras.layers.Layer):
         }
 
 
-def _with_channels(images: tf.Tensor, channels: int) -> tf.Tensor:
+def _with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
+    if tf is None:
+        raise UserError(
+            "Images are brought to one size by TensorFlow. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}. Take tensorflow."
+        )
     if images.shape[-1] == channels:
         return images
     if channels == 1:

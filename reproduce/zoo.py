@@ -1,7 +1,7 @@
-"""The table of all networks in README.md, rendered from the register.
+"""The tables of all networks and of all known weights in README.md, rendered from the registers.
 
-    python -m reproduce.zoo           render it
-    python -m reproduce.zoo --check   fail where it is out of date
+    python -m reproduce.zoo           render them
+    python -m reproduce.zoo --check   fail where one is out of date
 
 It builds every network once, in about two minutes.
 """
@@ -12,9 +12,11 @@ from keras_classics.analysis.profile import Profile
 from keras_classics.cli._program import run
 from keras_classics.models import describe, find_model, list_models
 from keras_classics.models.registry import ModelEntry
+from keras_classics.weights import WeightsRecord, find_weights, list_weights
+from keras_classics.weights.imagenet import CLASSES as IMAGENET
 from reproduce.tables import update_readme
 
-CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where the table is out of date.")
+CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 FAMILIES = ("lenet", "alexnet", "vgg", "resnet")
 
@@ -24,11 +26,17 @@ HEADER = (
 )
 
 
+WEIGHTS_HEADER = (
+    "| network | `weights=` | top-1 | top-5 | on | licence |\n|---|---|--:|--:|---|---|"
+)
+
+
 def main() -> None:
     """Renders or checks."""
     entries = sorted(map(find_model, list_models()), key=_family)
     rows = [zoo_row(entry, describe(entry.name)) for entry in entries]
-    update_readme({"zoo": "\n".join([HEADER, *rows])}, CHECK.value)
+    tables = {"zoo": "\n".join([HEADER, *rows]), "weights": weights_table()}
+    update_readme(tables, CHECK.value)
 
 
 def zoo_row(entry: ModelEntry, profile: Profile) -> str:
@@ -44,6 +52,23 @@ def zoo_row(entry: ModelEntry, profile: Profile) -> str:
         str(entry.smallest_input),
         entry.torchvision or "-",
         entry.keras_applications or "-",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def weights_table() -> str:
+    """Returns the table of all known weights."""
+    return "\n".join([WEIGHTS_HEADER, *map(_weights_row, map(find_weights, list_weights()))])
+
+
+def _weights_row(record: WeightsRecord) -> str:
+    cells = [
+        f"`{record.model}`",
+        f"`{record.name}`",
+        f"{record.top1:.2f}",
+        "-" if record.top5 is None else f"{record.top5:.2f}",
+        "ImageNet" if record.class_names is IMAGENET else record.name,
+        record.licence,
     ]
     return f"| {' | '.join(cells)} |"
 

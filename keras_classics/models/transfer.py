@@ -22,7 +22,7 @@ BATCH_NORMS = ("frozen", "train")
 
 
 def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
-    """Lets the last layer with weights train, and keeps all before it as it is.
+    """Lets the last layer that can train do so, and keeps all before it as it is.
 
     `unfreeze` takes it back. Compile the model after either.
 
@@ -34,7 +34,8 @@ def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
     Raises:
         UserError: `batch_norm` is neither of the two.
     """
-    *_, last = [layer for layer in model.layers if layer.weights]
+    unfreeze(model, batch_norm)
+    *_, last = [layer for layer in model.layers if layer.trainable_weights]
     _let_train(model, {last.name}, batch_norm)
 
 

@@ -3,8 +3,10 @@
 import importlib.util
 import json
 
+import numpy as np
 import pytest
 
+import keras_classics as kc
 from tests.models import golden
 
 # One of each family, layer and version that a backend could compute differently.
@@ -24,3 +26,31 @@ def test_same_outputs(run_python, backend, names):
     assert set(found) == set(names)
     for name in names:
         golden.assert_near(found[name], stored[name])
+
+
+WEIGHTS = """
+import sys
+import numpy as np
+import keras_classics as kc
+
+images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+x = kc.preprocess_input(images, model="resnet20", weights="fashion_mnist")
+print(kc.resnet20(weights="fashion_mnist").predict(x, verbose=0).tolist())
+try:
+    kc.preprocessing("resnet20/fashion_mnist").fit(images)
+except ValueError as error:
+    print(error)
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_weights_without_tensorflow(run_python):
+    pytest.importorskip("jax")
+    done = run_python("-c", WEIGHTS, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+    found, message = done.stdout.strip().splitlines()
+    assert "brought to one size by TensorFlow. Received: KERAS_BACKEND=jax" in message
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
+    x = kc.preprocess_input(images, model="resnet20", weights="fashion_mnist")
+    expected = kc.resnet20(weights="fashion_mnist").predict(x, verbose=0)
+    np.testing.assert_allclose(json.loads(found), expected, atol=1e-5)

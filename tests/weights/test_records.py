@@ -14,6 +14,7 @@ from keras_classics.errors import UserError
 from keras_classics.models import find_model
 from keras_classics.weights import records, torchvision
 from keras_classics.weights.download import RemoteFile
+from tests.conftest import ROOT
 from tests.models.golden import fill
 
 NAMES = kc.list_weights()
@@ -102,6 +103,12 @@ def test_the_default_is_the_one_that_needs_least():
     assert kc.find_weights("resnet50/imagenet").name == "imagenet_keras"
     assert kc.find_weights("resnet18/imagenet").name == "imagenet_timm"
     assert kc.find_weights("vgg13_bn/imagenet").name == "imagenet_torchvision"
+
+
+def test_the_table_in_the_readme():
+    from reproduce.zoo import weights_table
+
+    assert weights_table() in (ROOT / "README.md").read_text()
 
 
 def test_unknown_weights():
