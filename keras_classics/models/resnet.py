@@ -337,25 +337,27 @@ _preactivation = partial(
     _member, resnet_cifar, HE_2016, 32, 10, bottleneck=True, version="v2", shortcut="B"
 )
 
+KERAS_APPLICATIONS = 'ResNet{} without its convolutions\' biases; V2 with `version="v2_keras"`'
+
 resnet18 = _imagenet("resnet18", 18, torchvision="resnet18")
 resnet34 = _imagenet("resnet34", 34, torchvision="resnet34")
 resnet50 = _imagenet(
     "resnet50",
     50,
     torchvision='resnet50, with `version="v1.5"`',
-    keras_applications="ResNet50 without its convolutions' biases",
+    keras_applications=KERAS_APPLICATIONS.format(50),
 )
 resnet101 = _imagenet(
     "resnet101",
     101,
     torchvision='resnet101, with `version="v1.5"`',
-    keras_applications="ResNet101 without its convolutions' biases",
+    keras_applications=KERAS_APPLICATIONS.format(101),
 )
 resnet152 = _imagenet(
     "resnet152",
     152,
     torchvision='resnet152, with `version="v1.5"`',
-    keras_applications="ResNet152 without its convolutions' biases",
+    keras_applications=KERAS_APPLICATIONS.format(152),
 )
 plain18 = _imagenet("plain18", 18, shortcut="none")
 plain34 = _imagenet("plain34", 34, shortcut="none")

@@ -82,19 +82,19 @@ def _alone(path: Path) -> Iterator[None]:
 def _download(file: RemoteFile, path: Path) -> None:
     url = _mirrored(file)
     part = path.with_name(f".aside-{path.name}")
-    # Whether it is the file shows at its end alone: what was resumed may be begun anew once.
-    for resumed in (part.exists(), False):
-        _fetch_part(file, url, part, path)
-        if is_intact(part, file.digest):
-            os.replace(part, path)
-            return
+    resumed = part.exists()
+    _fetch_part(file, url, part, path)
+    if resumed and not is_intact(part, file.digest):
+        # What was there may have been of another file.
         part.unlink()
-        if not resumed:
-            break
-    raise UserError(
-        f"{url} gave a file that is not {file.name}: its hash does not begin with {file.digest}. "
-        f"Nothing was kept. {_by_hand(url, path)}"
-    )
+        _fetch_part(file, url, part, path)
+    if not is_intact(part, file.digest):
+        part.unlink()
+        raise UserError(
+            f"{url} gave a file that is not {file.name}: its hash does not begin with "
+            f"{file.digest}. Nothing was kept. {_by_hand(url, path)}"
+        )
+    os.replace(part, path)
 
 
 def _fetch_part(file: RemoteFile, url: str, part: Path, path: Path) -> None:

@@ -50,7 +50,7 @@ def read(path: Path, model: keras.Model) -> Tensors:
                 return _read_named(group)
             if "layers" in group:
                 return _read_numbered(group["layers"], model)
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"it is cut short or damaged ({error})") from error
     raise UserError("it is an HDF5 file, but holds no weights of Keras")
 

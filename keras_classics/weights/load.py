@@ -171,10 +171,8 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 def _record(model: str, name: str) -> WeightsRecord:
     known = weights_names(model)
     if name not in known:
-        raise UserError(
-            f"{model} has no weights {name!r}. Received neither None, nor one of "
-            f"{', '.join(known) or 'no known names'}, nor a file that ends in {', '.join(FORMATS)}."
-        )
+        choices = [*known, f"a file that ends in {', '.join(FORMATS)}"]
+        raise UserError(f"{model} has no weights {name!r}. Take {', or '.join(choices)}.")
     return find_weights(f"{model}/{name}")
 
 

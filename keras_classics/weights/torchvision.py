@@ -36,15 +36,14 @@ VARIABLES = {
     "moving_variance": "running_var",
 }
 
-# How many modules of a torch.nn.Sequential a layer here stands for: an activation counts.
-MODULES = {
-    keras.layers.Conv2D: 1,
-    keras.layers.Dense: 1,
-    keras.layers.BatchNormalization: 1,
-    keras.layers.Activation: 1,
-    keras.layers.MaxPooling2D: 1,
-    keras.layers.Dropout: 1,
-}
+# Layers that are modules of a torch.nn.Sequential there, too. Activations are as well.
+COUNTED = (
+    keras.layers.Conv2D,
+    keras.layers.Dense,
+    keras.layers.BatchNormalization,
+    keras.layers.MaxPooling2D,
+    keras.layers.Dropout,
+)
 
 
 def builder_arguments(model: str) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def _read_safetensors(path: Path) -> Tensors:
     load_file = require("safetensors.numpy", "torch").load_file
     try:
         return load_file(path)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"it is no whole safetensors file ({error})") from error
 
 
@@ -89,9 +88,16 @@ def _read_pth(path: Path) -> Tensors:
                 f"alone ({_first_line(error)})"
             ) from error
         raise UserError(f"it is no whole file of torch ({_first_line(error)})") from error
-    if not isinstance(content, dict) or not all(map(torch.is_tensor, content.values())):
-        raise UserError("it is not a state_dict: names with a tensor each")
-    return {name: tensor.detach().numpy() for name, tensor in content.items()}
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(tensor) and tensor.layout == torch.strided
+        for name, tensor in content.items()
+    ):
+        raise UserError("it is not a state_dict: names with a dense tensor each")
+    # NumPy has no bfloat16.
+    return {
+        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        for name, tensor in content.items()
+    }
 
 
 def _first_line(error: Exception) -> str:
@@ -154,10 +160,8 @@ def _sequential_modules(model: keras.Model) -> dict[str, str]:
         if isinstance(layer, keras.layers.Flatten):
             part, number = "classifier", 0
         names[layer.name] = f"{part}.{number}"
-        number += sum(count for kind, count in MODULES.items() if isinstance(layer, kind))
-        # A layer that activates itself is two modules there.
-        if not isinstance(layer, keras.layers.Activation):
-            number += getattr(layer, "activation", None) is keras.activations.relu
+        number += isinstance(layer, COUNTED)
+        number += getattr(layer, "activation", None) is keras.activations.relu
     return names
 
 

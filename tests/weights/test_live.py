@@ -146,7 +146,18 @@ def test_a_file_cut_short_is_refused(tmp_path, share):
     assert_refused(kc.resnet20(), path, "cannot be loaded into resnet20")
 
 
-@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], torch.zeros(2)])
+def test_bfloat16_goes_in(tmp_path):
+    source = kc.resnet20()
+    torchvision.write(source, tmp_path / "a.pth")
+    state = torch.load(tmp_path / "a.pth", weights_only=True)
+    torch.save({name: tensor.bfloat16() for name, tensor in state.items()}, tmp_path / "a.pth")
+    model = kc.resnet20(weights=tmp_path / "a.pth")
+    np.testing.assert_allclose(model.weights[0], source.weights[0], rtol=2**-8)
+
+
+@pytest.mark.parametrize(
+    "content", [{"a": 1}, {1: torch.zeros(2)}, {"a": torch.eye(2).to_sparse()}, [1, 2]]
+)
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "a.pth")
     assert_refused(kc.resnet20(), tmp_path / "a.pth", "not a state_dict")

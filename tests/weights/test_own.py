@@ -13,8 +13,8 @@ from keras_classics.weights import records
 
 NAMES = ("lenet5/digits", "lenet5/fashion_mnist", "resnet20/fashion_mnist")
 
-# 500 of Fashion-MNIST's 10,000 test images, for machines without the whole set, and how many of
-# them each network has right.
+# 500 of Fashion-MNIST's 10,000 test images (Zalando, MIT licence), for machines without the whole
+# set, and how many of them each network has right.
 SAMPLE = Path(__file__).parents[1] / "golden" / "fashion_mnist_sample.npz"
 RIGHT = {"lenet5/fashion_mnist": 452, "resnet20/fashion_mnist": 462}
 
