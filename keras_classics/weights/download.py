@@ -104,10 +104,10 @@ def _fetch_part(file: RemoteFile, url: str, part: Path, path: Path) -> None:
             _append(url, part)
             return
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(error) or type(error).__name__
             missing = isinstance(error, urllib.error.HTTPError) and error.code < 500
             # A name that is not found or a port that is closed will be so in a moment, too.
-            unreachable = type(error) is urllib.error.URLError and "timed out" not in reason
+            unreachable = type(error) is urllib.error.URLError and "timed out" not in str(error)
+            reason = error.reason if unreachable else str(error) or type(error).__name__
             if missing or unreachable or isinstance(error, ValueError) or attempt == ATTEMPTS:
                 raise UserError(
                     f"{file.name} could not be downloaded ({reason}). {_by_hand(url, path)}"
