@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_classics.models import find_model
-from keras_classics.models.transfer import LIBRARIES, convert_weights
+from keras_classics.models.conversion import LIBRARIES, convert_weights
 
 FROM = flags.DEFINE_string(
     "from", None, "Weights to read: .weights.h5, .keras, .h5, .safetensors or .pth.", required=True

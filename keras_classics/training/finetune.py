@@ -72,7 +72,7 @@ def finetuning_recipes(
         model_arguments={**backbone, "weights": weights},
         preprocessing=kind,
         preprocessing_arguments={k: v for k, v in layer.get_config().items() if k != "name"},
-        augmentation=CropFlip(padding=sides[0] // 16),
+        augmentation=CropFlip(padding=sides[0] // 16, fill=getattr(layer, "background", 0.0)),
         trainable="head",
         batch_norm=batch_norm,
         seed=seed,

@@ -255,9 +255,7 @@ _BSD = "BSD-3-Clause (torchvision)"
 
 
 def _torch_record(model: str, accuracy: tuple[float, float], **facts: Any) -> WeightsRecord:
-    normalizes = not model.startswith("alexnet") and (
-        model.startswith("resnet") or model.endswith("_bn")
-    )
+    normalizes = model.startswith("resnet") or model.endswith("_bn")
     facts = {
         "licence": _BSD,
         "preprocessing": _TORCH_IMAGES,

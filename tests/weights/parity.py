@@ -88,14 +88,11 @@ def image(shape: tuple[int, int, int]) -> np.ndarray:
 def ours(case: str) -> np.ndarray:
     """Outputs of a network here, with the tensors of a case; scores, or features without top."""
     library, name, *without_top = case.split("/")
-    entry, arguments = {
-        "torchvision": lambda: (
-            TORCHVISION[name],
-            torchvision.builder_arguments(TORCHVISION[name]),
-        ),
-        "timm": lambda: (TIMM[name], torchvision.builder_arguments(TIMM[name])),
-        "keras": lambda: KERAS[name],
-    }[library]()
+    if library == "keras":
+        entry, arguments = KERAS[name]
+    else:
+        entry = (TIMM if library == "timm" else TORCHVISION)[name]
+        arguments = torchvision.builder_arguments(entry)
     shape = FREE if entry.startswith("resnet") or without_top else FIXED
     if without_top:
         arguments = {**arguments, "include_top": False, "pooling": "avg"}
@@ -113,8 +110,11 @@ def ours(case: str) -> np.ndarray:
     else:
         slots = torchvision.slots(model)
         shapes = {n: slot.shape for n, slot in slots.items()}
-        tensors = timm.as_torchvision(_timm_tensors(shapes)) if library == "timm" else None
-        place(tensors or {n: generated(n, s) for n, s in shapes.items()}, slots)
+        if library == "timm":
+            tensors = timm.as_torchvision(_timm_tensors(shapes))
+        else:
+            tensors = {n: generated(n, shape) for n, shape in shapes.items()}
+        place(tensors, slots)
     return model.predict(image(shape), verbose=0)[0]
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.models.transfer import convert_weights
+from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.placing import named_slots, taken_out
 from tests.models.golden import fill

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from keras_classics.models.transfer import convert_weights
+from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
 from tests.conftest import photograph
