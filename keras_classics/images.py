@@ -64,7 +64,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         Returns:
             float32, same range, (batch, box, box, channels), box = size - 2 border.
         """
-        images = _with_channels(images, self.channels)
+        images = with_channels(images, self.channels)
         box = self.size - 2 * self.border
         if images.shape[1] == images.shape[2] == box:
             return tf.cast(images, tf.float32)
@@ -151,12 +151,10 @@ class ImagePreprocessing(keras.layers.Layer):
         Returns:
             float32, same range, (batch, crop, crop, 3).
         """
-        images = tf.cast(_with_channels(images, 3), tf.float32)
-        sides = tf.shape(images)[1:3]
-        # Fractions of a pixel are cut off, and halves go to the even side, as in torchvision.
-        sides = self.resize * sides // tf.reduce_min(sides)
-        images = tf.image.resize(images, sides, antialias=True)
-        top, left = tf.unstack(tf.cast(tf.round((sides - self.crop) / 2), tf.int32))
+        images = scaled(with_channels(images, 3), self.resize)
+        # Halves go to the even side, as in torchvision.
+        free = tf.shape(images)[1:3] - self.crop
+        top, left = tf.unstack(tf.cast(tf.round(free / 2), tf.int32))
         return tf.image.crop_to_bounding_box(images, top, left, self.crop, self.crop)
 
     def normalize(self, images: Any) -> Any:
@@ -193,7 +191,31 @@ class ImagePreprocessing(keras.layers.Layer):
         }
 
 
-def _with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
+def scaled(
+    images: "tf.Tensor", short_side: int, method: str = "bilinear", antialias: bool = True
+) -> "tf.Tensor":
+    """Scales images, their shape kept, until their short side is that long.
+
+    Args:
+        images: Shape (batch, height, width, channels).
+        short_side: Pixels. Of the long side's, a fraction is cut off, as in torchvision.
+        method: One that `tf.image.resize` knows.
+        antialias: Whether shrinking looks at all pixels that it merges.
+
+    Returns:
+        float32, same range, (batch, height, width, channels).
+    """
+    sides = tf.shape(images)[1:3]
+    sides = short_side * sides // tf.reduce_min(sides)
+    return tf.image.resize(tf.cast(images, tf.float32), sides, method, antialias=antialias)
+
+
+def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
+    """Returns images with 1 or 3 channels, colour made grey or grey copied where they differ.
+
+    Raises:
+        UserError: Keras runs on another backend than TensorFlow.
+    """
     if tf is None:
         raise UserError(
             "Images are brought to one size by TensorFlow. "

@@ -242,7 +242,10 @@ def draws_of(view: View) -> int:
 
 
 def evaluation_batches(
-    split: AnySplit, preprocess: Preprocess, batch_size: int, strategy: tf.distribute.Strategy
+    split: AnySplit,
+    preprocess: Callable[[tf.Tensor], Any],
+    batch_size: int,
+    strategy: tf.distribute.Strategy,
 ) -> Iterator:
     """Iterates once over a split, in its order, with all batches of one size.
 
@@ -251,7 +254,8 @@ def evaluation_batches(
 
     Args:
         split: Images to evaluate.
-        preprocess: From uint8 images to what the network takes.
+        preprocess: From uint8 images of one size to what the network is shown of them: tensors that
+            begin with the images.
         batch_size: Images a step on each replica.
         strategy: Its replicas take the batches in turn.
 
@@ -281,7 +285,8 @@ def evaluation_batches(
 
         def picture(position: tf.Tensor):
             encoded, label = read(position)
-            return preprocess(pictures.decode(encoded)[tf.newaxis])[0], label
+            shown = preprocess(pictures.decode(encoded)[tf.newaxis])
+            return tf.nest.map_structure(lambda tensor: tensor[0], shown), label
 
         def batches(mine: list[int]) -> tf.data.Dataset:
             positions = _elements(range(steps), mine).map(positions_of).unbatch()

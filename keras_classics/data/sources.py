@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,9 @@ MEMORY_LIMIT = 8 * 2**30
 
 # What TensorFlow Datasets wants in its folder for files that it cannot download.
 IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
+
+# Where a folder of pictures has its parts.
+FOLDERS = {"train": "train", "test": "validation"}
 
 Fit = Callable[[tf.Tensor], tf.Tensor]
 
@@ -80,37 +83,66 @@ def load(
     Raises:
         UserError: The data set is unknown, cannot be had, or is not what it should be.
     """
+    if name == "digits" and encoded:
+        raise UserError(
+            "digits has no picture files to cut crops from. Take folder:PATH, imagenet2012, or "
+            "a recipe for small images."
+        )
+    splits, class_names = _loaded(name, ("train", "test"), data_dir, fit, encoded)
+    return ImageData(name, *splits, class_names)
+
+
+def load_test(
+    name: str, data_dir: str | None = None, fit: Fit | None = None, encoded: bool = False
+) -> tuple[AnySplit, tuple[str, ...]]:
+    """Loads what of a data set networks are evaluated on, and no more of it.
+
+    Args:
+        name: See `load`. Of `folder:PATH`, PATH/validation/CLASS alone is needed.
+        data_dir: See `load`.
+        fit: See `load`.
+        encoded: See `load`; `digits`, which lies in memory alone, does so here too.
+
+    Returns:
+        Images and labels, and the name of each label.
+
+    Raises:
+        UserError: As `load` does.
+    """
+    (split,), class_names = _loaded(name, ("test",), data_dir, fit, encoded)
+    return split, class_names
+
+
+def _loaded(
+    name: str, parts: Sequence[str], data_dir: str | None, fit: Fit | None, encoded: bool
+) -> tuple[list[AnySplit], tuple[str, ...]]:
+    """Some of `train` and `test`, and the name of each label."""
     if name == "digits":
-        if encoded:
-            raise UserError(
-                "digits has no picture files to cut crops from. Take folder:PATH, imagenet2012, or "
-                "a recipe for small images."
-            )
-        data = _digits()
+        splits, class_names = _digits(parts)
     elif name.startswith("folder:"):
-        data = _folder(name, Path(name.removeprefix("folder:")).expanduser(), fit, encoded)
+        splits, class_names = _folder(name, parts, fit, encoded)
     else:
-        data = _tfds(name, data_dir, fit, encoded)
-    _check_labels(data)
-    return data
+        splits, class_names = _tfds(name, parts, data_dir, fit, encoded)
+    for part, split in zip(parts, splits, strict=True):
+        _check_labels(name, part, split, len(class_names))
+    return splits, class_names
 
 
-def _check_labels(data: ImageData) -> None:
-    for part, split in (("train", data.train), ("test", data.test)):
-        if not len(split):
-            raise UserError(f"The {part} split of {data.name} is empty.")
-        if isinstance(split, RecordSplit):
-            # The labels lie in the records, where TensorFlow Datasets has checked them.
-            continue
-        low, high = split.labels.min(), split.labels.max()
-        if low < 0 or high >= len(data.class_names):
-            raise UserError(
-                f"Labels of {data.name} must be 0 to {len(data.class_names) - 1}. "
-                f"Received: {low} to {high} in its {part} split."
-            )
+def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
+    if not len(split):
+        raise UserError(f"The {part} split of {name} is empty.")
+    if isinstance(split, RecordSplit):
+        # The labels lie in the records, where TensorFlow Datasets has checked them.
+        return
+    low, high = split.labels.min(), split.labels.max()
+    if low < 0 or high >= classes:
+        raise UserError(
+            f"Labels of {name} must be 0 to {classes - 1}. "
+            f"Received: {low} to {high} in its {part} split."
+        )
 
 
-def _digits() -> ImageData:
+def _digits(parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
     """scikit-learn's 1,797 digits of 8x8, a fixed fifth of each class held out for testing."""
     digits = require("sklearn.datasets", "train").load_digits()
     split = require("sklearn.model_selection", "train").train_test_split
@@ -119,40 +151,52 @@ def _digits() -> ImageData:
     train_images, test_images, train_labels, test_labels = split(
         images, labels, test_size=0.2, random_state=0, stratify=labels
     )
-    return ImageData(
-        "digits",
-        Split(train_images, train_labels),
-        Split(test_images, test_labels),
-        tuple(str(digit) for digit in range(10)),
-    )
+    splits = {"train": Split(train_images, train_labels), "test": Split(test_images, test_labels)}
+    return [splits[part] for part in parts], tuple(str(digit) for digit in range(10))
 
 
-def _folder(name: str, root: Path, fit: Fit | None, encoded: bool) -> ImageData:
-    parts = {"train": root / "train", "validation": root / "validation"}
-    for part in parts.values():
-        if not part.is_dir():
+def _folder(
+    name: str, parts: Sequence[str], fit: Fit | None, encoded: bool
+) -> tuple[list[AnySplit], tuple[str, ...]]:
+    root = Path(name.removeprefix("folder:")).expanduser()
+    folders = [root / FOLDERS[part] for part in parts]
+    for folder in folders:
+        if not folder.is_dir():
             raise UserError(
                 f"{name} must hold train/CLASS and validation/CLASS folders of pictures. "
-                f"{part} is not a folder."
+                f"{folder} is not a folder."
             )
-    class_names = tuple(sorted(path.name for path in parts["train"].iterdir() if path.is_dir()))
-    if not class_names:
-        raise UserError(f"{parts['train']} holds no class folders.")
-    splits = {}
-    for part, folder in parts.items():
-        files = [
-            (path, label)
-            for label, class_name in enumerate(class_names)
-            for path in _pictures(folder / class_name)
-        ]
-        paths, labels = zip(*files, strict=True)
-        labels = np.array(labels, "int32")
-        if encoded:
-            splits[part] = FileSplit(np.array([str(path) for path in paths]), labels)
-        else:
-            images = _same_size((_decode(path) for path in paths), fit, name)
-            splits[part] = Split(images, labels)
-    return ImageData(name, splits["train"], splits["validation"], class_names)
+    train = root / FOLDERS["train"]
+    class_names = _class_folders(train if train.is_dir() else folders[0])
+    return [_folder_split(name, f, class_names, fit, encoded) for f in folders], class_names
+
+
+def _class_folders(folder: Path) -> tuple[str, ...]:
+    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    if not names:
+        raise UserError(f"{folder} holds no class folders.")
+    return names
+
+
+def _folder_split(
+    name: str, folder: Path, class_names: tuple[str, ...], fit: Fit | None, encoded: bool
+) -> AnySplit:
+    strangers = sorted(set(_class_folders(folder)) - set(class_names))
+    if strangers:
+        raise UserError(
+            f"The classes of {name} are the folders in train. {folder} has others: "
+            f"{', '.join(strangers[:5])}."
+        )
+    files = [
+        (path, label)
+        for label, class_name in enumerate(class_names)
+        for path in _pictures(folder / class_name)
+    ]
+    paths, labels = zip(*files, strict=True)
+    labels = np.array(labels, "int32")
+    if encoded:
+        return FileSplit(np.array([str(path) for path in paths]), labels)
+    return Split(_same_size((_decode(path) for path in paths), fit, name), labels)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -184,7 +228,9 @@ def tensorflow_datasets() -> ModuleType:
     return tfds
 
 
-def _tfds(name: str, data_dir: str | None, fit: Fit | None, encoded: bool) -> ImageData:
+def _tfds(
+    name: str, parts: Sequence[str], data_dir: str | None, fit: Fit | None, encoded: bool
+) -> tuple[list[AnySplit], tuple[str, ...]]:
     tfds = tensorflow_datasets()
     builder = _prepared_builder(tfds, name, data_dir)
     features = builder.info.features
@@ -193,15 +239,15 @@ def _tfds(name: str, data_dir: str | None, fit: Fit | None, encoded: bool) -> Im
             f"{name} is not an image classification set: it has no 'image' and 'label'. "
             f"Received: {', '.join(features)}."
         )
-    test = _test_part(tfds, builder)
-    missing = {"train", test} - set(builder.info.splits)
+    names = [_test_part(tfds, builder) if part == "test" else part for part in parts]
+    missing = set(names) - set(builder.info.splits)
     if missing:
         raise UserError(f"{name} has no {' and no '.join(sorted(missing))} split.")
     if encoded:
-        splits = [RecordSplit.of(builder, part) for part in ("train", test)]
+        splits = [RecordSplit.of(builder, part) for part in names]
     else:
-        splits = [_tfds_split(tfds, builder, part, fit, name) for part in ("train", test)]
-    return ImageData(name, *splits, tuple(features["label"].names))
+        splits = [_tfds_split(tfds, builder, part, fit, name) for part in names]
+    return splits, tuple(features["label"].names)
 
 
 def _test_part(tfds, builder) -> str:

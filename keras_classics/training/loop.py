@@ -23,7 +23,7 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.data import FileSplit, ImageData, Split, load, pictures, pipeline
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError, require
-from keras_classics.evaluation import Evaluation, Evaluator
+from keras_classics.evaluation import Evaluation, Evaluator, one_view
 from keras_classics.models import get_model, transfer
 from keras_classics.training import checkpoint, schedules
 from keras_classics.training.logs import RunDirectory, write_json
@@ -274,7 +274,7 @@ class Trainer:
         )
         self._train_block = compiled_block(step, strategy, recipe.jit_compile)
         self._evaluators = {
-            part: Evaluator(self.model, loss, split, preprocess, strategy)
+            part: Evaluator(self.model, loss, split, one_view(preprocess), strategy)
             for part, split in (("validation", data.validation), ("test", data.test))
             if split is not None
         }

@@ -1,12 +1,17 @@
 """Every image counts once, whatever the batch and the replicas."""
 
+import dataclasses
+
+import hypothesis.extra.numpy
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.evaluation import Evaluation, Evaluator
+from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.images import CanvasPreprocessing
 from tests.conftest import mirrored
 
@@ -17,7 +22,8 @@ def evaluate(split, strategy, batch_size) -> Evaluation:
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = kc.lenet5()
-    return Evaluator(model, LOSS, split, CanvasPreprocessing(), strategy, batch_size)()
+    views = one_view(CanvasPreprocessing())
+    return Evaluator(model, LOSS, split, views, strategy, batch_size)()
 
 
 @pytest.fixture(scope="module")
@@ -56,5 +62,48 @@ def test_confusion_and_ties():
 def test_a_network_without_probabilities(few_digits):
     with pytest.raises(UserError, match="must end in probabilities. Received a last layer"):
         Evaluator(
-            kc.lenet5(classifier_activation=None), LOSS, few_digits.test, CanvasPreprocessing()
+            kc.lenet5(classifier_activation=None),
+            LOSS,
+            few_digits.test,
+            one_view(CanvasPreprocessing()),
         )
+
+
+@settings(max_examples=50, deadline=None)
+@given(hypothesis.extra.numpy.arrays("float32", (5, 7), elements=st.sampled_from([0.0, 0.1, 0.4])))
+def test_in_top_takes_the_first_of_equals(probabilities):
+    labels = np.int32([0, 1, 3, 5, 6])
+    evaluation = Evaluation(probabilities, np.zeros(5, "float32"), labels)
+    for count in (1, 3, 5, 7):
+        best = [sorted(range(7), key=lambda c, row=row: -row[c])[:count] for row in probabilities]
+        expected = [label in row for label, row in zip(labels, best, strict=True)]
+        assert evaluation.in_top(count).tolist() == expected
+    assert (evaluation.in_top(1) == (evaluation.predictions == labels)).all()
+
+
+def test_an_ensemble_averages():
+    def member(seed: int) -> Evaluation:
+        draw = np.random.default_rng(seed)
+        return Evaluation(
+            draw.dirichlet(np.ones(3), 4).astype("float32"),
+            draw.uniform(size=4).astype("float32"),
+            np.int32([0, 1, 2, 0]),
+        )
+
+    a, b = member(0), member(1)
+    alone = average([a])
+    assert (alone.probabilities == a.probabilities).all()
+    assert (alone.losses == a.losses).all()
+    both = average([a, b])
+    np.testing.assert_allclose(both.probabilities, (a.probabilities + b.probabilities) / 2, 1e-6)
+    weighed = average([a, b], weights=[3, 1])
+    np.testing.assert_allclose(weighed.losses, 0.75 * a.losses + 0.25 * b.losses, 1e-6)
+    other = Evaluation(np.ones((4, 2), "float32"), a.losses, a.labels)
+    with pytest.raises(UserError, match="know the same classes. Received: 3, 2"):
+        average([a, other])
+    with pytest.raises(UserError, match="evaluated on the same images"):
+        average([a, dataclasses.replace(b, labels=b.labels[::-1])])
+    with pytest.raises(UserError, match="a weight for each of its 2 members"):
+        average([a, b], weights=[1])
+    with pytest.raises(UserError, match="at least one member"):
+        average([])

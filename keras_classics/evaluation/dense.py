@@ -1,0 +1,189 @@
+"""Dense evaluation: a network slides over the whole picture, and its answers are averaged.
+
+Simonyan and Zisserman 2015, section 3.2; He et al. 2015, section 3.4. The dense layers become
+convolutions: the first one as large as the map that it was trained on, the others 1x1. The result
+is a map of class scores, a position for each place of the network on the picture, whose mean over
+the positions is the picture's scores. Convolutions see the picture's own pixels beyond the
+network's square, where views are padded with zeros.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_classics.errors import UserError
+from keras_classics.evaluation.views import Stacks, check_scales, mirrored_too, resizing
+from keras_classics.images import ImagePreprocessing, scaled, with_channels
+from keras_classics.models.assembly import probabilities_of
+
+# They do nothing, or nothing once training is over.
+IDLE = (keras.layers.Dropout, keras.layers.Flatten)
+
+
+def fully_convolutional(model: keras.Model) -> keras.Model:
+    """Turns a network into one for images of any size, with the same weights.
+
+    At the network's own size both give the same probabilities. A network that averages its last
+    map, as ResNets do, is dense as it is: it only forgets its size.
+
+    Args:
+        model: A network with its top; it stays as it is.
+
+    Returns:
+        A network from (batch, any, any, channels) to probabilities. Where the network had dense
+        layers, the output of its layer `predictions` is the map of class scores.
+
+    Raises:
+        UserError: A layer behind the map has no form as a convolution.
+    """
+    image = keras.Input((None, None, model.input_shape[-1]), name="image")
+    names = [layer.name for layer in model.layers]
+    if "flatten" not in names:
+        return _copied(model, image)
+    first = names.index("flatten")
+    end = _without_adaptive_pooling(model.layers[first].input, model.name)
+    window = tuple(end.shape[1:3])
+    x = _copied(keras.Model(model.input, end, name=model.name), image).output
+    for layer in model.layers[first:]:
+        if isinstance(layer, keras.layers.Dense):
+            x, window = _as_convolution(layer, window)(x), (1, 1)
+        elif layer.name == "probabilities":
+            x = keras.layers.GlobalAveragePooling2D(name="map_average")(x)
+            x = probabilities_of(x, layer.activation)
+        elif not isinstance(layer, IDLE):
+            raise UserError(
+                f"{model.name} has no dense form: its layer {layer.name!r}, a "
+                f"{type(layer).__name__}, is none of AlexNet's and VGG's. Take views."
+            )
+    dense = keras.Model(image, x, name=model.name)
+    _copy_dense_weights(model, dense)
+    return dense
+
+
+def _copied(model: keras.Model, image: keras.KerasTensor) -> keras.Model:
+    """The same network on another input."""
+    copy = keras.models.clone_model(model, input_tensors=image)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _without_adaptive_pooling(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """The map in front of adaptive pooling that has nothing to do at the network's own size."""
+    layer = features._keras_history.operation
+    if not isinstance(layer, keras.layers.AdaptiveAveragePooling2D):
+        return features
+    if layer.input.shape != layer.output.shape:
+        raise UserError(
+            f"{name} has a dense form where its map is {layer.output.shape[1:3]} before its "
+            f"adaptive pooling. Received: {layer.input.shape[1:3]}. Build it at its paper's size."
+        )
+    return layer.input
+
+
+def _as_convolution(layer: keras.layers.Dense, window: tuple[int, int]) -> keras.layers.Conv2D:
+    return keras.layers.Conv2D(
+        layer.units,
+        window,
+        activation=layer.activation,
+        use_bias=layer.use_bias,
+        dtype=layer.dtype_policy,
+        name=layer.name,
+    )
+
+
+def _copy_dense_weights(model: keras.Model, dense: keras.Model) -> None:
+    """Gives the convolutions the kernels of the dense layers, whose rows are in the map's order."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            place = dense.get_layer(layer.name)
+            kernel, *bias = layer.get_weights()
+            place.set_weights([np.reshape(kernel, place.kernel.shape), *bias])
+
+
+class Dense:
+    """The whole picture at one size or several, and its mirror image.
+
+    Prints as the protocol that a result is reported with.
+
+    Args:
+        preprocessing: Normalises the pictures. Where it subtracts a mean image, which has one
+            size, the mean of each channel takes its place.
+        scales: What the picture's short side becomes, one after the other; by default the
+            preprocessing's.
+        flip: Whether the mirror image is shown too.
+        method: How pictures are scaled, one that `tf.image.resize` knows.
+        antialias: Whether shrinking looks at all pixels that it merges.
+
+    Attributes:
+        views: Number of pictures that the network is shown.
+
+    Raises:
+        UserError: The preprocessing puts images on a canvas.
+    """
+
+    kind = "dense"
+
+    def __init__(
+        self,
+        preprocessing: keras.layers.Layer,
+        *,
+        scales: Sequence[int] | None = None,
+        flip: bool = True,
+        method: str = "bilinear",
+        antialias: bool = True,
+    ):
+        if not isinstance(preprocessing, ImagePreprocessing):
+            raise UserError(
+                "The network takes whole images on a canvas, which have a single view. "
+                "Received: dense. Take single."
+            )
+        self._scales = tuple(scales or (preprocessing.resize,))
+        self._normalize = _for_any_size(preprocessing).normalize
+        self._flip = flip
+        self._method = method
+        self._antialias = antialias
+        self.views = len(self._scales) * (1 + flip)
+
+    def __call__(self, images: tf.Tensor) -> Stacks:
+        """Scales images of one size.
+
+        Args:
+            images: uint8, shape (batch, height, width, 1 or 3).
+
+        Returns:
+            What the network takes, float32, for each scale (batch, 1 or 2, height, width, 3).
+        """
+        images = with_channels(images, 3)
+        stacks = []
+        for scale in self._scales:
+            whole = scaled(images, scale, self._method, self._antialias)
+            whole = self._normalize(whole)[:, tf.newaxis]
+            stacks.append(mirrored_too(whole) if self._flip else whole)
+        return tuple(stacks)
+
+    def network(self, model: keras.Model) -> keras.Model:
+        """Returns the network that answers: the model in its dense form.
+
+        Raises:
+            UserError: It has none, or a scale is smaller than the images that it was built for.
+        """
+        side = model.input_shape[1]
+        if side is not None:
+            check_scales(self._scales, side, f"{model.name}'s own images")
+        return fully_convolutional(model)
+
+    def __str__(self) -> str:
+        scales = " ".join(map(str, self._scales))
+        words = [self.kind] + ["flip"] * self._flip
+        words.append(f"scale{'s' * (len(self._scales) > 1)} {scales}")
+        return ", ".join([*words, resizing(self._method, self._antialias)])
+
+
+def _for_any_size(preprocessing: ImagePreprocessing) -> ImagePreprocessing:
+    mean = np.array(preprocessing.mean)
+    if mean.ndim == 1:
+        return preprocessing
+    config = preprocessing.get_config()
+    return ImagePreprocessing(**{**config, "mean": tuple(mean.mean(axis=(0, 1)).tolist())})
