@@ -12,6 +12,8 @@ VENV := .venv
 # Without what they depend on: torchvision names one build of torch, and any will do.
 TORCH_ZOOS := torchvision timm huggingface_hub
 BIN := $(VENV)/bin
+# Two processes; the tests of a file share what they build.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DEBIAN_DATA := build/fashion-mnist
 
 .PHONY: reproduce test test-all test-torch lint data report clean
@@ -21,15 +23,15 @@ reproduce: $(VENV)/installed
 	  --run_dir=runs/lenet5_digits --export
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not slow and not torch"
+	$(PYTEST) -m "not slow and not torch"
 
 test-all: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not torch"
+	$(PYTEST) -m "not torch"
 
 test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_ZOOS)
-	$(BIN)/python -m pytest -m torch
+	$(PYTEST) -m torch
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ EXTRAS = {
         "importlib_resources",
         "matplotlib",
         "scikit-learn",
+        "scipy",
         "tensorboard",
         "tensorflow-datasets>=4.9.10",
         "tqdm",
@@ -22,7 +23,7 @@ EXTRAS = {
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
     # jax: the networks are tested on a second backend of Keras.
-    "dev": ["hypothesis", "jax", "pytest", "ruff==0.17.6", "safetensors"],
+    "dev": ["hypothesis", "jax", "pytest", "pytest-xdist", "ruff==0.17.6", "safetensors"],
 }
 
 setup(

@@ -13,6 +13,8 @@ synchronised and not, against one device.
 `optimizer`: one update of AlexNet's weights, momentum and coupled decay, against Keras's SGD.
 `input`: pictures of 500x375 that come out cut, mirrored and normalised at 224x224, against what
 their bare decoding reaches, and from 20,000 files against 2,000.
+`eval`: views a second that ResNet-50 answers of ten a picture, against one; multiply-adds a second
+of VGG-16 sliding over pictures with a short side of 384, against single views of 224x224.
 `checkpoint`: steps of ResNet-50 with a checkpoint every minute, against none.
 `towers`: training steps of AlexNet, batches of 32, against the same with Keras's `groups=2`.
 `build`: building ResNet-152, against `keras.applications`'.
@@ -35,10 +37,12 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.analysis.profile import profile
 from keras_classics.cli._program import run
 from keras_classics.data import FileSplit, load, pipeline
 from keras_classics.data.augment import ScaleJitter
 from keras_classics.errors import unknown_name
+from keras_classics.evaluation import Dense, Evaluator, Views, fully_convolutional
 from keras_classics.images import ImagePreprocessing
 from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
 from keras_classics.models.layers import TowerConv2D
@@ -56,8 +60,9 @@ TURNS = flags.DEFINE_integer("turns", 7, "Turns of each side.", lower_bound=1)
 
 # A turn of `loop` trains on about as many images, whatever the data set.
 TURN_IMAGES = 20_000
-# Pictures of a turn of `input`.
+# Pictures of a turn of `input`, and of `eval`.
 TURN_PICTURES = 1_280
+EVALUATED_PICTURES = 16
 
 # A turn: does some work. Its name leads the line of its figure.
 Turn = Callable[[], object]
@@ -153,8 +158,7 @@ def benchmark_optimizer() -> None:
 
 def benchmark_input() -> None:
     """Compares what comes out of the pipeline with bare decoding, and many files with few."""
-    folder = Path(tempfile.gettempdir()) / "keras_classics_pictures"
-    train = load(f"folder:{pictures.generate(folder, 10, 200, 1)}", encoded=True).train
+    train = _pictures()
     # The same files under as many names as a large set has.
     many = train.take(np.tile(np.arange(len(train)), 10))
     sides = {
@@ -163,6 +167,28 @@ def benchmark_input() -> None:
         "bare decoding": _decoded(train),
     }
     _compare(sides, TURN_PICTURES, "images/s")
+
+
+def benchmark_eval() -> None:
+    """Compares ten views with one, and dense evaluation with what its multiply-adds would say."""
+    split = _pictures().limited(EVALUATED_PICTURES)
+    preprocessing = ImagePreprocessing()
+    model = resnet50()
+    kinds = ("ten", "single")
+    sides = {kind: _evaluation(model, Views(kind, preprocessing), split) for kind in kinds}
+    _compare(sides, {"ten": 10 * len(split), "single": len(split)}, "views/s")
+    model = vgg16()
+    # As large as pictures of 500x375 become.
+    dense = Dense(preprocessing, scales=[384], flip=False)
+    whole = keras.models.clone_model(
+        fully_convolutional(model), input_tensors=keras.Input((384, 512, 3))
+    )
+    sides = {
+        "dense at 384": _evaluation(model, dense, split),
+        "single at 224": _evaluation(model, Views("single", preprocessing), split),
+    }
+    macs = [profile(net).macs / 1e9 * len(split) for net in (whole, model)]
+    _compare(sides, dict(zip(sides, macs, strict=True)), "G MAC/s")
 
 
 def benchmark_checkpoint() -> None:
@@ -213,10 +239,25 @@ BENCHMARKS = {
     "replicas": benchmark_replicas,
     "optimizer": benchmark_optimizer,
     "input": benchmark_input,
+    "eval": benchmark_eval,
     "checkpoint": benchmark_checkpoint,
     "towers": benchmark_towers,
     "build": benchmark_build,
 }
+
+
+def _pictures() -> FileSplit:
+    """JPEG files of ImageNet's shape."""
+    folder = Path(tempfile.gettempdir()) / "keras_classics_pictures"
+    return load(f"folder:{pictures.generate(folder, 10, 200, 1)}", encoded=True).train
+
+
+def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> Turn:
+    """One evaluation of a split, from its files to the answers."""
+    batch_size = 1 if isinstance(shown, Dense) else max(1, len(split) // shown.views)
+    return Evaluator(
+        shown.network(model), SmoothedCrossEntropy(), split, shown, batch_size=batch_size
+    )
 
 
 def _loop(trainer: Trainer, epochs: int) -> Turn:
@@ -330,12 +371,12 @@ def _decoded(split: FileSplit) -> Turn:
     return turn
 
 
-def _compare(sides: dict[str, Turn], amount: int, unit: str) -> None:
+def _compare(sides: dict[str, Turn], amount: float | dict[str, float], unit: str) -> None:
     """Lets the sides take turns and prints the rate of each, and that over the last one's.
 
     Args:
         sides: What to run for a turn, by name. The first turn of each warms up.
-        amount: How much a turn does.
+        amount: How much a turn does, where they differ by name.
         unit: Of the rate.
     """
     seconds = {name: [] for name in sides}
@@ -347,7 +388,8 @@ def _compare(sides: dict[str, Turn], amount: int, unit: str) -> None:
             work()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
-    rates = [amount / statistics.median(times) for times in seconds.values()]
+    amounts = amount if isinstance(amount, dict) else dict.fromkeys(sides, amount)
+    rates = [amounts[name] / statistics.median(times) for name, times in seconds.items()]
     for name, rate in zip(sides, rates, strict=True):
         print(f"{name:<28}{rate:>10,.2f} {unit:<10}{rate / rates[-1]:>8.2f}")
 

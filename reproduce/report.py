@@ -1,19 +1,21 @@
 """The results: rows from finished runs, and the tables and figures that are rendered from them.
 
-    python -m reproduce.report                     render README.md's tables and the figures
-    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first
+    python -m reproduce.report                     render README.md, docs/papers.md, the figures
+    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first, or
+                                                   what `keras-classics evaluate --out` wrote
     python -m reproduce.report --check             fail where a table is not what the rows say
 
-A row holds what `result.json` of its run says, with that file's hash.
+A row holds what `result.json` of its run says, with that file's hash; that of an evaluation what
+`evaluation.json` says, with the hash of its answers.
 """
 
-import csv
 import hashlib
 import json
 import shutil
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -23,9 +25,11 @@ from keras_classics.cli._program import run
 from keras_classics.errors import UserError
 from keras_classics.training import recipes
 from keras_classics.training.logs import write_csv
-from reproduce.tables import update_readme
+from reproduce.paper_tables import update_papers
+from reproduce.papers import EVALUATIONS
+from reproduce.tables import Row, read_rows, update_readme
 
-ADD = flags.DEFINE_list("add", [], "Run directories whose results to add to the rows.")
+ADD = flags.DEFINE_list("add", [], "Folders of runs and of evaluations to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 HERE = Path(__file__).parent
@@ -58,38 +62,65 @@ COLUMNS = (
     "result_sha256",
 )
 
-Row = Mapping[str, str]
+EVALUATION_COLUMNS = (
+    "model",
+    "arguments",
+    "weights",
+    "dataset",
+    "train_images",
+    "epochs",
+    "seed",
+    "images",
+    "protocol",
+    "members",
+    "top1_error",
+    "top1_low",
+    "top1_high",
+    "top5_error",
+    "top5_low",
+    "top5_high",
+    "seconds",
+    "commit",
+    "device",
+    "python",
+    "tensorflow",
+    "keras",
+    "command",
+    "predictions_sha256",
+)
 
 
 def main() -> None:
     """Adds rows, then renders or checks."""
-    rows = _read_rows()
-    if ADD.value:
-        run_dirs = [Path(path) for path in ADD.value]
-        rows = _with_runs(rows, run_dirs)
+    folders = [Path(path) for path in ADD.value]
+    evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
+    runs = [folder for folder in folders if folder not in evaluations]
+    if evaluations:
+        new = [_evaluation_row(folder / "evaluation.json") for folder in evaluations]
+        rows = _joined(read_rows(EVALUATIONS), new, _evaluation_identity)
+        write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
+    rows = read_rows(ROWS)
+    if runs:
+        rows = _joined(rows, [_row(_result_of(folder)) for folder in runs], _identity)
         write_csv(ROWS, COLUMNS, rows)
-        _keep_mistakes(run_dirs)
+        _keep_mistakes(runs)
     update_readme({"lenet5": _lenet5_table(rows)}, CHECK.value)
+    update_papers(CHECK.value)
     if not CHECK.value:
         _draw(rows)
 
 
-def _read_rows() -> list[Row]:
-    if not ROWS.exists():
-        return []
-    with open(ROWS, newline="") as file:
-        return list(csv.DictReader(file))
+def _joined(rows: list[Row], new: list[Row], identity: Callable[[Row], tuple]) -> list[Row]:
+    """Adds rows; one of the same identity takes the old one's place."""
+    by_identity = {identity(row): row for row in [*rows, *new]}
+    return [by_identity[key] for key in sorted(by_identity)]
 
 
-def _with_runs(rows: list[Row], run_dirs: Sequence[Path]) -> list[Row]:
-    """Adds finished runs; one of the same recipe, data and seed takes the old one's place."""
-    for run_dir in run_dirs:
-        path = run_dir / "result.json"
-        if not path.exists():
-            raise UserError(f"{run_dir} holds no finished run: there is no {path}.")
-        new = _row(path)
-        rows = [row for row in rows if _identity(row) != _identity(new)] + [new]
-    return sorted(rows, key=_identity)
+def _result_of(run_dir: Path) -> Path:
+    path = run_dir / "result.json"
+    if not path.exists():
+        raise UserError(f"{run_dir} holds no finished run: there is no {path}.")
+    return path
 
 
 def _row(path: Path) -> Row:
@@ -104,6 +135,26 @@ def _row(path: Path) -> Row:
         "result_sha256": hashlib.sha256(content).hexdigest(),
     }
     return {name: str(values[name]) for name in COLUMNS}
+
+
+def _evaluation_row(path: Path) -> Row:
+    """A row of an evaluation. What several members do not share is a list, as JSON has it."""
+    facts = json.loads(path.read_text())
+    values = {**facts, **facts["environment"], **facts["environment"]["versions"]}
+    values = {name: values.get(name) for name in EVALUATION_COLUMNS}
+    return {
+        name: json.dumps(value) if isinstance(value, dict | list) else _text(value)
+        for name, value in values.items()
+    }
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _evaluation_identity(row: Row) -> tuple:
+    names = ("dataset", "model", "arguments", "weights", "protocol", "train_images", "images")
+    return (*(row[name] for name in names), row["epochs"], row["seed"])
 
 
 def _identity(row: Row) -> tuple:

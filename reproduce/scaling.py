@@ -8,7 +8,6 @@
 The formulas and what they are fed with are in scaling_model.py, the workers in loopback.py.
 """
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -44,7 +43,7 @@ from reproduce.scaling_model import (
     relative_rate,
     ring_seconds,
 )
-from reproduce.tables import update
+from reproduce.tables import read_rows, update
 
 MEASURE = flags.DEFINE_bool("measure", False, "Measure workers on this machine first.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
@@ -104,14 +103,6 @@ def main() -> None:
     update(DOC, tables(read_rows(ROWS)), CHECK.value)
     if not CHECK.value:
         _draw()
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a measurement; none where there was none."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def tables(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -1,5 +1,9 @@
-"""Tables inside README.md and docs, between `<!-- table: NAME -->` and `<!-- end -->`."""
+"""Rows of results, and tables of them in README.md and docs.
 
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +11,16 @@ from pathlib import Path
 from keras_classics.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
+
+Row = Mapping[str, str]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Returns the rows of a CSV file; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def rendered(text: str, tables: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ NATIVE_CHATTER = (
     r"^([IW][0-9]{4} |WARNING: All log messages before absl::InitializeLog|"
     r"To enable the following instructions:|INFO: |E[0-9]{4} .*cuInit|"
     r"E[0-9]{4} .*(jpeg_mem|gif_io)\.cc|Corrupt JPEG data: |Bogus (Huffman|marker|D)|"
-    r"Improper call to JPEG library |Input file read error)"
+    r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{)"
 )
 
 

@@ -324,8 +324,8 @@ def unreadable(split: EncodedSplit, positions: Iterable[int]) -> UserError:
     else:
         return UserError("A picture could not be read, and now it can. Give the command again.")
     way_out = (
-        "Mend or remove it, or leave out what cannot be read with --max_bad_images=N. "
-        "'keras-classics check_images PATH' lists all."
+        "Mend or remove it, or train with --max_bad_images=N, which leaves out what cannot be "
+        "read. 'keras-classics check_images PATH' lists all."
         if isinstance(split, FileSplit)
         else "Prepare the data set again."
     )

@@ -1,0 +1,113 @@
+"""The flags that name trained networks, and the networks that they name."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+from absl import flags
+
+from keras_classics.errors import UserError
+from keras_classics.models import find_model, find_weights, get_model, list_models
+from keras_classics.models.losses import SmoothedCrossEntropy
+from keras_classics.training.finished import load_run
+from keras_classics.weights import builder_arguments, load_weights
+
+MODEL = flags.DEFINE_multi_string(
+    "model", [], "Folder of a finished run, or name of a network. Several make an ensemble."
+)
+WEIGHTS = flags.DEFINE_multi_string(
+    "weights",
+    ["imagenet"],
+    "For a network by name: known weights of it, or a file. Once for all, or once for each.",
+)
+IMAGES = flags.DEFINE_string(
+    "images", None, "For a file: MODEL/WEIGHTS that take the same images as its weights."
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and all that using it takes.
+
+    Attributes:
+        model: The network.
+        preprocessing: The layer from uint8 images to what the network takes.
+        loss: A loss on its scores.
+        class_names: Name of each class; None where the weights are a file, which does not say.
+        weights: What its weights are, in words.
+        arguments: Arguments of its builder.
+        training: Of a run: `dataset`, `train_images`, `epochs`, `seed`.
+    """
+
+    model: keras.Model
+    preprocessing: keras.layers.Layer
+    loss: keras.losses.Loss
+    class_names: tuple[str, ...] | None
+    weights: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def networks() -> list[Network]:
+    """Builds the networks that the flags name.
+
+    Raises:
+        UserError: There are no such networks or weights.
+    """
+    if not MODEL.value:
+        raise UserError("Name at least one --model: the folder of a finished run, or a network.")
+    count = sum(not _is_run(name) for name in MODEL.value)
+    weights = WEIGHTS.value * count if len(WEIGHTS.value) == 1 else WEIGHTS.value
+    if len(weights) != count:
+        raise UserError(
+            "--weights comes once, or once for each --model that is a network's name. Received: "
+            f"{len(weights)} for {count}."
+        )
+    left = iter(weights)
+    return [_of_run(n) if _is_run(n) else _of_name(n, next(left)) for n in MODEL.value]
+
+
+def _is_run(name: str) -> bool:
+    return name not in list_models() and (Path(name).is_dir() or "/" in name)
+
+
+def _of_run(path: str) -> Network:
+    run = load_run(path)
+    facts = ("dataset", "train_images", "epochs", "seed")
+    return Network(
+        run.model,
+        run.preprocessing,
+        run.loss,
+        run.class_names,
+        weights=f"recipe {run.result['recipe']}",
+        arguments=run.result["model_arguments"],
+        training={name: run.result[name] for name in facts},
+    )
+
+
+def _of_name(name: str, weights: str) -> Network:
+    name = find_model(name).name
+    loss = SmoothedCrossEntropy()
+    if not Path(weights).suffix:
+        record = find_weights(f"{name}/{weights}")
+        model = get_model(name, weights=record.name, classes=len(record.class_names))
+        return Network(
+            model,
+            record.preprocessing(),
+            loss,
+            record.class_names,
+            weights=record.name,
+            arguments=dict(record.arguments),
+        )
+    if IMAGES.value is None:
+        raise UserError(
+            f"A file does not say which images its weights take. Received: --weights={weights}. "
+            f"Name known weights that take the same, such as --images={name}/imagenet."
+        )
+    preprocessing = find_weights(IMAGES.value).preprocessing()
+    arguments = builder_arguments(name, {"weights": weights})
+    del arguments["weights"]
+    model = get_model(name, **arguments)
+    load_weights(model, weights, whole=True)
+    return Network(model, preprocessing, loss, None, Path(weights).name, arguments)

@@ -1,0 +1,297 @@
+"""Evaluates trained networks by a paper's protocol, alone or as an ensemble, or compares two.
+
+keras-classics evaluate --model=resnet50 --dataset=imagenet2012 --protocol=ten
+keras-classics evaluate --model=vgg16 --dataset=folder:pictures --protocol=dense --scales=256,384
+keras-classics evaluate --model=runs/a --model=runs/b --dataset=fashion_mnist --flip --out=both
+keras-classics evaluate --compare=one,both
+
+A model is the folder of a finished run, or the name of a network with known weights. --out is a
+folder for the answers, which --compare takes, the figures and two pictures.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from keras_classics import files
+from keras_classics.analysis import plots
+from keras_classics.cli._networks import Network, networks
+from keras_classics.data import load_test
+from keras_classics.data.splits import AnySplit
+from keras_classics.errors import UserError, unknown_name
+from keras_classics.evaluation import Dense, Evaluation, Evaluator, Views, average
+from keras_classics.evaluation.evaluate import BATCH_SIZE as MOST_VIEWS
+from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
+from keras_classics.evaluation.statistics import mcnemar, wilson
+from keras_classics.evaluation.views import LAYOUTS
+from keras_classics.images import ImagePreprocessing
+from keras_classics.training import make_strategy
+from keras_classics.training.logs import environment, write_csv
+
+PROTOCOLS = (*LAYOUTS, "dense")
+
+DATASET = flags.DEFINE_string(
+    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets; the run's if unset."
+)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+PROTOCOL = flags.DEFINE_list(
+    "protocol", ["single"], f"{', '.join(PROTOCOLS)}. Several are averaged."
+)
+SCALES = flags.DEFINE_list(
+    "scales", [], "What the pictures' short side becomes; the protocol's if unset."
+)
+FLIP = flags.DEFINE_bool(
+    "flip", None, "Whether views are shown mirrored too; as the protocol has it if unset."
+)
+RESIZE = flags.DEFINE_enum(
+    "resize", "bilinear", ["bilinear", "bicubic", "area", "nearest"], "How pictures are scaled."
+)
+ANTIALIAS = flags.DEFINE_bool("antialias", True, "Whether shrinking looks at all pixels.")
+SHARES = flags.DEFINE_list(
+    "shares", [], "Weight of each member of an ensemble: model after model, each by all protocols."
+)
+LIMIT_TEST = flags.DEFINE_integer("limit_test", None, "Images at most.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size",
+    None,
+    "Images a step; 1 for dense. As many as make 128 views if unset.",
+    lower_bound=1,
+)
+STRATEGY = flags.DEFINE_string("strategy", "auto", "auto, one_device or mirrored.")
+NUM_REPLICAS = flags.DEFINE_integer(
+    "num_replicas", None, "GPUs, or logical CPUs, that mirrored takes.", lower_bound=1
+)
+OUT = flags.DEFINE_string("out", None, "Folder to write; it must not be there yet.")
+COMPARE = flags.DEFINE_list("compare", [], "Two folders that --out wrote.")
+
+# Classes that are printed; of more, those that are recognised worst.
+PRINTED_CLASSES = 20
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Evaluates, or compares."""
+    if COMPARE.value:
+        print(_comparison(COMPARE.value))
+        return
+    if OUT.value:
+        files.refuse_existing(Path(OUT.value))
+    for name in PROTOCOL.value:
+        if name not in PROTOCOLS:
+            raise unknown_name("protocol", name, PROTOCOLS)
+    strategy = make_strategy(STRATEGY.value, NUM_REPLICAS.value)
+    with strategy.scope():
+        nets = networks()
+    protocols = [[_protocol(name, net) for name in PROTOCOL.value] for net in nets]
+    dataset = _dataset(nets)
+    start = time.perf_counter()
+    split, class_names = _images(dataset, nets)
+    members = []
+    pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
+    # disable=None: no bar where the output is not a terminal.
+    with tqdm(total=len(pairs) * len(split), unit="img", disable=None) as bar:
+        for net, shown in pairs:
+            members.append(_evaluation(net, shown, split, strategy, bar.update))
+    evaluation = average(members, _numbers("shares", SHARES.value, float) or None)
+    predictions = Predictions(
+        evaluation.probabilities,
+        evaluation.labels,
+        dataset,
+        digest(split),
+        class_names,
+        " + ".join(dict.fromkeys(str(shown) for its in protocols for shown in its)),
+        " + ".join(net.model.name for net in nets),
+    )
+    row = _row(nets, evaluation, predictions) | {"seconds": time.perf_counter() - start}
+    print(_report(evaluation, predictions, row))
+    if OUT.value:
+        _write(Path(OUT.value), evaluation, predictions, row, split)
+
+
+def _protocol(name: str, net: Network) -> Views | Dense:
+    options: Row = {"method": RESIZE.value, "antialias": ANTIALIAS.value}
+    if SCALES.value:
+        options["scales"] = _numbers("scales", SCALES.value, int)
+    if FLIP.value is not None:
+        options["flip"] = FLIP.value
+    if name == "dense":
+        return Dense(net.preprocessing, **options)
+    return Views(name, net.preprocessing, **options)
+
+
+def _numbers(flag: str, values: Sequence[str], kind: type) -> list:
+    try:
+        numbers = [kind(value) for value in values]
+    except ValueError:
+        numbers = [-1]
+    if any(number < 0 for number in numbers):
+        raise UserError(f"--{flag} takes numbers, such as 256,384. Received: {','.join(values)}.")
+    return numbers
+
+
+def _dataset(nets: Sequence[Network]) -> str:
+    known = {net.training.get("dataset") for net in nets}
+    if DATASET.value is None and (len(known) > 1 or None in known):
+        raise UserError("Name the --dataset: the models are not runs on one.")
+    return DATASET.value or known.pop()
+
+
+def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str, ...]]:
+    """The images to evaluate on, of classes that all networks know."""
+    first = nets[0].preprocessing
+    cuts = isinstance(first, ImagePreprocessing)
+    if any(isinstance(net.preprocessing, ImagePreprocessing) != cuts for net in nets):
+        raise UserError("An ensemble's networks take all pictures, or all images on a canvas.")
+    split, class_names = load_test(dataset, DATA_DIR.value, first.fit, encoded=cuts)
+    for net in nets:
+        classes = net.model.output_shape[-1]
+        if classes != len(class_names):
+            raise UserError(
+                f"{dataset} has {len(class_names)} classes. Received: {net.model.name} with "
+                f"{classes}. Take a network that was trained on its classes."
+            )
+    return split.limited(LIMIT_TEST.value), class_names
+
+
+def _evaluation(net: Network, shown: Views | Dense, split: AnySplit, strategy, watch) -> Evaluation:
+    with strategy.scope():
+        network = shown.network(net.model)
+    batch_size = BATCH_SIZE.value or max(1, MOST_VIEWS // shown.views)
+    if isinstance(shown, Dense):
+        batch_size = 1
+    return Evaluator(network, net.loss, split, shown, strategy, batch_size)(watch)
+
+
+def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictions) -> Row:
+    """The figures, and what they are of."""
+
+    def of_all(values: list) -> Any:
+        return values[0] if all(value == values[0] for value in values) else values
+
+    right = {1: evaluation.in_top(1), 5: evaluation.in_top(5)}
+    figures = {}
+    for count, hits in right.items():
+        low, high = wilson(len(hits) - hits.sum(), len(hits))
+        figures |= {f"top{count}_error": 1 - hits.mean()}
+        figures |= {f"top{count}_low": low, f"top{count}_high": high}
+    if evaluation.probabilities.shape[1] <= 5:
+        figures = {name: value for name, value in figures.items() if name.startswith("top1")}
+    facts = ("train_images", "epochs", "seed")
+    return {
+        "model": predictions.model,
+        "arguments": of_all([net.arguments for net in nets]),
+        "weights": of_all([net.weights for net in nets]),
+        "dataset": predictions.dataset,
+        **{fact: of_all([net.training.get(fact) for net in nets]) for fact in facts},
+        "images": len(predictions.labels),
+        "images_digest": predictions.images,
+        "protocol": predictions.protocol,
+        "members": len(nets),
+        **figures,
+    }
+
+
+def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
+    """What is printed: the errors, and each class."""
+    lines = [
+        "",
+        f"{predictions.model} on {row['images']:,} images of {predictions.dataset}: "
+        f"{predictions.protocol}",
+    ]
+    for top in ("top1", "top5"):
+        if f"{top}_error" in row:
+            error, low, high = (100 * row[f"{top}_{part}"] for part in ("error", "low", "high"))
+            lines.append(
+                f"{top[:3]}-{top[3]} error, %  {error:6.2f}   (95 %: {low:.2f} to {high:.2f})"
+            )
+    lines.append(f"seconds         {row['seconds']:6,.1f}")
+    classes = _classes(evaluation, predictions.class_names)
+    if len(classes) > PRINTED_CLASSES:
+        classes = sorted(classes, key=lambda of: of["accuracy"])[:PRINTED_CLASSES]
+        lines += ["", f"The {PRINTED_CLASSES} classes that are recognised worst:"]
+    width = max(len(of["class"]) for of in classes)
+    lines += ["", f"{'class':<{width}}  images  right, %  most taken for"]
+    for of in classes:
+        taken = f"{of['taken_for']} ({of['times']})" if of["times"] else "-"
+        lines.append(
+            f"{of['class']:<{width}}  {of['images']:>6,}  {100 * of['accuracy']:>8.1f}  {taken}"
+        )
+    return "\n".join(lines)
+
+
+def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
+    """Of each class that has images: how many are right, and what most others are taken for."""
+    rows = []
+    for label, counts in enumerate(evaluation.confusion):
+        wrong = np.where(np.arange(len(counts)) == label, 0, counts)
+        if counts.sum():
+            rows.append(
+                {
+                    "class": names[label],
+                    "images": int(counts.sum()),
+                    "accuracy": counts[label] / counts.sum(),
+                    "taken_for": names[wrong.argmax()] if wrong.any() else "",
+                    "times": int(wrong.max()),
+                }
+            )
+    return rows
+
+
+def _write(
+    folder: Path, evaluation: Evaluation, predictions: Predictions, row: Row, split: AnySplit
+) -> None:
+    """Writes answers, figures and pictures, whole or not at all."""
+    with files.written_aside(folder) as aside:
+        aside.mkdir(parents=True)
+        predictions.save(aside / "predictions.npz")
+        content = (aside / "predictions.npz").read_bytes()
+        row = row | {
+            "predictions_sha256": hashlib.sha256(content).hexdigest(),
+            "environment": environment(),
+        }
+        (aside / "evaluation.json").write_text(json.dumps(row, indent=2) + "\n")
+        classes = _classes(evaluation, predictions.class_names)
+        write_csv(aside / "classes.csv", tuple(classes[0]), classes)
+        names = predictions.class_names
+        plots.confusion(evaluation.confusion, names, aside / "confusion.png")
+        plots.mistakes(
+            split.image,
+            evaluation.labels,
+            evaluation.probabilities,
+            names,
+            aside / "mistakes.png",
+        )
+    print(f"files   {folder}/")
+
+
+def _comparison(folders: Sequence[str]) -> str:
+    """Whether two networks differ by more than chance on the same images."""
+    if len(folders) != 2:
+        raise UserError(f"--compare takes two folders. Received: {','.join(folders)}.")
+    a, b = (Predictions.load(Path(folder) / "predictions.npz") for folder in folders)
+    check_same_images(a, b)
+    hits = [Evaluation(p.probabilities, None, p.labels).in_top(1) for p in (a, b)]
+    test = mcnemar(*hits)
+    lines = [
+        f"{letter}  {100 - 100 * right.mean():6.2f} %  {p.model}: {p.protocol}  ({folder})"
+        for letter, right, p, folder in zip("AB", hits, (a, b), folders, strict=True)
+    ]
+    verdict = "no difference is shown" if test.p_value >= 0.05 else "the difference is real"
+    better = "A" if test.only_a > test.only_b else "B"
+    verdict += f": {better} is better" if test.p_value < 0.05 else ""
+    return "\n".join(
+        [
+            f"top-1 error on {len(a.labels):,} images of {a.dataset}",
+            *lines,
+            f"only A is right {test.only_a:,} times, only B {test.only_b:,} times",
+            f"McNemar's exact test: p = {test.p_value:.2g}, {verdict} (at 0.05)",
+        ]
+    )

@@ -1,0 +1,173 @@
+"""The papers' tables beside what was measured here, as `reproduce.report` renders docs/papers.md.
+
+The papers' figures are in papers.csv, what was measured in results/evaluations.csv; papers.py says
+which row of the one measures which of the other.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from keras_classics.errors import by_number
+from reproduce.papers import (
+    AND,
+    EVALUATIONS,
+    NOT_RUN,
+    PAPERS,
+    by_training,
+    error,
+    measurable,
+    measured,
+    measures,
+    names,
+)
+from reproduce.tables import Row, read_rows, update
+
+DOC = Path(__file__).parents[1] / "docs" / "papers.md"
+
+# Names of the columns that hold numbers.
+PUBLISHED = {
+    "top1": "published, top-1",
+    "top5": "published, top-5",
+    "test_top5": "published, test top-5",
+}
+MEASURED = {"top1": "here, top-1", "top5": "here, top-5"}
+REDUCTION = {"top1": "top-1, points", "top5": "top-5, points"}
+NUMBERS = {*PUBLISHED.values(), *MEASURED.values(), *REDUCTION.values(), "images"}
+
+Line = dict[str, str]
+
+
+def update_papers(check: bool) -> None:
+    """Writes the tables into the page, or checks that they are there. See `tables.update`."""
+    update(DOC, tables(read_rows(PAPERS), read_rows(EVALUATIONS)), check)
+
+
+def tables(papers: Sequence[Row], evaluations: Sequence[Row]) -> dict[str, str]:
+    """Returns all tables of the page by name.
+
+    Args:
+        papers: Rows of papers.csv.
+        evaluations: Rows of evaluations.csv.
+    """
+    groups: dict[str, list[Row]] = {}
+    for paper in papers:
+        groups.setdefault(table_name(paper["table"]), []).append(paper)
+    rendered = {name: _paper_table(rows, evaluations) for name, rows in groups.items()}
+    return {**rendered, "other_evaluations": _others_table(papers, evaluations)}
+
+
+def table_name(table: str) -> str:
+    """Returns the name of a paper's table in the page."""
+    return re.sub(r"\W+", "_", table.lower())
+
+
+def _paper_table(rows: Sequence[Row], evaluations: Sequence[Row]) -> str:
+    return _table([line for row in rows for line in _paper_lines(row, evaluations)])
+
+
+def _paper_lines(paper: Row, evaluations: Sequence[Row]) -> list[Line]:
+    """A line for each training that measures a paper's row; one where none does."""
+    head = {
+        "row": ", ".join(filter(None, (paper["row"], paper["statistic"]))),
+        "network": _network(paper) if paper["model"] else "",
+        "training": paper["training"],
+        "data": paper["dataset"],
+        "protocol": paper["protocol"],
+    }
+    if paper["quantity"] == "reduction":
+        points = {name: paper[f"{metric}_error"] for metric, name in REDUCTION.items()}
+        return [{**head, **points, "source": paper["source"]}]
+    head |= {name: _printed(paper, metric) for metric, name in PUBLISHED.items()}
+    groups = measured(paper, evaluations) or [[]]
+    return [{**head, **_measured(paper, group)} for group in groups]
+
+
+def _printed(paper: Row, metric: str) -> str:
+    """A figure as the paper prints it, which has deviations of top-1 errors alone."""
+    figure = paper[f"{metric}_error"]
+    spread = paper["deviation"] if metric == "top1" else ""
+    return f"{figure} ± {spread}" if spread else figure
+
+
+def _measured(paper: Row, group: Sequence[Row]) -> Line:
+    """What was measured beside a paper's figures, and how."""
+    errors = {name: _beside(paper, group, metric) for metric, name in MEASURED.items()}
+    return {**errors, "how": _how(group) if group else ""}
+
+
+def _beside(paper: Row, group: Sequence[Row], metric: str) -> str:
+    if not (measurable(paper) and paper[f"{metric}_error"]):
+        return ""
+    return error(group, metric) if group else NOT_RUN
+
+
+def _how(group: Sequence[Row]) -> str:
+    first = group[0]
+    seeds = _seeds(group) and f"seed {_seeds(group)}"
+    facts = (first["weights"], seeds, _length(first), f"on {_count(first['images'])} images")
+    return f"{', '.join(filter(None, facts))}: {first['protocol']}"
+
+
+def _others_table(papers: Sequence[Row], evaluations: Sequence[Row]) -> str:
+    """Whatever measures no paper's row, such as all on other data."""
+    others = [row for row in evaluations if not any(measures(row, paper) for paper in papers)]
+    if not others:
+        return NOT_RUN
+    return _table([_other_line(group) for group in sorted(by_training(others), key=_order)])
+
+
+def _order(group: Sequence[Row]) -> tuple:
+    first = group[0]
+    return first["dataset"], first["protocol"], by_number(first["model"]), first["weights"]
+
+
+def _other_line(group: Sequence[Row]) -> Line:
+    first = group[0]
+    return {
+        "data": first["dataset"],
+        "protocol": first["protocol"],
+        "network": _network(first),
+        "weights": first["weights"],
+        "training": _length(first),
+        "seeds": _seeds(group),
+        **{name: error(group, metric) for metric, name in MEASURED.items()},
+        "images": _count(first["images"]),
+    }
+
+
+def _network(row: Row) -> str:
+    """The names of a network or of several, and the arguments that are given."""
+    counts = Counter(names(row)).items()
+    words = [AND.join(f"{n} x `{name}`" if n > 1 else f"`{name}`" for name, n in counts)]
+    arguments = json.loads(row["arguments"])
+    if isinstance(arguments, list):
+        return f"{words[0]}, {row['arguments']}"
+    return ", ".join(words + [f"{name} {value}" for name, value in arguments.items()])
+
+
+def _seeds(group: Sequence[Row]) -> str:
+    return " ".join(row["seed"] for row in group)
+
+
+def _length(row: Row) -> str:
+    """How long a network was trained, where that is known."""
+    if not row["train_images"]:
+        return ""
+    return f"{row['epochs']} epochs of {_count(row['train_images'])} images"
+
+
+def _count(text: str) -> str:
+    """A number of images; the members of an ensemble may have a list of them."""
+    return f"{int(text):,}" if text.isdigit() else text
+
+
+def _table(lines: Sequence[Mapping[str, str]]) -> str:
+    """Lines of the same columns; one that is empty throughout is left out."""
+    columns = [name for name in lines[0] if any(line[name] for line in lines)]
+    rules = ["--:" if name in NUMBERS else "---" for name in columns]
+    rows = [[line[name] or "-" for name in columns] for line in lines]
+    head, *body = (f"| {' | '.join(row)} |" for row in [columns, *rows])
+    return "\n".join([head, f"|{'|'.join(rules)}|", *body])

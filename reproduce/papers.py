@@ -1,0 +1,164 @@
+"""The papers' figures, and which evaluations measure them.
+
+papers.csv holds a row for each line of a paper's table, with the errors in per cent as the paper
+prints them. Its columns:
+
+    paper, table, row  where it stands; a table that has no number is named by what it is about
+    model, arguments   the network here and what its builder takes, as JSON; empty: it is not here.
+                       Networks that are averaged are joined by " + "; one name stands for all
+    members            number of networks whose answers are averaged
+    training           how, in the paper's words, where its rows differ in it
+    weights            those that were trained so, recipes and known weights; empty: any
+    dataset            its name in TensorFlow Datasets
+    protocol           in the words that protocols print; empty: the paper's is not known
+    quantity           error, or reduction: the points that a technique takes off an error
+    statistic          empty: of one network; otherwise over which runs
+    *_error            of the test images; of imagenet2012's validation images
+    test_top5_error    of ILSVRC-2012's test images, whose labels are not public
+    deviation          of top1_error over runs
+    source             section or table of the paper, or what else holds the figure
+"""
+
+import functools
+import inspect
+import json
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_classics.models import find_model
+from keras_classics.models.assembly import CommonArguments
+from reproduce.tables import Row
+
+HERE = Path(__file__).parent
+PAPERS = HERE / "papers.csv"
+EVALUATIONS = HERE / "results" / "evaluations.csv"
+
+NOT_RUN = "not run"
+
+# Between networks, and between protocols, whose answers are averaged.
+AND = " + "
+
+# Arguments that make no other network: its ends, its name, and where its training starts.
+_ASIDE = {
+    *CommonArguments.__annotations__,
+    "classes",
+    "name",
+    "kernel_initializer",
+    "bias_init",
+    "zero_init_residual",
+}
+
+_WHICH_VIEWS = re.compile(r"(no )?flip|scales? [\d ]+")
+
+# What evaluations have in common that differ in their seeds alone.
+_ALIKE = (
+    "dataset",
+    "protocol",
+    "model",
+    "arguments",
+    "weights",
+    "members",
+    "train_images",
+    "epochs",
+    "images",
+)
+
+
+def measured(paper: Row, evaluations: Iterable[Row]) -> list[list[Row]]:
+    """Returns the evaluations that measure a paper's row, those of one training together."""
+    return by_training(row for row in evaluations if measures(row, paper))
+
+
+def measures(evaluation: Row, paper: Row) -> bool:
+    """Whether an evaluation is of a paper's network, data and protocol, and of fitting weights."""
+    weights = set(_of_each(evaluation["weights"], 1))
+    fitting = set(paper["weights"].split(", ")) if paper["weights"] else weights
+    return (
+        measurable(paper)
+        and evaluation["dataset"] == paper["dataset"]
+        and views(evaluation["protocol"]) == views(paper["protocol"])
+        and networks(evaluation) == networks(paper)
+        and weights <= fitting
+    )
+
+
+def measurable(paper: Row) -> bool:
+    """Whether a paper's row is an error of a network that is here, by a protocol that is known.
+
+    The best of several runs is none that another run could be held against.
+    """
+    known = paper["model"] and paper["protocol"]
+    return bool(known) and paper["quantity"] == "error" and "best" not in paper["statistic"]
+
+
+def views(protocol: str) -> list[tuple[str, ...]]:
+    """Returns what a network is shown: kind, mirror images and scales of each part of a protocol.
+
+    Args:
+        protocol: As protocols print; the side of the views and how pictures are scaled are left
+            out, because no paper's rows differ in them.
+    """
+    parts = [view.split(", ") for view in protocol.split(AND)]
+    return sorted((kind, *filter(_WHICH_VIEWS.fullmatch, rest)) for kind, *rest in parts)
+
+
+def networks(row: Row) -> list[tuple[str, str]]:
+    """Returns name and all arguments of each network whose answers are averaged, in any order."""
+    arguments = _of_each(row["arguments"], int(row["members"]))
+    pairs = zip(names(row), arguments, strict=True)
+    return sorted((name, _all_arguments(name, given)) for name, given in pairs)
+
+
+def names(row: Row) -> list[str]:
+    """Returns the name of each network whose answers are averaged."""
+    models = row["model"].split(AND)
+    return models * int(row["members"]) if len(models) == 1 else models
+
+
+def _of_each(text: str, members: int) -> list[Any]:
+    """What a row says of each member: JSON's list, or one value for all."""
+    value = json.loads(text) if text.startswith(("[", "{")) else text
+    return value if isinstance(value, list) else [value] * members
+
+
+def _all_arguments(name: str, given: Mapping[str, Any]) -> str:
+    """All that makes the network, as JSON: what is given, else its builder's defaults."""
+    arguments = {**_defaults(name), **given}
+    kept = {key: value for key, value in arguments.items() if key not in _ASIDE}
+    return json.dumps(kept, sort_keys=True)
+
+
+@functools.cache
+def _defaults(model: str) -> Mapping[str, Any]:
+    parameters = inspect.signature(find_model(model).builder).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+def by_training(evaluations: Iterable[Row]) -> list[list[Row]]:
+    """Puts evaluations together that differ in their seeds alone, in the order of the first."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in evaluations:
+        groups.setdefault(tuple(row[name] for name in _ALIKE), []).append(row)
+    return list(groups.values())
+
+
+def error(group: Sequence[Row], metric: str) -> str:
+    """Returns an error in per cent: one with its 95 % interval, several as mean ± deviation.
+
+    Args:
+        group: Evaluations that differ in their seeds alone.
+        metric: `"top1"` or `"top5"`.
+
+    Returns:
+        Text; empty where the error was not measured.
+    """
+    values = [100 * float(row[f"{metric}_error"]) for row in group if row[f"{metric}_error"]]
+    if not values:
+        return ""
+    if len(values) > 1:
+        return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+    low, high = (100 * float(group[0][f"{metric}_{end}"]) for end in ("low", "high"))
+    return f"{values[0]:.2f} ({low:.2f} to {high:.2f})"

@@ -1,0 +1,164 @@
+"""`keras-classics evaluate`: by all protocols, as an ensemble, in comparison, and with mistakes."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.data.augment import ScaleJitter
+from keras_classics.evaluation.predictions import Predictions
+from keras_classics.training import Momentum, Recipe, train
+from keras_classics.training.finished import load_run
+from keras_classics.training.schedules import Constant
+from tests.conftest import photograph
+from tests.data.test_sources import folder_of_pictures
+from tests.reproduce.test_programs import assert_one_line
+
+EVALUATE = ("-m", "keras_classics.cli", "evaluate")
+DIGITS = (*EVALUATE, "--model=lenet5", "--weights=digits", "--dataset=digits")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Parts of a photograph in two classes, in several sizes, as JPEG files."""
+    root = tmp_path_factory.mktemp("pictures")
+    for part, name, row in (("train", "roof", 60), ("train", "sky", 0)):
+        for i in range(4):
+            height, width = 48 + 4 * i, 64 - 4 * i
+            picture = photograph()[row : row + height, 40 * i : 40 * i + width]
+            for folder in (root / part / name, root / "validation" / name):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, pictures):
+    """A finished run of a narrow VGG on them, which subtracts a mean image."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = Recipe(
+        name="narrow",
+        model="vgg11",
+        dataset=f"folder:{pictures}",
+        batch_size=4,
+        steps=2,
+        optimizer=Momentum(momentum=0.9),
+        schedule=Constant(0.001),
+        model_arguments={
+            "filters": (4, 4, 8, 8, 8),
+            "hidden": (16, 16),
+            "input_shape": (32, 32, 3),
+        },
+        preprocessing="image",
+        preprocessing_arguments={"resize": 36, "crop": 32, "mean": "per_pixel"},
+        augmentation=ScaleJitter(36, 40, size=32, colour=None),
+    )
+    train(recipe, folder)
+    return folder
+
+
+def test_errors_classes_and_files(run_python, tmp_path):
+    out = tmp_path / "out"
+    done = run_python(*DIGITS, f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    assert "lenet5 on 360 images of digits: single" in done.stdout
+    facts = json.loads((out / "evaluation.json").read_text())
+    saved = Predictions.load(out / "predictions.npz")
+    error = (saved.probabilities.argmax(axis=1) != saved.labels).mean()
+    assert facts["top1_error"] == pytest.approx(error)
+    assert facts["top1_low"] < error < facts["top1_high"]
+    assert f"top-1 error, %  {100 * error:6.2f}   (95 %: " in done.stdout
+    assert (facts["protocol"], facts["members"], facts["images"]) == ("single", 1, 360)
+    rows = csv.DictReader((out / "classes.csv").read_text().splitlines())
+    assert sum(int(row["images"]) for row in rows) == 360
+    assert (out / "confusion.png").exists()
+    assert (out / "mistakes.png").exists()
+    again = run_python(*DIGITS, f"--out={out}")
+    assert_one_line(again, 2, "out is there already")
+    both = tmp_path / "both"
+    done = run_python(*DIGITS, "--model=lenet5", "--flip", "--shares=3,1", f"--out={both}")
+    assert done.returncode == 0, done.stderr
+    assert "lenet5 + lenet5 on 360 images of digits: single, flip" in done.stdout
+    done = run_python(*EVALUATE, f"--compare={out},{both}")
+    assert done.returncode == 0, done.stderr
+    assert f"A  {100 * error:6.2f} %  lenet5: single  ({out})" in done.stdout
+    assert "McNemar's exact test: p = " in done.stdout
+
+
+def test_pictures_by_all_protocols(run_python, run, tmp_path):
+    """A run by its folder; the protocols one by one, then averaged together."""
+    read = {}
+    for protocol in ("ten", "multi_crop", "dense", "dense,multi_crop"):
+        out = tmp_path / protocol
+        scales = () if protocol == "ten" else ("--scales=36,44",)
+        done = run_python(
+            *EVALUATE, f"--model={run}", f"--protocol={protocol}", f"--out={out}", *scales
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        read[protocol] = Predictions.load(out / "predictions.npz")
+    dense, multi_crop, both = read["dense"], read["multi_crop"], read["dense,multi_crop"]
+    mean = (multi_crop.probabilities + dense.probabilities) / 2
+    np.testing.assert_allclose(both.probabilities, mean, atol=1e-6)
+    assert both.protocol == f"{dense.protocol} + {multi_crop.protocol}"
+    assert dense.protocol == "dense, flip, scales 36 44, bilinear antialiased"
+    assert len({predictions.images for predictions in read.values()}) == 1
+    # Two classes have no best five.
+    assert "top5_error" not in json.loads((tmp_path / "ten" / "evaluation.json").read_text())
+
+
+def test_a_finished_run_is_read_back(run):
+    read = load_run(run)
+    assert read.class_names == ("roof", "sky")
+    assert read.model.name == "vgg11"
+    np.testing.assert_array_equal(
+        np.array(read.preprocessing.mean, "float32"), np.load(run / "mean.npy")
+    )
+
+
+def test_a_test_split_alone_will_do(run_python, run, pictures, tmp_path):
+    (tmp_path / "validation").symlink_to(pictures / "validation")
+    done = run_python(*EVALUATE, f"--model={run}", f"--dataset=folder:{tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "vgg11 on 8 images" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--protocol=tenn",), "Unknown protocol 'tenn'. Did you mean ten"),
+        (("--protocol=multi_crop", "--scales=36,20"), "Scales must be at least 32, the side of"),
+        (("--scales=big",), "--scales takes numbers, such as 256,384. Received: big"),
+        (("--model=lenet5", "--weights=digits"), "Name the --dataset: the models are not runs"),
+        (("--dataset=digits",), "digits has 10 classes. Received: vgg11 with 2"),
+        (("--model=runs/none",), "runs/none holds no finished run: there is no"),
+    ],
+)
+def test_says_what_is_wrong(run_python, run, flags, message):
+    assert_one_line(run_python(*EVALUATE, f"--model={run}", *flags), 2, message)
+
+
+def test_says_what_is_wrong_with_pictures(run_python, run, tmp_path):
+    command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_pictures(tmp_path)}")
+    (tmp_path / "validation" / "bird").mkdir()
+    assert_one_line(run_python(*command), 2, "validation has others: bird")
+    (tmp_path / "validation" / "bird").rmdir()
+    cut = tmp_path / "validation" / "cat" / "0.png"
+    cut.write_bytes(cut.read_bytes()[:40])
+    assert_one_line(run_python(*command), 2, "0.png cannot be used: PNG, cut short")
+
+
+def test_says_what_is_wrong_in_a_comparison(run_python, tmp_path):
+    def save(name: str, images: str) -> str:
+        Predictions(
+            np.float32([[0.5, 0.5]]), np.int32([0]), "digits", images, ("0", "1"), "single", "net"
+        ).save(tmp_path / name / "predictions.npz")
+        return str(tmp_path / name)
+
+    a, b = save("a", "1234"), save("b", "5678")
+    compared = run_python(*EVALUATE, f"--compare={a},{b}")
+    assert_one_line(compared, 2, "predictions of other images")
+    assert_one_line(run_python(*EVALUATE, f"--compare={a}"), 2, "takes two folders")
+    assert_one_line(run_python(*EVALUATE, "--dataset=digits"), 2, "Name at least one --model")
