@@ -13,7 +13,8 @@ passes of those drops, conv1's own rates, the biases' rate, initial weights.
 Recipe `one_weird_trick`: the network of one column and its rate of 2014.
 
 What each differs by from its paper stands in keras_classics/training/recipes/alexnet.py. Above
-all, a run's figure is of one view of each image.
+all, a run's figure is of one view of each image;
+`keras-classics evaluate --model=RUN --protocol=ten` gives the paper's.
 
 It needs imagenet2012 in TensorFlow Datasets, whose two archives image-net.org gives to those who
 register, or the same pictures as --dataset=folder:PATH. --smoke makes 128 pictures of its own and

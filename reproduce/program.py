@@ -246,7 +246,8 @@ def _table(result: Mapping[str, Any], run_directory: RunDirectory, exports: Path
     width = max(len(row[1]) for row in rows)
     lines = [f"{name:<18}{value:>{width}}  {measured:>10}" for name, value, measured in rows]
     head = f"{result['model']} on {result['dataset']}, recipe {result['recipe']}, "
-    places = [f"files   {run_directory.path}/"] + ([f"export  {exports}/"] if exports else [])
+    places = [f"paper   {paper['source']}"] if paper else []
+    places += [f"files   {run_directory.path}/"] + ([f"export  {exports}/"] if exports else [])
     return "\n".join(
         ["", f"{head}seed {result['seed']}, {result['epochs']} epochs", *lines, *places]
     )

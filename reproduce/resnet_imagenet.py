@@ -15,7 +15,8 @@ view, as a run's.
 Recipe `modern`: a cosine with warm-up, smoothed labels, averaged weights.
 
 What each differs by from the paper stands in keras_classics/training/recipes/resnet.py. Above all,
-a run's figure is of one view of each image.
+a run's figure is of one view of each image;
+`keras-classics evaluate --model=RUN --protocol=ten` gives the paper's.
 
 It needs imagenet2012 in TensorFlow Datasets, whose two archives image-net.org gives to those who
 register, or the same pictures as --dataset=folder:PATH. --smoke makes 64 pictures of its own and

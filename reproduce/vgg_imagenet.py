@@ -23,7 +23,8 @@ from A's first four convolutions and last three dense layers.
 Recipe `he`: from He's initial weights.
 
 What each differs by from the paper stands in keras_classics/training/recipes/vgg.py. Above all, a
-run's figure is of one view in the middle of each image.
+run's figure is of one view in the middle of each image;
+`keras-classics evaluate --model=RUN --protocol=dense` gives the paper's.
 
 It needs imagenet2012 in TensorFlow Datasets, whose two archives image-net.org gives to those who
 register, or the same pictures as --dataset=folder:PATH. Where a batch of 256 does not fit into a

@@ -64,7 +64,9 @@ BATCH_SIZE = flags.DEFINE_integer(
     "Images a step; 1 for dense. As many as make 128 views if unset.",
     lower_bound=1,
 )
-STRATEGY = flags.DEFINE_string("strategy", "auto", "auto, one_device or mirrored.")
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to take."
+)
 NUM_REPLICAS = flags.DEFINE_integer(
     "num_replicas", None, "GPUs, or logical CPUs, that mirrored takes.", lower_bound=1
 )

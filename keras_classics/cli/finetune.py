@@ -43,7 +43,9 @@ BATCH_NORM = flags.DEFINE_enum(
     "batch_norm", "frozen", list(BATCH_NORMS), "Whether batch normalisations train."
 )
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the initial weights and the order.")
-STRATEGY = flags.DEFINE_string("strategy", "auto", "auto, one_device or mirrored.")
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to take."
+)
 
 
 def main() -> None:

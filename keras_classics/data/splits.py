@@ -166,8 +166,15 @@ class RecordSplit(_Encoded):
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from a position to the picture's bytes and its label, in a graph."""
 
+        def content(position: int) -> bytes:
+            try:
+                return self._content(position)
+            except OSError as error:
+                # As TensorFlow tells a fault of the data from one of the program.
+                raise ValueError(str(error)) from error
+
         def read(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            record = tf.numpy_function(self._content, [position], tf.string, stateful=False)
+            record = tf.numpy_function(content, [position], tf.string, stateful=False)
             return _picture_and_label(tf.ensure_shape(record, ()))
 
         return read

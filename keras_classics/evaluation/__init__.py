@@ -1,16 +1,23 @@
 """Evaluation: what a trained network gets right, and how that is measured."""
 
+from keras_classics.evaluation.batch_norm import recompute_batch_norm
 from keras_classics.evaluation.dense import Dense, fully_convolutional
 from keras_classics.evaluation.ensemble import average
 from keras_classics.evaluation.evaluate import Evaluation, Evaluator
+from keras_classics.evaluation.predictions import Predictions
+from keras_classics.evaluation.statistics import mcnemar, wilson
 from keras_classics.evaluation.views import Views, one_view
 
 __all__ = [
     "Dense",
     "Evaluation",
     "Evaluator",
+    "Predictions",
     "Views",
     "average",
     "fully_convolutional",
+    "mcnemar",
     "one_view",
+    "recompute_batch_norm",
+    "wilson",
 ]

@@ -185,6 +185,24 @@ def test_records_that_are_missing_are_noticed(copied):
     assert str(raised.value) == f"{files[2]} cannot be read: No such file or directory."
 
 
+def test_a_file_that_vanishes_is_named(copied):
+    """After the records were found, as where a disk goes away in the midst of a run."""
+    folder, files = copied
+    train = load_imagenette(folder).train
+    files[1].unlink()
+    with (
+        pytest.raises(
+            UserError, match=f"{files[1].name} cannot be used: cannot be read \\(No such"
+        ),
+        pipeline.naming_unreadable(train, lambda: range(len(train))),
+    ):
+        list(
+            pipeline.evaluation_batches(
+                train, ImagePreprocessing(), 4, tf.distribute.get_strategy()
+            )
+        )
+
+
 def records_in(content: bytes) -> int:
     """Records in a TFRecord file's content, by TensorFlow's own rule of lengths."""
     count, end = 0, 0

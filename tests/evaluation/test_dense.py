@@ -58,9 +58,10 @@ def test_narrow_dense_vggs_are_the_ordinary_ones(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("side", [224, 227])
 @pytest.mark.parametrize("name", VGGS)
-def test_dense_vggs_are_the_ordinary_ones(name):
-    assert_dense_is_ordinary(kc.get_model(name))
+def test_dense_vggs_are_the_ordinary_ones(name, side):
+    assert_dense_is_ordinary(kc.get_model(name, input_shape=(side, side, 3)))
     keras.backend.clear_session()
 
 

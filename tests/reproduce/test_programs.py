@@ -40,6 +40,7 @@ def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
     assert "epoch   2/2" in done.stdout
     assert "lenet5 on digits, recipe modern, seed 0, 2 epochs" in done.stdout
     assert "0.95 on mnist" in done.stdout
+    assert "\npaper   " in done.stdout
     assert done.stderr == ""
     manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
     assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
