@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,16 @@ def refuse_existing(path: Path) -> None:
     """Raises a `UserError` where something lies under `path` already."""
     if path.exists():
         raise UserError(f"{path} is there already. Remove it, or take another path.")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raises a `UserError` where nothing can be written under `path`; makes its parent folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def refuse_escaping_members(path: Path) -> None:

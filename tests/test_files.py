@@ -3,6 +3,7 @@
 import pytest
 
 from keras_classics import files
+from keras_classics.errors import UserError
 
 
 def fail(path):
@@ -40,3 +41,11 @@ def test_what_a_crash_left_is_removed_by_the_next_writer(tmp_path):
         aside.mkdir()
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
     assert not list((tmp_path / "folder").iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    files.refuse_unwritable(tmp_path / "new" / "file")
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="below cannot be written: Not a directory"):
+        files.refuse_unwritable(tmp_path / "file" / "below")

@@ -9,6 +9,7 @@
 130  stopped by SIGINT, 143 by SIGTERM, the state saved
 """
 
+import errno
 import functools
 import inspect
 import logging
@@ -66,6 +67,9 @@ logging.getLogger("tensorflow").setLevel(logging.WARNING)
 logging.getLogger("keras_classics").addHandler(logging.StreamHandler(sys.stderr))
 logging.getLogger("keras_classics").propagate = False
 
+# What the owner of a disk can mend, and the program cannot.
+UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 
 
@@ -110,6 +114,10 @@ def _guarded(main: Callable[[], None]) -> None:
         _fail(str(error), next(s for kind, s in STATUSES.items() if isinstance(error, kind)))
     except StoppedError as error:
         _fail(str(error), error.status)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _fail(f"{error.filename or 'A file'} cannot be written or read: {error.strerror}.", 2)
     except KeyboardInterrupt:
         _fail("Stopped by SIGINT.", 128 + signal.SIGINT)
 

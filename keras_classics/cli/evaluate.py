@@ -86,6 +86,7 @@ def main() -> None:
         return
     if OUT.value:
         files.refuse_existing(Path(OUT.value))
+        files.refuse_unwritable(Path(OUT.value))
     for name in PROTOCOL.value:
         if name not in PROTOCOLS:
             raise unknown_name("protocol", name, PROTOCOLS)
