@@ -134,7 +134,7 @@ def test_a_test_split_alone_will_do(run_python, run, pictures, tmp_path):
         (("--model=lenet5", "--weights=digits"), "Name the --dataset: the models are not runs"),
         (("--dataset=digits",), "digits has 10 classes. Received: vgg11 with 2"),
         (("--model=runs/none",), "runs/none holds no finished run: there is no"),
-        (("--out=/dev/null/out",), "/dev/null/out cannot be written: Not a directory"),
+        (("--out=/dev/null/out",), "/dev/null/out cannot be written"),
     ],
 )
 def test_says_what_is_wrong(run_python, run, flags, message):
