@@ -19,11 +19,19 @@ EXTRAS = {
         "tensorflow-datasets>=4.9.10",
         "tqdm",
     ],
-    "export": ["ai-edge-litert"],
+    "export": ["ai-edge-litert", "onnx", "onnxruntime"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
     # jax: the networks are tested on a second backend of Keras.
-    "dev": ["hypothesis", "jax", "pytest", "pytest-xdist", "ruff==0.17.6", "safetensors"],
+    "dev": [
+        "hypothesis",
+        "jax",
+        "pillow",
+        "pytest",
+        "pytest-xdist",
+        "ruff==0.17.6",
+        "safetensors",
+    ],
 }
 
 setup(
@@ -36,7 +44,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_classics", "keras_classics.*"]),
-    package_data={"keras_classics.weights": ["imagenet_classes.txt", "own/*"]},
+    package_data={
+        "keras_classics.demo": ["site/*", "package.json", "package-lock.json"],
+        "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
+    },
     python_requires=">=3.11",
     install_requires=["tensorflow>=2.21", "keras>=3.15.1"],
     extras_require=EXTRAS,

@@ -149,7 +149,8 @@ def _network(row: Row) -> str:
 
 
 def _seeds(group: Sequence[Row]) -> str:
-    return " ".join(row["seed"] for row in group)
+    """Of an ensemble those of its members, which its row holds as a list."""
+    return " ".join(re.sub(r"[\[\],]", "", row["seed"]) for row in group)
 
 
 def _length(row: Row) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from absl import flags
 
 from keras_classics import export
 from keras_classics.cli._program import default_run_dir, run
 from keras_classics.cli._progress import ProgressLine
+from keras_classics.data import pipeline
 from keras_classics.errors import UserError, require, unknown_name
 from keras_classics.training import Pace, Recipe, load_data, make_strategy, train
 from keras_classics.training.logs import RunDirectory
@@ -220,14 +220,14 @@ def _default_run_dir(program: str, recipe: Recipe) -> Path:
 def _export(recipe: Recipe, run_directory: RunDirectory) -> None:
     data = load_data(recipe, DATA_DIR.value)
     preprocessing = run_directory.preprocessing(recipe)
-    compared = data.test.limited(export.COMPARED_IMAGES)
-    images = [preprocessing.fit(compared.image(i)[np.newaxis]) for i in range(len(compared))]
+    images, labels = pipeline.fitted(data.test.limited(export.COMPARED_IMAGES), preprocessing.fit)
     export.export_model(
         keras.models.load_model(run_directory.model, compile=False),
         run_directory.path / "export",
         preprocessing=preprocessing,
         labels=data.class_names,
-        images=np.round(np.concatenate(images)).astype("uint8"),
+        images=images,
+        image_labels=labels,
     )
 
 

@@ -31,7 +31,7 @@ def few_digits(digits) -> ImageData:
     return digits.limited(train=96, test=40)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_python():
     """Runs Python in the checkout, in a process of its own."""
 

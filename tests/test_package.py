@@ -18,7 +18,7 @@ FLOORS = [
     {"models"},
     {"evaluation"},
     {"training"},
-    {"export"},
+    {"export", "demo"},
     {"cli"},
 ]
 

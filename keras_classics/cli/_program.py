@@ -37,7 +37,8 @@ NATIVE_CHATTER = (
     r"^([IW][0-9]{4} |WARNING: All log messages before absl::InitializeLog|"
     r"To enable the following instructions:|INFO: |E[0-9]{4} .*cuInit|"
     r"E[0-9]{4} .*(jpeg_mem|gif_io)\.cc|Corrupt JPEG data: |Bogus (Huffman|marker|D)|"
-    r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{)"
+    r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{|"
+    r"fully_quantize: )"
 )
 
 
@@ -85,10 +86,10 @@ def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
 
     Args:
         main: The program. Its flags are defined where it is; its parameters, mostly none, are the
-            arguments beside the flags.
+            arguments beside the flags. One as in `*paths` takes one or more.
         argv: Name of the program and its arguments, by default those of this process.
     """
-    parameters = [name.upper() for name in inspect.signature(main).parameters]
+    parameters = list(inspect.signature(main).parameters.values())
     app.run(
         lambda rest: _guarded(functools.partial(main, *rest[1:])),
         argv=argv,
@@ -96,13 +97,16 @@ def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
     )
 
 
-def _parse(parameters: list[str], argv: list[str]) -> list[str]:
+def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(" ".join(str(error).split()), 2)
-    if len(rest) - 1 != len(parameters):
-        takes = " ".join([*parameters, "and flags" if parameters else "flags alone"])
+    many = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    count = len(rest) - 1
+    if count < len(parameters) or (count > len(parameters) and not many):
+        names = [f"{p.name.upper()}{'...' if many else ''}" for p in parameters]
+        takes = " ".join([*names, "and flags" if parameters else "flags alone"])
         _fail(f"Takes {takes}, --name=value. Received: {' '.join(rest[1:]) or 'flags alone'}", 2)
     return rest
 

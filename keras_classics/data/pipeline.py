@@ -341,6 +341,28 @@ def _fault(split: EncodedSplit, position: int) -> pictures.Fault | None:
     return pictures.fault_of(encoded, name)
 
 
+def fitted(split: AnySplit, fit: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """Brings all images of a split to one size, in memory.
+
+    Args:
+        split: Not too many images.
+        fit: Brings uint8 images to one size, 0..255.
+
+    Returns:
+        uint8, shape (count, height, width, channels), and labels, shape (count,).
+
+    Raises:
+        UserError: A picture cannot be read.
+    """
+    done = []
+    strategy = tf.distribute.get_strategy()
+    with naming_unreadable(split, lambda: range(64 * len(done), len(split))):
+        for images, labels in evaluation_batches(split, fit, 64, strategy):
+            done.append((np.round(images.numpy()).astype("uint8"), labels.numpy()))
+    images, labels = (np.concatenate(parts)[: len(split)] for parts in zip(*done, strict=True))
+    return images, labels
+
+
 def mean_of(split: AnySplit, fit: Preprocess, per_pixel: bool) -> np.ndarray:
     """Mean of a split's images, brought to one size.
 

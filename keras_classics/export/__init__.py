@@ -1,8 +1,25 @@
 """Export: the forms that other runtimes take, each checked in its own runtime as it is written."""
 
 from keras_classics.export.bundle import FORMATS, export_model
+from keras_classics.export.exported import Exported, load_exported
+from keras_classics.export.fold import fold_batch_norm
+from keras_classics.export.onnx import onnx
 from keras_classics.export.saved_model import saved_model
-from keras_classics.export.tflite import tflite
-from keras_classics.export.verify import COMPARED_IMAGES
+from keras_classics.export.source import COMPARED_IMAGES
+from keras_classics.export.tflite import CALIBRATION_IMAGES, QUANTIZATIONS, tflite
+from keras_classics.export.verify import BOUNDS
 
-__all__ = ["COMPARED_IMAGES", "FORMATS", "export_model", "saved_model", "tflite"]
+__all__ = [
+    "BOUNDS",
+    "CALIBRATION_IMAGES",
+    "COMPARED_IMAGES",
+    "FORMATS",
+    "QUANTIZATIONS",
+    "Exported",
+    "export_model",
+    "fold_batch_norm",
+    "load_exported",
+    "onnx",
+    "saved_model",
+    "tflite",
+]

@@ -1,22 +1,25 @@
 """A folder with a network in several forms and their manifest."""
 
-import importlib.metadata
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_classics import files
-from keras_classics.errors import unknown_name
+from keras_classics.errors import require, unknown_name
 from keras_classics.export.manifest import manifest
-from keras_classics.export.saved_model import saved_model
-from keras_classics.export.tflite import tflite
+from keras_classics.export.onnx import onnx
+from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.export.saved_model import write as write_saved_model
+from keras_classics.export.source import Source
+from keras_classics.export.tflite import check_arguments
+from keras_classics.export.tflite import write as write_tflite
+from keras_classics.export.verify import Check, check, written
 
-FORMATS = ("saved_model", "tflite")
+FORMATS = ("saved_model", "tflite", "onnx")
 
 
 def export_model(
@@ -26,43 +29,82 @@ def export_model(
     preprocessing: keras.layers.Layer,
     labels: Sequence[str],
     images: np.ndarray | None = None,
-    formats: Sequence[str] = FORMATS,
+    image_labels: np.ndarray | None = None,
+    calibration: np.ndarray | None = None,
+    formats: Sequence[str] = ("saved_model", "tflite"),
+    quantize: Sequence[str] = ("none",),
+    overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Exports a network into a new folder, whole or not at all.
+    """Exports a network into a folder, whole or not at all.
 
-    Writes `saved_model/`, `model.tflite` and `manifest.json`.
+    Writes the model itself, `model.keras`, `manifest.json`, and as asked for `saved_model/`,
+    `model.tflite`, `model_float16.tflite` and so on for other quantizations, and `model.onnx`,
+    each checked in its own runtime.
 
     Args:
-        model: A network with its top.
-        folder: Folder to write; it must not be there yet.
+        model: A network with its top. Its exports compute in float32.
+        folder: Folder to write.
         preprocessing: The layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels); noise if None.
+        images: uint8 images to compare on, shape (count, height, width, channels); generated ones
+            if None.
+        image_labels: Class of each image, if known, shape (count,): they say that the network is
+            trained, and how accurate it is before and after.
+        calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
         formats: Some of `FORMATS`.
+        quantize: The TFLite files to write; see `tflite`.
+        overwrite: Whether to replace what is there.
 
     Returns:
         The content of `manifest.json`.
 
     Raises:
-        UserError: The folder is there, a format is unknown, or labels and classes differ in number.
+        UserError: The folder is there, a format or quantization is unknown or cannot be had, or
+            the arguments do not fit the model or each other.
         VerificationError: An export disagrees with the model; nothing is left.
     """
     folder = Path(folder)
+    _check_formats(formats, quantize, calibration)
+    with written(folder, overwrite) as aside:
+        source = Source(model, preprocessing, labels, images, image_labels)
+        aside.mkdir()
+        model.save(aside / "model.keras")
+        checks = _write_all(source, aside, formats, quantize, calibration)
+        content = manifest(aside, source, checks)
+        (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def _check_formats(
+    formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None
+) -> None:
+    """Finds now what would stop an export after minutes."""
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
-    files.refuse_existing(folder)
-    with files.written_aside(folder) as aside:
-        aside.mkdir()
-        common = {"preprocessing": preprocessing, "images": images}
-        agreements = {}
-        if "saved_model" in formats:
-            path = aside / "saved_model"
-            agreements[path.name] = saved_model(model, path, labels=labels, **common)
-        if "tflite" in formats:
-            path = aside / "model.tflite"
-            agreements[path.name] = tflite(model, path, **common)
-        versions = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras")}
-        content = manifest(aside, model, preprocessing, labels, agreements, versions)
-        (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
-    return content
+    if "tflite" in formats:
+        for name in quantize:
+            check_arguments(name, calibration)
+    if "onnx" in formats:
+        require("onnx", "export")
+        require("onnxruntime", "export")
+
+
+def _write_all(
+    source: Source,
+    folder: Path,
+    formats: Sequence[str],
+    quantize: Sequence[str],
+    calibration: np.ndarray | None,
+) -> Mapping[str, Check]:
+    checks = {}
+    if "saved_model" in formats:
+        checks["saved_model"] = write_saved_model(source, folder / "saved_model")
+    for kind in quantize if "tflite" in formats else ():
+        name = "model.tflite" if kind == "none" else f"model_{kind}.tflite"
+        checks[name] = write_tflite(source, folder / name, kind, calibration)
+    if "onnx" in formats:
+        path = folder / "model.onnx"
+        onnx(source.network, path)
+        checks[path.name] = check(source, onnx_runtime(path), format="onnx")
+    return checks

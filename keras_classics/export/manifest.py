@@ -1,58 +1,74 @@
-"""`manifest.json`: what an export holds, and what it was checked for."""
+"""`manifest.json`: what an export holds, what it was checked for, and how fast it ran."""
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import importlib.metadata
+import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
+from keras_classics.export.source import Source
+from keras_classics.export.verify import Check, processors
 
-from keras_classics.export.verify import Agreement
+# What may write and run exports.
+PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
 
 
-def manifest(
-    folder: Path,
-    model: keras.Model,
-    preprocessing: keras.layers.Layer,
-    labels: Sequence[str],
-    agreements: Mapping[str, Agreement],
-    versions: Mapping[str, str],
-) -> dict[str, Any]:
+def manifest(folder: Path, source: Source, checks: Mapping[str, Check]) -> dict[str, Any]:
     """Describes the files in a folder of exports.
 
     Args:
-        folder: Where the exports lie.
-        model: The network that they come from.
-        preprocessing: The layer from uint8 images to what it takes.
-        labels: Name of each class.
-        agreements: For each file or folder name, how well it agrees with the model.
-        versions: Packages that wrote them.
+        folder: Where the exports lie, and `model.keras`.
+        source: The network that they come from.
+        checks: For each file or folder name, what its check gave.
 
     Returns:
         What JSON can hold.
     """
     return {
-        "model": model.name,
-        "input_shape": list(model.input_shape[1:]),
-        "preprocessing": {"layer": type(preprocessing).__name__, **preprocessing.get_config()},
-        "labels": list(labels),
-        "versions": dict(versions),
+        "model": source.model.name,
+        "input_shape": list(source.inputs.shape[1:]),
+        "preprocessing": source.preprocessed,
+        "labels": source.labels,
+        "compared_on": {
+            "images": len(source.images),
+            "source": "generated, smooth patterns" if source.generated else "given",
+            "labelled": source.image_labels is not None,
+        },
+        "versions": _versions(),
+        "machine": {"architecture": platform.machine(), "processors": processors()},
+        "keras": {"files": _files(folder, "model.keras")},
         "exports": {
-            name: {"agreement": dataclasses.asdict(agreed), "files": _files(folder, name)}
-            for name, agreed in agreements.items()
+            name: {**_described(checked), "files": _files(folder, name)}
+            for name, checked in checks.items()
         },
     }
+
+
+def _described(checked: Check) -> dict[str, Any]:
+    fields = dataclasses.asdict(checked)
+    return {**fields.pop("about"), **fields}
+
+
+def _versions() -> dict[str, str]:
+    there = {}
+    for name in PACKAGES:
+        try:
+            there[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return there
 
 
 def _files(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     """Size in bytes and hash of each file of an export."""
     root = folder / name
     paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    return {
-        str(path.relative_to(folder)): {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in paths
-    }
+    return {str(path.relative_to(folder)): _file(path) for path in paths}
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}

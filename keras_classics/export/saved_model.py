@@ -7,19 +7,29 @@ Signatures, each for any batch size:
     serve_bytes       encoded: strings (batch,), each a JPEG, PNG, GIF or BMP file
 
 Each returns `probabilities` (batch, classes), `top_ids` and `top_labels` (batch, 5), best first.
+Where files of a batch cannot be decoded, `serve_bytes` fails and says which, counted from 0.
+
+TensorFlow Serving serves the folder when it lies under a number, the version: PATH/MODEL/1. It
+needs no XLA. A request to .../v1/models/MODEL:predict,
+
+    {"signature_name": "serve_bytes", "instances": [{"b64": "/9j/4AAQ..."}]}
+
+where `b64` is a file in Base64, is answered by
+
+    {"predictions": [{"probabilities": [...], "top_ids": [...], "top_labels": [...]}]}
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_classics import files
-from keras_classics.errors import UserError
-from keras_classics.export.verify import Agreement, agreement
+from keras_classics.data import pictures
+from keras_classics.export.source import Source
+from keras_classics.export.verify import Check, check, written
 
 TOP = 5
 
@@ -31,76 +41,103 @@ def saved_model(
     preprocessing: keras.layers.Layer,
     labels: Sequence[str],
     images: np.ndarray | None = None,
-) -> Agreement:
+    image_labels: np.ndarray | None = None,
+    overwrite: bool = False,
+) -> Check:
     """Writes a SavedModel, loads it again and compares it with the model.
 
     Args:
         model: A network with its top.
-        path: Folder to write; it must not be there yet.
+        path: Folder to write.
         preprocessing: The layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels); noise if None.
+        images: uint8 images to compare on, shape (count, height, width, channels); generated ones
+            if None.
+        image_labels: Class of each image, if known, shape (count,).
+        overwrite: Whether to replace what is there.
 
     Returns:
-        How well the two agree.
+        How well the two agree, and how long it takes.
 
     Raises:
-        UserError: The folder is there, or labels and classes differ in number.
+        UserError: The folder is there, or the arguments do not fit the model or each other.
         VerificationError: The two disagree; nothing is left.
     """
-    path = Path(path)
-    files.refuse_existing(path)
-    if len(labels) != model.output_shape[-1]:
-        raise UserError(
-            f"{model.name} has {model.output_shape[-1]} classes. Received: {len(labels)} labels."
-        )
-    with files.written_aside(path) as aside:
-        _write(model, aside, preprocessing, labels)
-        return agreement(model, preprocessing, images, _Reloaded(aside))
+    with written(path, overwrite) as aside:
+        return write(Source(model, preprocessing, labels, images, image_labels), aside)
 
 
-def _write(model, path: Path, preprocessing, labels: Sequence[str]) -> None:
-    channels = model.input_shape[-1]
-    names = tf.constant(list(labels))
+def write(source: Source, path: Path) -> Check:
+    """Writes a SavedModel of a network where nothing is yet, and checks it.
 
-    def answer(images):
-        probabilities = model(images, training=False)
-        top = tf.math.top_k(probabilities, k=min(TOP, len(labels)))
-        return {
-            "probabilities": probabilities,
-            "top_ids": top.indices,
-            "top_labels": tf.gather(names, top.indices),
-        }
-
-    def decode(encoded):
-        image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
-        image.set_shape((None, None, channels))
-        return preprocessing(image[tf.newaxis])[0]
-
-    def serve_bytes(encoded):
-        signature = tf.TensorSpec(model.input_shape[1:], tf.float32)
-        return answer(tf.map_fn(decode, encoded, fn_output_signature=signature))
-
+    Raises:
+        VerificationError: It disagrees with the model.
+    """
+    answer = _answer(source)
+    preprocessing = source.preprocessing
+    sides, channels = source.inputs.shape[1:], source.images.shape[-1]
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(source.network)
     archive.add_endpoint(
-        "serving_default", answer, [tf.TensorSpec(model.input_shape, tf.float32, "images")]
+        "serving_default", answer, [tf.TensorSpec((None, *sides), tf.float32, "images")]
     )
     archive.add_endpoint(
         "serve_images",
         lambda images: answer(preprocessing(images)),
         [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")],
     )
-    archive.add_endpoint("serve_bytes", serve_bytes, [tf.TensorSpec((None,), tf.string, "encoded")])
+    archive.add_endpoint(
+        "serve_bytes",
+        lambda encoded: answer(_decoded(encoded, preprocessing, sides)),
+        [tf.TensorSpec((None,), tf.string, "encoded")],
+    )
     archive.write_out(str(path), verbose=False)
+    signatures = tf.saved_model.load(str(path)).signatures
+
+    def run(signature: str, images: np.ndarray) -> np.ndarray:
+        return signatures[signature](images=tf.constant(images))["probabilities"].numpy()
+
+    return check(
+        source,
+        lambda images: run("serving_default", images),
+        run_raw=lambda images: run("serve_images", images),
+        format="saved_model",
+    )
 
 
-class _Reloaded:
-    """The written SavedModel, as TensorFlow loads it: uint8 images to probabilities."""
+def _answer(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """What each signature does with images that are ready for the network."""
+    names = tf.constant(source.labels)
 
-    def __init__(self, path: Path):
-        self._loaded = tf.saved_model.load(str(path))
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = source.network(images, training=False)
+        top = tf.math.top_k(probabilities, k=min(TOP, len(source.labels)))
+        return {
+            "probabilities": probabilities,
+            "top_ids": top.indices,
+            "top_labels": tf.gather(names, top.indices),
+        }
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        served = self._loaded.signatures["serve_images"](images=tf.constant(images))
-        return served["probabilities"].numpy()
+    return answer
+
+
+def _decoded(
+    encoded: tf.Tensor, preprocessing: keras.layers.Layer, sides: tuple[int, int, int]
+) -> tf.Tensor:
+    """Makes of picture files what the network takes, each on its own, as they differ in size."""
+
+    def decode(number: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return number, preprocessing(pictures.decode(file)[tf.newaxis])[0]
+
+    # A graph cannot catch an error, but a pipeline drops what fails: the numbers that are missing
+    # behind it tell of all of them.
+    dataset = tf.data.Dataset.from_tensor_slices(encoded).enumerate()
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
+    # One element in front, because nothing at all cannot be put into a batch.
+    front = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), tf.zeros(sides)))
+    count = tf.size(encoded, tf.int64)
+    numbers, images = front.concatenate(dataset).batch(count + 1).get_single_element()
+    missing = tf.sets.difference(tf.range(count)[tf.newaxis], numbers[tf.newaxis]).values
+    message = "Not a JPEG, PNG, GIF or BMP file that can be decoded, counted from 0:"
+    with tf.control_dependencies([tf.debugging.Assert(tf.size(missing) == 0, [message, missing])]):
+        return tf.identity(images[1:])

@@ -51,7 +51,7 @@ def test_zoo_says_what_is_wrong(run_python, flags, message):
 
 def test_unknown_command(run_python):
     assert_one_line(
-        run_python(*CLI, "prepar"), 2, "Unknown command 'prepar'. Did you mean prepare?"
+        run_python(*CLI, "prepar"), 2, "Unknown command 'prepar'. Did you mean prepare or"
     )
 
 

@@ -1,179 +1,279 @@
-"""Exports, each in its own runtime."""
+"""Every network, exported; and what an export is held to."""
 
-import hashlib
+import copy
+import functools
 import json
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
+from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError, VerificationError
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.export import source, verify
+from keras_classics.export.source import Source, generated_images
+from keras_classics.images import CanvasPreprocessing, ImagePreprocessing, with_channels
+from keras_classics.models.layers import LocalResponseNormalization
+from tests.export.networks import network
 
-# Plain TensorFlow: neither Keras nor this package can be imported in that process.
-PLAIN_TENSORFLOW = """
-import sys
-sys.modules["keras"] = sys.modules["keras_classics"] = None
-import numpy as np
-import tensorflow as tf
-
-folder, image_path = sys.argv[1:]
-loaded = tf.saved_model.load(folder)
-image = np.load(image_path)
-encoded = tf.stack([tf.io.encode_png(image), tf.io.encode_jpeg(image, quality=100)])
-served = loaded.signatures["serve_bytes"](encoded=encoded)
-images = loaded.signatures["serve_images"](images=image[None])
-assert served["probabilities"].shape == (2, 10), served
-np.savez(
-    image_path + ".npz",
-    served=served["probabilities"],
-    images=images["probabilities"],
-    top_ids=served["top_ids"],
-    top_labels=served["top_labels"].numpy().astype(str),
-)
-"""
+# With the families below they have all the layers there are.
+FAST = ("alexnet", "lenet5_1998", "vgg11_bn", "vgg11_lrn")
+FAMILIES = ["lenet5", "vgg16_mini", "resnet20", pytest.param("alexnet", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="module", params=["lenet5", "lenet5_1998"])
-def model(request) -> keras.Model:
-    keras.utils.set_random_seed(0)
-    return kc.get_model(request.param)
+class Centred(keras.layers.Layer):
+    """Brings images to any sides, and 0..255 to -scale..scale."""
+
+    def __init__(self, sides: tuple[int, int, int], scale: float, **kwargs):
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.sides = sides
+        self.scale = scale
+
+    def call(self, images):
+        *sides, channels = self.sides
+        images = tf.image.resize(with_channels(images, channels), sides)
+        return (images / 128.0 - 1.0) * self.scale
+
+    def get_config(self):
+        return {"sides": self.sides, "scale": self.scale}
+
+
+def arguments(model: keras.Model) -> dict:
+    """What every export takes."""
+    normalizes = any(isinstance(layer, LocalResponseNormalization) for layer in model.layers)
+    # On values near 1, response normalisation does nothing. Without it, scores grow with the
+    # images, and their rounding with them.
+    scale = 128.0 if normalizes else 2.0
+    return {
+        "preprocessing": Centred(model.input_shape[1:], scale),
+        "labels": [f"class {i}" for i in range(model.output_shape[-1])],
+    }
+
+
+def networks() -> list:
+    slow = pytest.mark.slow
+    return [n if n in FAST else pytest.param(n, marks=slow) for n in kc.list_models()]
+
+
+@pytest.fixture(autouse=True)
+def short_timing(monkeypatch):
+    monkeypatch.setattr(verify, "LATENCY_RUNS", 3)
+
+
+def needs_xla(folder) -> bool:
+    """Whether TensorFlow has to compile a part of a SavedModel."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    assert {"Conv2D", "MatMul"} <= {node.op for node in nodes}
+    return any(node.op.startswith("Xla") for node in nodes) or any(
+        holder.attr["_XlaMustCompile"].b for holder in (*nodes, *functions)
+    )
+
+
+@pytest.mark.parametrize("name", networks())
+def test_every_network(name, tmp_path):
+    model = network(name)
+    manifest = export.export_model(model, tmp_path / "export", **arguments(model))
+    assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
+    assert_exact(manifest["exports"].values())
+    assert not needs_xla(tmp_path / "export" / "saved_model")
+
+
+def assert_exact(exports) -> None:
+    for content in exports:
+        assert content["agreement"]["max_difference"] <= 1e-4
+        assert content["agreement"]["same_prediction"] == 1
+        assert content["latency"]["runs"] == 3
+        assert 0 < content["latency"]["p50_ms"] <= content["latency"]["p95_ms"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_form_of_a_family(name, tmp_path):
+    model = network(name)
+    calibration = generated_images(model)
+    manifest = export.export_model(
+        model,
+        tmp_path / "export",
+        calibration=calibration,
+        formats=export.FORMATS,
+        quantize=export.QUANTIZATIONS,
+        **arguments(model),
+    )
+    exports = manifest["exports"]
+    assert set(exports) == {
+        "saved_model",
+        "model.tflite",
+        "model_float16.tflite",
+        "model_dynamic.tflite",
+        "model_int8.tflite",
+        "model_int16x8.tflite",
+        "model.onnx",
+    }
+    assert_exact(exports[name] for name in ("saved_model", "model.tflite", "model.onnx"))
+    assert not needs_xla(tmp_path / "export" / "saved_model")
+    assert exports["model_int8.tflite"]["calibration_images"] == len(calibration)
+    assert exports["model.tflite"]["calibration_images"] == 0
+    sizes = {n: sum(f["bytes"] for f in c["files"].values()) for n, c in exports.items()}
+    assert sizes["model_float16.tflite"] < sizes["model.tflite"]
+    floats = exports["model_int8.tflite"]["float_operations"]
+    assert floats == (["LOCAL_RESPONSE_NORMALIZATION"] if name == "alexnet" else [])
+
+
+def test_mixed_precision_is_exported_in_float32(tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = network("resnet20")
+    finally:
+        keras.config.set_dtype_policy(before)
+    weights = model.get_weights()
+    export.export_model(model, tmp_path / "export", formats=export.FORMATS, **arguments(model))
+    assert model.layers[1].compute_dtype == "bfloat16"
+    for one, other in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_generated_images_are_smooth_and_different():
+    images = generated_images(kc.lenet5())
+    assert images.shape == (source.GENERATED_IMAGES, 32, 32, 1)
+    assert images.dtype == np.uint8
+    np.testing.assert_array_equal(images, generated_images(kc.lenet5()))
+    assert (images.min(axis=(1, 2, 3)) == 0).all()
+    assert (images.max(axis=(1, 2, 3)) == 255).all()
+    values = images.astype("float64")
+    assert np.abs(np.diff(values, axis=1)).mean() < 0.3 * values.std()
+    assert values.std(axis=0).mean() > 30
+
+
+# What is compared, and judged.
 
 
 @pytest.fixture(scope="module")
-def exported(model, few_digits, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "export"
-    manifest = export.export_model(
-        model,
-        folder,
-        preprocessing=CanvasPreprocessing(),
-        labels=few_digits.class_names,
-        images=few_digits.test.images,
+def digits_source(few_digits) -> Source:
+    """A network on 40 images, of which the labels are what it says."""
+    model, images = kc.lenet5(weights="digits"), few_digits.test.images
+    labels = np.asarray(model(CanvasPreprocessing()(images))).argmax(axis=1)
+    return Source(model, CanvasPreprocessing(), few_digits.class_names, images, labels)
+
+
+def altered(held: Source, images: int, factor: float = 1.0):
+    """A runtime that gives the first images another class, and takes all numbers times a factor."""
+    answers = held.expected * np.float32(factor)
+    answers[:images] = np.roll(answers[:images], 1, axis=1)
+    starts = iter(range(0, len(answers), source.BATCH))
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        start = next(starts, 0)
+        return answers[start : start + len(batch)]
+
+    return run
+
+
+def test_an_exact_export_passes(digits_source):
+    checked = verify.check(digits_source, altered(digits_source, 0))
+    assert checked.agreement == verify.Agreement(40, 0.0, 1.0, 1.0, 1.0)
+    assert checked.bound == export.BOUNDS["none"]
+
+
+@pytest.mark.parametrize(
+    ("quantize", "images", "factor", "message"),
+    [
+        ("none", 0, 1.0002, "largest relative difference 0.0002 .allowed 0.0001"),
+        ("none", 1, 1.0, "The export disagrees .* same prediction on 97.50 %"),
+        ("float16", 0, 1.03, "The float16 export disagrees .* 0.03 .allowed 0.02"),
+        ("dynamic", 2, 1.0, "accuracy 95.00 %, the model's 100.00 % .allowed to lose 2.50 %"),
+        ("int8", 2, 1.0, "accuracy 95.00 %"),
+        ("int16x8", 2, 1.0, "accuracy 95.00 %"),
+        ("none", 0, np.nan, "difference nan"),
+        ("int8", 0, np.nan, "difference nan .allowed finite"),
+        ("int8", 0, np.inf, "disagrees with lenet5"),
+    ],
+)
+def test_what_is_out_of_bounds(digits_source, quantize, images, factor, message):
+    with pytest.raises(VerificationError, match=message):
+        verify.check(digits_source, altered(digits_source, images, factor), quantize=quantize)
+
+
+@pytest.mark.parametrize(
+    ("quantize", "images", "factor"),
+    [("none", 0, 1.00005), ("float16", 0, 1.01), ("int8", 1, 1.5), ("int16x8", 1, 1.5)],
+)
+def test_what_is_within_bounds(digits_source, quantize, images, factor):
+    checked = verify.check(digits_source, altered(digits_source, images, factor), quantize=quantize)
+    assert checked.agreement.accuracy == 1 - images / 40
+
+
+def test_without_labels_8_bits_are_recorded_not_judged(few_digits):
+    unlabelled = Source(
+        kc.lenet5(), CanvasPreprocessing(), few_digits.class_names, few_digits.test.images
     )
-    return folder, manifest
+    agreement = verify.check(unlabelled, altered(unlabelled, 20), quantize="int8").agreement
+    assert agreement.same_prediction == 0.5
+    assert agreement.accuracy is None
 
 
-def test_manifest(exported, model):
-    folder, manifest = exported
-    assert json.loads((folder / "manifest.json").read_text()) == manifest
-    assert manifest["model"] == model.name
-    assert manifest["labels"] == list("0123456789")
-    assert manifest["input_shape"] == [32, 32, 1]
-    assert manifest["preprocessing"]["background"] == -0.1
-    assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
-    named = {}
-    for content in manifest["exports"].values():
-        assert content["agreement"]["images"] == 40
-        assert content["agreement"]["max_difference"] <= 1e-4
-        assert content["agreement"]["same_prediction"] == 1
-        named.update(content["files"])
-    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    assert there == {*named, "manifest.json"}
-    for name, about in named.items():
-        content = (folder / name).read_bytes()
-        assert about == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def test_a_prediction_is_the_same_where_the_model_is_undecided(digits_source):
+    undecided = copy.copy(digits_source)
+    undecided.expected = np.tile(np.float32([0.500004, 0.499996] + [0.0] * 8), (40, 1))
+    swapped = undecided.expected[:, [1, 0, *range(2, 10)]]
+    agreement = verify.check(undecided, lambda batch: swapped[: len(batch)]).agreement
+    assert agreement.max_difference > 1e-5
+    assert agreement.same_prediction == 1
 
 
-def test_signatures(exported, model, few_digits):
-    folder, _ = exported
-    loaded = tf.saved_model.load(str(folder / "saved_model"))
-    images = few_digits.test.images[:7]
-    ready = CanvasPreprocessing()(tf.constant(images))
-    expected = model(ready).numpy()
-    for name, arguments in {
-        "serving_default": {"images": ready},
-        "serve_images": {"images": tf.constant(images)},
-        "serve_bytes": {"encoded": tf.stack([tf.io.encode_png(image) for image in images])},
-    }.items():
-        served = loaded.signatures[name](**arguments)
-        np.testing.assert_allclose(served["probabilities"], expected, atol=1e-5)
-        order = np.argsort(-expected, axis=1, kind="stable")[:, :5]
-        np.testing.assert_array_equal(served["top_ids"], order)
-        assert served["top_labels"].numpy().astype(str).tolist() == order.astype(str).tolist()
-
-
-def test_plain_tensorflow_serves_png_and_jpeg_of_any_size(
-    exported, model, few_digits, run_python, tmp_path
-):
-    folder, _ = exported
-    image = np.repeat(np.repeat(few_digits.test.images[0], 5, axis=0), 5, axis=1)
-    np.save(tmp_path / "image.npy", image)
-    served = run_python(
-        "-c", PLAIN_TENSORFLOW, str(folder / "saved_model"), str(tmp_path / "image.npy")
-    )
-    assert served.returncode == 0, served.stderr
-    answer = np.load(tmp_path / "image.npy.npz")
-    expected = model(CanvasPreprocessing()(image[np.newaxis])).numpy()[0]
-    np.testing.assert_allclose(answer["images"][0], expected, atol=1e-5)
-    np.testing.assert_allclose(answer["served"][0], expected, atol=1e-5)
-    # JPEG loses a little.
-    np.testing.assert_allclose(answer["served"][1], expected, atol=0.02)
-    assert answer["top_labels"][0, 0] == str(expected.argmax())
-
-
-def test_tflite_in_litert(exported, model, few_digits):
-    folder, _ = exported
-    interpreter = Interpreter(str(folder / "model.tflite"))
-    interpreter.allocate_tensors()
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert source["shape"].tolist() == [1, 32, 32, 1]
-    assert source["dtype"] == np.float32
-    image = CanvasPreprocessing()(few_digits.test.images[:1]).numpy()
-    interpreter.set_tensor(source["index"], image)
-    interpreter.invoke()
-    got = interpreter.get_tensor(target["index"])
-    np.testing.assert_allclose(got, model(image), atol=1e-5)
-    operations = {operation["op_name"] for operation in interpreter._get_ops_details()}
-    assert not {name for name in operations if name.startswith(("Flex", "CUSTOM"))}
-
-
-class Shifted(CanvasPreprocessing):
-    """A preprocessing that the exported network disagrees about: each call gives other images."""
-
-    calls = 0.0
-
-    def call(self, images):
-        Shifted.calls += 1.0
-        return super().call(images) + Shifted.calls
-
-
-@pytest.mark.parametrize("formats", [["saved_model"], ["saved_model", "tflite"]])
-def test_a_disagreement_leaves_nothing(model, few_digits, tmp_path, formats):
-    with pytest.raises(VerificationError, match="disagrees with lenet5.* Nothing was left"):
-        export.export_model(
+def test_arguments_that_do_not_fit(few_digits):
+    model, labels, images = kc.lenet5(), few_digits.class_names, few_digits.test.images
+    fit = CanvasPreprocessing()
+    refused = {
+        "has 10 classes. Received: 2 labels": (model, fit, ["a", "b"]),
+        "must end in a probability a class": (kc.lenet5(include_top=False), fit, labels),
+        "must end in probabilities": (kc.lenet5(classifier_activation=None), fit, labels),
+        "images must be uint8": (model, fit, labels, images / 255),
+        "one at the least": (model, fit, labels, images[:0]),
+        "one for each of 40 images": (model, fit, labels, images, np.zeros(3)),
+        "Received: no images": (model, fit, labels, None, np.zeros(3)),
+        "must make images of shape .32, 32, 1. for lenet5": (
             model,
-            tmp_path / "export",
-            preprocessing=Shifted(),
-            labels=few_digits.class_names,
-            images=few_digits.test.images,
-            formats=formats,
-        )
-    assert not list(tmp_path.iterdir())
-
-
-def test_wrong_arguments(model, few_digits, tmp_path):
-    arguments = {
-        "preprocessing": CanvasPreprocessing(),
-        "labels": few_digits.class_names,
-        "images": few_digits.test.images,
+            ImagePreprocessing(40, 36),
+            labels,
+        ),
     }
-    with pytest.raises(UserError, match="Unknown format 'tflight'. Did you mean tflite"):
-        export.export_model(model, tmp_path / "a", formats=["tflight"], **arguments)
-    with pytest.raises(UserError, match="has 10 classes. Received: 2 labels"):
-        export.export_model(model, tmp_path / "a", **{**arguments, "labels": ["a", "b"]})
-    with pytest.raises(UserError, match="Unknown quantization 'int7'"):
-        export.tflite(
-            model,
-            tmp_path / "a.tflite",
-            preprocessing=CanvasPreprocessing(),
-            images=few_digits.test.images,
-            quantize="int7",
-        )
-    (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="there already"):
-        export.export_model(model, tmp_path / "there", **arguments)
-    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    for message, given in refused.items():
+        with pytest.raises(UserError, match=message):
+            Source(*given)
+
+
+# What is there before.
+
+
+def test_replacing(few_digits, tmp_path):
+    model = kc.lenet5()
+    given = {"preprocessing": CanvasPreprocessing(), "labels": few_digits.class_names}
+    for name, write in {
+        "folder": functools.partial(export.export_model, formats=["tflite"]),
+        "saved": export.saved_model,
+        "file.tflite": export.tflite,
+    }.items():
+        path = tmp_path / name
+        write(model, path, **given)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(UserError, match="there already"):
+            write(model, path, **given)
+        write(model, path, overwrite=True, **given)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_failed_replacement_leaves_what_was_there(few_digits, tmp_path):
+    folder = tmp_path / "export"
+    given = {"preprocessing": CanvasPreprocessing(), "labels": few_digits.class_names}
+    export.export_model(kc.lenet5(), folder, formats=["tflite"], **given)
+    with pytest.raises(UserError, match="must end in probabilities"):
+        export.export_model(kc.lenet5(classifier_activation=None), folder, overwrite=True, **given)
+    assert json.loads((folder / "manifest.json").read_text())["model"] == "lenet5"
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]

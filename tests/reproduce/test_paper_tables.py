@@ -295,4 +295,4 @@ def test_tables_of_what_was_measured(tmp_path):
     others = tables["other_evaluations"].splitlines()
     assert [row.split(" | ")[0] for row in others[2:]] == ["| digits"] * 2 + ["| imagenet2012"]
     assert "| 2 x `resnet20`, shortcut A, version v1 |" in others[2]
-    assert "| [0, 1] | 26.80 (26.41 to 27.19) | - | 10,000 |" in others[2]
+    assert "| 0 1 | 26.80 (26.41 to 27.19) | - | 10,000 |" in others[2]

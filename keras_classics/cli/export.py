@@ -1,0 +1,92 @@
+"""Exports a trained network to SavedModel, TFLite and ONNX, each checked in its own runtime.
+
+keras-classics export --model=runs/lenet5_digits --out=served --quantize=none,int8
+keras-classics export --model=resnet50 --out=served --formats=saved_model,onnx
+
+The model is the folder of a finished run, or a network with known weights. Images of the data set's
+test split are what exports and network are compared on; those of its training split calibrate int8.
+The exit status is 4 where an export disagrees with the network; nothing is left then.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from keras_classics import export, files
+from keras_classics.cli._networks import Network, networks
+from keras_classics.data import load, pipeline
+from keras_classics.errors import UserError
+from keras_classics.images import ImagePreprocessing
+
+OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
+FORMATS = flags.DEFINE_list("formats", ["saved_model", "tflite"], ", ".join(export.FORMATS))
+QUANTIZE = flags.DEFINE_list(
+    "quantize", ["none"], f"TFLite files to write: {', '.join(export.QUANTIZATIONS)}."
+)
+DATASET = flags.DEFINE_string(
+    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets; the run's if unset."
+)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+LIMIT_TEST = flags.DEFINE_integer(
+    "limit_test", export.COMPARED_IMAGES, "Images to compare on at most.", lower_bound=1
+)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
+
+
+def main() -> None:
+    """Exports, and says how well each form does."""
+    out = Path(OUT.value)
+    if not OVERWRITE.value:
+        files.refuse_existing(out)
+    files.refuse_unwritable(out)
+    net, *others = networks()
+    if others:
+        raise UserError(f"One --model is exported at a time. Received: {1 + len(others)}.")
+    content = export.export_model(
+        net.model,
+        out,
+        preprocessing=net.preprocessing,
+        formats=FORMATS.value,
+        quantize=QUANTIZE.value,
+        overwrite=OVERWRITE.value,
+        **_images(net),
+    )
+    print(_report(content))
+    print(f"files   {out}/")
+
+
+def _images(net: Network) -> dict:
+    """Class names, and images to compare on and to calibrate with, where there is a data set."""
+    dataset = DATASET.value or net.training.get("dataset")
+    if dataset is None:
+        if net.class_names is None:
+            raise UserError("A file of weights does not name its classes. Name the --dataset.")
+        return {"labels": net.class_names}
+    fit = net.preprocessing.fit
+    encoded = isinstance(net.preprocessing, ImagePreprocessing) and dataset != "digits"
+    data = load(dataset, DATA_DIR.value, fit, encoded)
+    data = data.limited(export.CALIBRATION_IMAGES, LIMIT_TEST.value)
+    images, labels = pipeline.fitted(data.test, fit)
+    return {
+        "labels": data.class_names,
+        "images": images,
+        "image_labels": labels,
+        "calibration": pipeline.fitted(data.train, fit)[0],
+    }
+
+
+def _report(content: dict) -> str:
+    """A line an export: size, time for an image, and how it compares with the network."""
+    lines = [f"{'':<24}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}"]
+    for name, facts in content["exports"].items():
+        size = sum(file["bytes"] for file in facts["files"].values()) / 1e6
+        agreement, latency = facts["agreement"], facts["latency"]
+        accuracies = [
+            "-" if agreement[key] is None else f"{100 * agreement[key]:.2f} %"
+            for key in ("accuracy", "model_accuracy")
+        ]
+        lines.append(
+            f"{name:<24}{size:>9.2f}{latency['p50_ms']:>10.2f}{latency['p95_ms']:>9.2f}"
+            f"{100 * agreement['same_prediction']:>7.2f} %{accuracies[0]:>11}{accuracies[1]:>9}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,43 @@
+"""Says what is on pictures, by an exported network in its own runtime.
+
+keras-classics predict --model_path=served cat.jpg dog.png
+keras-classics predict --model_path=served/model_int8.tflite cat.jpg
+
+The export is a folder that `keras-classics export` wrote, or a form in it: saved_model, .tflite,
+.onnx or .keras.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from keras_classics.data.pictures import fault_of
+from keras_classics.errors import UserError
+from keras_classics.export import load_exported
+
+MODEL_PATH = flags.DEFINE_string("model_path", None, "Export to run.", required=True)
+
+TOP = 5
+
+
+def main(*images: str) -> None:
+    """Prints the best classes of each picture."""
+    encoded = [_read(Path(image)) for image in images]
+    exported = load_exported(MODEL_PATH.value)
+    width = max(map(len, exported.labels))
+    for image, probabilities in zip(images, exported.answer(encoded), strict=True):
+        print(image)
+        for label in np.argsort(-probabilities, kind="stable")[:TOP]:
+            print(f"  {exported.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    fault = fault_of(encoded, path)
+    if fault is not None and fault.fatal:
+        raise UserError(f"{path} cannot be used: {fault.fault}.")
+    return encoded

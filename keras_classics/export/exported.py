@@ -1,0 +1,106 @@
+"""An exported network in its own runtime, whichever form it has: from picture files to answers."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_classics.data import pictures
+from keras_classics.errors import UserError
+from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.export.tflite import runtime as tflite_runtime
+from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+
+LAYERS = {layer.__name__: layer for layer in (CanvasPreprocessing, ImagePreprocessing)}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network that answers to pictures.
+
+    Attributes:
+        answer: From encoded pictures to probabilities, float32, shape (count, classes).
+        labels: Name of each class.
+    """
+
+    answer: Callable[[Sequence[bytes]], np.ndarray]
+    labels: tuple[str, ...]
+
+
+def load_exported(path: str | os.PathLike) -> Exported:
+    """Loads what `export_model` wrote.
+
+    Args:
+        path: A SavedModel, a `.tflite`, `.onnx` or `.keras` file, or the folder of all of them, of
+            which the first in its manifest is taken. What preprocessing a file takes stands in the
+            `manifest.json` beside it.
+
+    Raises:
+        UserError: There is no such export, or it is not whole.
+    """
+    path = Path(path)
+    if path.is_dir() and not (path / "saved_model.pb").exists():
+        path = path / next(iter(_manifest(path)["exports"]))
+    facts = _manifest(path.parent)
+    if path.is_dir():
+        return Exported(_saved_model(path), tuple(facts["labels"]))
+    if path.suffix not in RUNTIMES:
+        raise UserError(
+            f"An export is a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
+            f"Received: {path}."
+        )
+    ready, run = _prepared(facts["preprocessing"]), _loaded(path)
+    return Exported(lambda encoded: run(ready(encoded)), tuple(facts["labels"]))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}, which says what the network takes, cannot be read. Name a folder that "
+            "'keras-classics export' wrote, or what is in it."
+        ) from error
+
+
+def _loaded(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    if not path.is_file():
+        raise UserError(f"There is no {path}.")
+    try:
+        return RUNTIMES[path.suffix](path)
+    except UserError:
+        raise
+    except Exception as error:  # Each runtime has errors of its own for a file that is not whole.
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} cannot be loaded: {said}. Export it again.") from error
+
+
+def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    model = keras.models.load_model(path, compile=False)
+    return lambda images: model(images, training=False).numpy()
+
+
+RUNTIMES = {".tflite": tflite_runtime, ".onnx": onnx_runtime, ".keras": _keras}
+
+
+def _saved_model(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
+    serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
+    return lambda encoded: serve(encoded=tf.constant(list(encoded)))["probabilities"].numpy()
+
+
+def _prepared(facts: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
+    arguments = {key: value for key, value in facts.items() if key != "layer"}
+    layer = LAYERS[facts["layer"]](**arguments)
+
+    def ready(encoded: Sequence[bytes]) -> np.ndarray:
+        images = [pictures.decode(tf.constant(one)) for one in encoded]
+        return np.concatenate([layer(image[tf.newaxis]) for image in images])
+
+    return ready

@@ -1,0 +1,391 @@
+"""ONNX: one file for ONNX Runtime and its kin, written layer by layer.
+
+Input: float32, images as the network takes them, shape (batch, height, width, channels), under the
+name of the network's input, `image`. Output: what the network ends in, under the name of its last
+layer, such as `probabilities` of shape (batch, classes). A batch has any number of images.
+
+Inside, a map is (batch, channels, height, width), as ONNX's operators take it. The image is
+transposed once; a dense layer behind a flattened map has the rows of its kernel in that order. All
+numbers are float32, whatever the network computes in.
+"""
+
+import functools
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_classics import files
+from keras_classics.errors import UserError, require
+from keras_classics.models import layers as own
+
+# In force since ONNX 1.12, of 2022, and read by about every runtime.
+OPSET = 17
+# From here on, all that is used here takes its inputs in the same form.
+OLDEST_OPSET = 13
+
+
+def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> None:
+    """Writes a network as an ONNX file, and checks that the file is valid.
+
+    Args:
+        model: A network of this package, with its top or without, or another functional one of the
+            same layers, each called once.
+        path: File to write.
+        opset: Version of ONNX's operators, from 13 on.
+
+    Raises:
+        UserError: Something is under `path`, the network has a layer or an activation that the
+            networks here do not have, `opset` is out of range, or onnx is not installed.
+    """
+    path = Path(path)
+    files.refuse_existing(path)
+    library = require("onnx", "export")
+    newest = library.defs.onnx_opset_version()
+    if not OLDEST_OPSET <= opset <= newest:
+        raise UserError(f"opset must be from {OLDEST_OPSET} to {newest}. Received: {opset}.")
+    operators = [library.helper.make_opsetid("", opset)]
+    # Runtimes refuse a file of a form newer than they are, even if they know all of its operators.
+    form = library.helper.find_min_ir_version_for(operators)
+    proto = library.ModelProto(
+        ir_version=form, opset_import=operators, producer_name="keras_classics"
+    )
+    _fill(_Graph(library, proto.graph), model)
+    with files.written_aside(path) as aside:
+        aside.write_bytes(proto.SerializeToString())
+        library.checker.check_model(str(aside), full_check=True)
+
+
+def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
+    """Loads a written network into ONNX Runtime, on the CPU.
+
+    Args:
+        path: A file that `onnx` wrote.
+
+    Returns:
+        A function from float32 images, as the network takes them, to its (first) output.
+
+    Raises:
+        UserError: onnxruntime is not installed.
+    """
+    library = require("onnxruntime", "export")
+    session = library.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: np.asarray(images)})[0]
+
+
+class _Graph:
+    """A graph that grows, layer by layer. Its values go by their names.
+
+    Attributes:
+        proto: The graph as ONNX has it.
+        layer: Name of the layer that is being written.
+        flattened: The vectors whose order is channels, height, width: each with the (height, width,
+            channels) of its map.
+    """
+
+    def __init__(self, library, proto):
+        self.proto = proto
+        self.layer = ""
+        self.flattened: dict[str, tuple[int, int, int]] = {}
+        self._library = library
+        self._names = Counter()
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Adds an operation to the layer; returns its output."""
+        return self._add(operator, inputs, self._unused(operator), attributes)
+
+    def constant(self, name: str, values: Any, dtype: str = "float32") -> str:
+        """Adds numbers to the layer that are stored in the file."""
+        array = np.ascontiguousarray(ops.convert_to_numpy(values), dtype)
+        # Filled where it belongs: one that is made elsewhere and appended is in memory twice.
+        tensor = self.proto.initializer.add()
+        tensor.name = self._unused(name)
+        tensor.dims.extend(array.shape)
+        tensor.data_type = self._library.helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.raw_data = array.tobytes()
+        return tensor.name
+
+    def start(self, tensor: keras.KerasTensor) -> str:
+        """Adds an input of the network, as Keras lays it out; returns its value."""
+        self.layer = tensor.name
+        self.proto.input.append(self._described(tensor.name, tensor))
+        if len(tensor.shape) != 4:
+            return tensor.name
+        return self.node("Transpose", tensor.name, perm=(0, 3, 1, 2))
+
+    def end(self, name: str, tensor: keras.KerasTensor, value: str) -> None:
+        """Makes a value an output of the network, as Keras lays it out."""
+        self.layer = name
+        if len(tensor.shape) == 4:
+            self._add("Transpose", [value], name, {"perm": (0, 2, 3, 1)})
+        else:
+            self._add("Identity", [self.in_order(value)], name, {})
+        self.proto.output.append(self._described(name, tensor))
+
+    def in_order(self, value: str) -> str:
+        """Brings a flattened map to the order height, width, channels; others stay as they are."""
+        if value not in self.flattened:
+            return value
+        height, width, channels = self.flattened[value]
+        places = np.arange(height * width * channels).reshape(channels, height, width)
+        order = self.constant("order", places.transpose(1, 2, 0).reshape(-1), "int64")
+        return self.node("Gather", value, order, axis=1)
+
+    def _unused(self, name: str) -> str:
+        """A name in the layer that nothing else has."""
+        name = f"{self.layer}/{name}"
+        self._names[name] += 1
+        return f"{name}_{self._names[name]}" if self._names[name] > 1 else name
+
+    def _add(self, operator: str, inputs, output: str, attributes: dict[str, Any]) -> str:
+        node = self._library.helper.make_node(operator, inputs, [output], output, **attributes)
+        self.proto.node.append(node)
+        return output
+
+    def _described(self, name: str, tensor: keras.KerasTensor):
+        """Name and shape of an input or output; its unknown sides have names."""
+        axes = ("batch", "height", "width", "channels")
+        shape = [side or f"{name}_{axis}" for side, axis in zip(tensor.shape, axes, strict=False)]
+        float32 = self._library.TensorProto.FLOAT
+        return self._library.helper.make_tensor_value_info(name, float32, ["batch", *shape[1:]])
+
+
+def _fill(graph: _Graph, model: keras.Model) -> None:
+    """Writes a network's inputs, layers and outputs."""
+    graph.proto.name = model.name
+    values = {id(tensor): graph.start(tensor) for tensor in model.inputs}
+    for layer in model.layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
+        write = _writer(layer)
+        graph.layer = layer.name
+        inputs = [values[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        # Those take a flattened map in any order.
+        if write not in (_dense, _dropout):
+            inputs = [graph.in_order(value) for value in inputs]
+        values[id(layer.output)] = write(graph, layer, *inputs)
+    for name, tensor in zip(model.output_names, model.outputs, strict=True):
+        graph.end(name, tensor, values[id(tensor)])
+
+
+def _writer(layer: layers.Layer) -> Callable[..., str]:
+    # Of its very class: one that derives from it may compute something else.
+    if type(layer) not in WRITERS:
+        raise UserError(
+            "ONNX files take the layers of this package's networks. Received: "
+            f"{layer.name}, a {type(layer).__name__}. Write others by model.export of Keras."
+        )
+    return WRITERS[type(layer)]
+
+
+# Each of the following writes a layer, from the values that it takes to the one that it makes.
+
+
+def _conv2d(graph: _Graph, layer: layers.Conv2D, x: str) -> str:
+    return _convolve(
+        graph,
+        layer,
+        x,
+        layer.kernel,
+        strides=layer.strides,
+        dilations=layer.dilation_rate,
+        group=layer.groups,
+        **_padding(layer, layer.kernel_size, layer.dilation_rate),
+    )
+
+
+def _table_conv2d(graph: _Graph, layer: own.TableConv2D, x: str) -> str:
+    kernel = layer.dense_kernel(ops.convert_to_tensor(layer.kernel))
+    return _convolve(graph, layer, x, kernel)
+
+
+def _trainable_subsampling(graph: _Graph, layer: own.TrainableSubsampling, x: str) -> str:
+    # A map's coefficient times the sum of a window: a convolution of equal taps, a map by itself.
+    (maps,) = layer.coefficient.shape
+    kernel = np.broadcast_to(ops.convert_to_numpy(layer.coefficient), (*layer.pool_size, 1, maps))
+    return _convolve(graph, layer, x, kernel, strides=layer.strides, group=maps)
+
+
+def _convolve(graph: _Graph, layer: layers.Layer, x: str, kernel: Any, **attributes: Any) -> str:
+    """Writes a convolution with a layer's bias and activation."""
+    kernel = ops.convert_to_numpy(kernel).transpose(3, 2, 0, 1)
+    weights = [graph.constant("kernel", kernel), *_bias(graph, layer)]
+    return _activate(graph, layer, graph.node("Conv", x, *weights, **attributes))
+
+
+def _bias(graph: _Graph, layer: layers.Layer) -> list[str]:
+    return [] if layer.bias is None else [graph.constant("bias", layer.bias)]
+
+
+def _padding(layer: layers.Layer, size: tuple[int, int], dilation=(1, 1)) -> dict[str, Any]:
+    """Keras's padding as ONNX's attributes; an odd one has more at the end, as in TensorFlow."""
+    sides = layer.input.shape[1:3]
+    if layer.padding == "valid":
+        return {}
+    if None in sides:
+        return {"auto_pad": "SAME_UPPER"}
+    windows = [(s - 1) * step + 1 for s, step in zip(size, dilation, strict=True)]
+    total = [
+        max((-(-side // stride) - 1) * stride + window - side, 0)
+        for side, window, stride in zip(sides, windows, layer.strides, strict=True)
+    ]
+    return {"pads": [t // 2 for t in total] + [t - t // 2 for t in total]}
+
+
+def _dense(graph: _Graph, layer: layers.Dense, x: str) -> str:
+    kernel = ops.convert_to_numpy(layer.kernel)
+    if x in graph.flattened:
+        by_place = kernel.reshape(*graph.flattened[x], layer.units)
+        kernel = by_place.transpose(2, 0, 1, 3).reshape(kernel.shape)
+    weights = [graph.constant("kernel", kernel), *_bias(graph, layer)]
+    return _activate(graph, layer, graph.node("Gemm", x, *weights))
+
+
+def _flatten(graph: _Graph, layer: layers.Flatten, x: str) -> str:
+    vector = graph.node("Flatten", x)
+    if len(layer.input.shape) == 4:
+        graph.flattened[vector] = layer.input.shape[1:]
+    return vector
+
+
+def _dropout(graph: _Graph, layer: layers.Dropout, x: str) -> str:
+    return x
+
+
+def _pool(operator: str, graph: _Graph, layer: layers.Layer, x: str) -> str:
+    padding = _padding(layer, layer.pool_size)
+    return graph.node(operator, x, kernel_shape=layer.pool_size, strides=layer.strides, **padding)
+
+
+def _pool_all(operator: str, graph: _Graph, layer: layers.Layer, x: str) -> str:
+    pooled = graph.node(operator, x)
+    return pooled if layer.keepdims else graph.node("Flatten", pooled)
+
+
+def _adaptive_average_pooling2d(graph: _Graph, layer: own.AdaptiveAveragePooling2D, x: str) -> str:
+    (height, width), (rows, columns) = layer.input.shape[1:3], layer.output_size
+    if width != columns:
+        x = graph.node("MatMul", x, graph.constant("columns", own._mean_windows(width, columns)))
+    if height != rows:
+        x = graph.node("MatMul", graph.constant("rows", own._mean_windows(height, rows).T), x)
+    return x
+
+
+def _zero_padding2d(graph: _Graph, layer: layers.ZeroPadding2D, x: str) -> str:
+    (top, bottom), (left, right) = layer.padding
+    return _pad(graph, x, [0, 0, top, left, 0, 0, bottom, right])
+
+
+def _identity_shortcut(graph: _Graph, layer: own.IdentityShortcut, x: str) -> str:
+    new = layer.filters - layer.input.shape[-1]
+    if layer.strides > 1:
+        # The greatest of one value is the value.
+        x = graph.node("MaxPool", x, kernel_shape=(1, 1), strides=(layer.strides, layer.strides))
+    return _pad(graph, x, [0, 0, 0, 0, 0, new, 0, 0]) if new else x
+
+
+def _pad(graph: _Graph, x: str, pads: list[int]) -> str:
+    """Writes zeros around a map: before it on each of its axes, then behind it on each."""
+    return graph.node("Pad", x, graph.constant("pads", pads, "int64"))
+
+
+def _add(graph: _Graph, layer: layers.Add, *inputs: str) -> str:
+    return functools.reduce(functools.partial(graph.node, "Add"), inputs)
+
+
+def _batch_normalization(graph: _Graph, layer: layers.BatchNormalization, x: str) -> str:
+    maps = layer.moving_mean.shape
+    statistics = {
+        "gamma": np.ones(maps) if layer.gamma is None else layer.gamma,
+        "beta": np.zeros(maps) if layer.beta is None else layer.beta,
+        "moving_mean": layer.moving_mean,
+        "moving_variance": layer.moving_variance,
+    }
+    inputs = [graph.constant(name, values) for name, values in statistics.items()]
+    return graph.node("BatchNormalization", x, *inputs, epsilon=float(layer.epsilon))
+
+
+def _local_response_normalization(
+    graph: _Graph, layer: own.LocalResponseNormalization, x: str
+) -> str:
+    # ONNX divides alpha by n.
+    alpha = layer.alpha if layer.divide_alpha_by_n else layer.alpha * layer.n
+    constants = {"alpha": alpha, "beta": layer.beta, "bias": layer.k}
+    return graph.node("LRN", x, size=layer.n, **{n: float(c) for n, c in constants.items()})
+
+
+def _euclidean_rbf(graph: _Graph, layer: own.EuclideanRBF, x: str) -> str:
+    # 0 keeps the batch's axis as it is.
+    row = graph.constant("row", [0, 1, layer.codes.shape[1]], "int64")
+    codes = graph.constant("codes", layer.codes)
+    difference = graph.node("Sub", graph.node("Reshape", x, row), codes)
+    square = graph.node("Mul", difference, difference)
+    return graph.node("ReduceSum", square, graph.constant("axes", [2], "int64"), keepdims=0)
+
+
+def _activate(graph: _Graph, layer: layers.Layer, x: str) -> str:
+    if layer.activation not in ACTIVATIONS:
+        name = getattr(layer.activation, "__name__", layer.activation)
+        raise UserError(
+            f"ONNX files take the activations {', '.join(f.__name__ for f in ACTIVATIONS)}. "
+            f"Received: {name}, of {layer.name}. Write others by model.export of Keras."
+        )
+    return ACTIVATIONS[layer.activation](graph, x)
+
+
+def _softmax(graph: _Graph, x: str) -> str:
+    return graph.node("Softmax", x, axis=1)
+
+
+def _softmin(graph: _Graph, x: str) -> str:
+    return _softmax(graph, graph.node("Neg", x))
+
+
+def _scaled_tanh(graph: _Graph, x: str) -> str:
+    x = graph.node("Mul", x, graph.constant("inner_scale", 2.0 / 3.0))
+    return graph.node("Mul", graph.node("Tanh", x), graph.constant("outer_scale", 1.7159))
+
+
+def _plain(operator: str) -> Callable[[_Graph, str], str]:
+    return lambda graph, x: graph.node(operator, x)
+
+
+ACTIVATIONS: dict[Callable, Callable[[_Graph, str], str]] = {
+    keras.activations.linear: lambda graph, x: x,
+    keras.activations.relu: _plain("Relu"),
+    keras.activations.sigmoid: _plain("Sigmoid"),
+    keras.activations.softmax: _softmax,
+    keras.activations.tanh: _plain("Tanh"),
+    own.scaled_tanh: _scaled_tanh,
+    own.softmin: _softmin,
+}
+
+WRITERS: dict[type[layers.Layer], Callable[..., str]] = {
+    layers.Activation: _activate,
+    layers.Add: _add,
+    layers.AveragePooling2D: functools.partial(_pool, "AveragePool"),
+    layers.BatchNormalization: _batch_normalization,
+    layers.Conv2D: _conv2d,
+    layers.Dense: _dense,
+    layers.Dropout: _dropout,
+    layers.Flatten: _flatten,
+    layers.GlobalAveragePooling2D: functools.partial(_pool_all, "GlobalAveragePool"),
+    layers.GlobalMaxPooling2D: functools.partial(_pool_all, "GlobalMaxPool"),
+    layers.MaxPooling2D: functools.partial(_pool, "MaxPool"),
+    layers.ZeroPadding2D: _zero_padding2d,
+    own.AdaptiveAveragePooling2D: _adaptive_average_pooling2d,
+    own.BatchNormalization: _batch_normalization,
+    own.Dropout: _dropout,
+    own.EuclideanRBF: _euclidean_rbf,
+    own.IdentityShortcut: _identity_shortcut,
+    own.LocalResponseNormalization: _local_response_normalization,
+    own.TableConv2D: _table_conv2d,
+    own.TowerConv2D: _conv2d,
+    own.TrainableSubsampling: _trainable_subsampling,
+}

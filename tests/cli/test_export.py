@@ -1,0 +1,94 @@
+"""`keras-classics export` and `predict`, one after the other, and with mistakes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_classics as kc
+from keras_classics.errors import UserError
+from keras_classics.export import load_exported
+from tests.reproduce.test_programs import assert_one_line
+
+EXPORT = ("-m", "keras_classics.cli", "export", "--model=lenet5", "--weights=digits")
+PREDICT = ("-m", "keras_classics.cli", "predict")
+FORMS = ("", "saved_model", "model.tflite", "model_int8.tflite", "model.onnx", "model.keras")
+
+
+@pytest.fixture(scope="module")
+def picture(digits, tmp_path_factory):
+    """A digit of the test split as a PNG file."""
+    path = tmp_path_factory.mktemp("picture") / "digit.png"
+    path.write_bytes(tf.io.encode_png(digits.test.images[0]).numpy())
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(run_python, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exported") / "out"
+    formats = ("--formats=saved_model,tflite,onnx", "--quantize=none,int8", "--dataset=digits")
+    return run_python(*EXPORT, *formats, f"--out={out}", "--limit_test=64"), out
+
+
+def test_says_how_well_each_form_does(exported):
+    done, out = exported
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    head, *lines, files = done.stdout.splitlines()
+    assert head.split() == ["MB", "ms,", "p50", "p95", "same", "accuracy", "before"]
+    names = ["saved_model", "model.tflite", "model_int8.tflite", "model.onnx"]
+    assert [line.split()[0] for line in lines] == names
+    for line in lines:
+        after, before = (float(line.split()[place]) for place in (-4, -2))
+        assert before > 95
+        assert abs(after - before) < 2
+    assert files == f"files   {out}/"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_answers(exported, digits, picture, form):
+    answer = load_exported(exported[1] / form)
+    assert answer.labels == digits.class_names
+    encoded = [picture.read_bytes()] * 2
+    model, layer = kc.lenet5(weights="digits"), kc.preprocessing("lenet5/digits")
+    expected = model(layer(digits.test.images[:1])).numpy()
+    tolerance = 0.05 if "int8" in form else 1e-5
+    got = answer.answer(encoded)
+    np.testing.assert_allclose(got, np.repeat(expected, 2, axis=0), atol=tolerance)
+
+
+def test_predict(run_python, exported, digits, picture):
+    done = run_python(*PREDICT, f"--model_path={exported[1]}", str(picture), str(picture))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == lines[6] == str(picture)
+    assert lines[1].split()[0] == str(digits.test.labels[0])
+    assert sum(float(line.split()[1]) for line in lines[1:6]) == pytest.approx(100, abs=0.1)
+
+
+def test_what_is_no_export(exported, tmp_path):
+    out = exported[1]
+    with pytest.raises(UserError, match=r"manifest.json, which says what the network takes"):
+        load_exported(tmp_path)
+    for name in ("model.tflite", "model.onnx", "model.keras"):
+        cut = out / f"cut{name}"
+        cut.write_bytes((out / name).read_bytes()[:1000])
+        with pytest.raises(UserError, match="Export it again"):
+            load_exported(cut)
+        cut.unlink()
+    with pytest.raises(UserError, match="There is no .*none.onnx"):
+        load_exported(out / "none.onnx")
+    with pytest.raises(UserError, match="a file that ends in .tflite, .onnx, .keras. Received"):
+        load_exported(out / "manifest.json")
+
+
+def test_says_what_is_wrong(run_python, exported, picture, tmp_path):
+    out = exported[1]
+    there = run_python(*EXPORT, f"--out={out}")
+    assert_one_line(there, 2, "out is there already")
+    uncalibrated = run_python(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
+    assert_one_line(uncalibrated, 2, "takes the ranges of its values from images")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:40])
+    wrong = run_python(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))
+    assert_one_line(wrong, 2, "cut.png cannot be used: PNG, cut short")
+    assert_one_line(run_python(*PREDICT, f"--model_path={out}"), 2, "Takes IMAGES... and flags")

@@ -1,0 +1,152 @@
+"""Folders with a network in several forms."""
+
+import hashlib
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_classics as kc
+from keras_classics import export
+from keras_classics.errors import UserError, VerificationError
+from keras_classics.images import CanvasPreprocessing
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return kc.lenet5(weights="digits")
+
+
+@pytest.fixture(scope="module")
+def common(few_digits) -> dict:
+    return {
+        "preprocessing": CanvasPreprocessing(),
+        "labels": few_digits.class_names,
+        "images": few_digits.test.images,
+    }
+
+
+@pytest.fixture(scope="module")
+def exported(model, common, few_digits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "export"
+    manifest = export.export_model(
+        model,
+        folder,
+        image_labels=few_digits.test.labels,
+        calibration=few_digits.train.images,
+        formats=export.FORMATS,
+        quantize=["none", "int8"],
+        **common,
+    )
+    return folder, manifest
+
+
+def test_manifest(exported):
+    folder, manifest = exported
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    assert manifest["model"] == "lenet5"
+    assert manifest["labels"] == list("0123456789")
+    assert manifest["input_shape"] == [32, 32, 1]
+    assert manifest["preprocessing"]["background"] == -0.1
+    assert manifest["compared_on"] == {"images": 40, "source": "given", "labelled": True}
+    assert manifest["machine"]["processors"] >= 1
+    assert {"tensorflow", "keras", "ai-edge-litert", "onnx"} <= set(manifest["versions"])
+    forms = {name: content["format"] for name, content in manifest["exports"].items()}
+    assert forms == {
+        "saved_model": "saved_model",
+        "model.tflite": "tflite",
+        "model_int8.tflite": "tflite",
+        "model.onnx": "onnx",
+    }
+    for content in manifest["exports"].values():
+        assert content["agreement"]["images"] == 40
+        assert content["agreement"]["model_accuracy"] == 0.975
+        assert content["agreement"]["accuracy"] == 0.975
+        assert content["latency"]["runs"] == 50
+    float32, int8 = (manifest["exports"][n] for n in ("model.tflite", "model_int8.tflite"))
+    assert float32["quantize"] == "none"
+    assert float32["bound"] == {"max_difference": 1e-4, "accuracy_loss": None}
+    assert int8["bound"] == {"max_difference": None, "accuracy_loss": 0.02}
+    assert int8["calibration_images"] == 96
+
+
+def test_every_file_is_named_with_its_hash(exported):
+    folder, manifest = exported
+    named = dict(manifest["keras"]["files"])
+    for content in manifest["exports"].values():
+        named.update(content["files"])
+    there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert there == {*named, "manifest.json"}
+    for name, about in named.items():
+        content = (folder / name).read_bytes()
+        assert about == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_the_model_itself(exported, model, few_digits):
+    folder, _ = exported
+    loaded = keras.models.load_model(folder / "model.keras")
+    images = CanvasPreprocessing()(few_digits.test.images[:4])
+    np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
+
+
+def test_without_images_some_are_generated(model, common, tmp_path):
+    manifest = export.export_model(
+        model, tmp_path / "export", formats=["tflite"], **{**common, "images": None}
+    )
+    assert manifest["compared_on"] == {
+        "images": 32,
+        "source": "generated, smooth patterns",
+        "labelled": False,
+    }
+    assert manifest["exports"]["model.tflite"]["agreement"]["accuracy"] is None
+
+
+class Shifted(CanvasPreprocessing):
+    """A preprocessing that the exported network disagrees about: each call gives other images."""
+
+    calls = 0.0
+
+    def call(self, images):
+        Shifted.calls += 1.0
+        return super().call(images) + Shifted.calls
+
+
+@pytest.mark.parametrize("formats", [["saved_model"], ["saved_model", "tflite"]])
+def test_a_disagreement_leaves_nothing(model, common, tmp_path, formats):
+    with pytest.raises(VerificationError, match="disagrees with lenet5.* Nothing was left"):
+        export.export_model(
+            model,
+            tmp_path / "export",
+            formats=formats,
+            **{**common, "preprocessing": Shifted()},
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_arguments(model, common, tmp_path):
+    refused = {
+        "Unknown format 'tflight'. Did you mean tflite": {"formats": ["tflight"]},
+        "Unknown quantization 'int7'": {"quantize": ["none", "int7"]},
+        "takes the ranges of its values from images": {"quantize": ["none", "int8"]},
+        "has 10 classes. Received: 2 labels": {"labels": ["a", "b"]},
+    }
+    for message, arguments in refused.items():
+        with pytest.raises(UserError, match=message):
+            export.export_model(model, tmp_path / "a", **{**common, **arguments})
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match="there already"):
+        export.export_model(model, tmp_path / "there", **common)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(
+    ("form", "module"),
+    [("tflite", "ai_edge_litert.interpreter"), ("onnx", "onnx"), ("onnx", "onnxruntime")],
+)
+def test_without_the_extra(form, module, model, common, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match=r"pip install 'keras-classics\[export\]'"):
+        export.export_model(model, tmp_path / "export", formats=[form], **common)
+    assert not list(tmp_path.iterdir())
