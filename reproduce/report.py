@@ -27,7 +27,7 @@ from keras_classics.training import recipes
 from keras_classics.training.logs import write_csv
 from reproduce.paper_tables import update_papers
 from reproduce.papers import EVALUATIONS
-from reproduce.tables import Row, read_rows, update_readme
+from reproduce.tables import ENVIRONMENT, Row, read_rows, update_readme
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs and of evaluations to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
@@ -53,12 +53,7 @@ COLUMNS = (
     "protocol",
     "seconds",
     "images_per_second",
-    "commit",
-    "device",
-    "python",
-    "tensorflow",
-    "keras",
-    "command",
+    *ENVIRONMENT,
     "result_sha256",
 )
 
@@ -80,12 +75,7 @@ EVALUATION_COLUMNS = (
     "top5_low",
     "top5_high",
     "seconds",
-    "commit",
-    "device",
-    "python",
-    "tensorflow",
-    "keras",
-    "command",
+    *ENVIRONMENT,
     "predictions_sha256",
 )
 

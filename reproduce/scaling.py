@@ -43,7 +43,7 @@ from reproduce.scaling_model import (
     relative_rate,
     ring_seconds,
 )
-from reproduce.tables import read_rows, update
+from reproduce.tables import ENVIRONMENT, read_rows, update
 
 MEASURE = flags.DEFINE_bool("measure", False, "Measure workers on this machine first.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
@@ -84,12 +84,7 @@ COLUMNS = (
     "turns",
     "seed",
     "load",
-    "commit",
-    "device",
-    "python",
-    "tensorflow",
-    "keras",
-    "command",
+    *ENVIRONMENT,
 )
 
 NOT_RUN = "not run"

@@ -12,6 +12,9 @@ from keras_classics.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
 
+# Columns that say what a row was measured with; its program's command ends them.
+ENVIRONMENT = ("commit", "device", "python", "tensorflow", "keras", "command")
+
 Row = Mapping[str, str]
 
 

@@ -16,57 +16,99 @@ import tensorflow as tf
 from keras_classics.errors import UserError
 from keras_classics.evaluation.views import Stacks, check_scales, mirrored_too, resizing
 from keras_classics.images import ImagePreprocessing, scaled, with_channels
-from keras_classics.models.assembly import probabilities_of
+from keras_classics.models.assembly import probabilities_of, scores_and_probabilities
 
-# They do nothing, or nothing once training is over.
-IDLE = (keras.layers.Dropout, keras.layers.Flatten)
+
+@keras.saving.register_keras_serializable("keras_classics")
+class FlattenWindows(keras.layers.Layer):
+    """Flattens each window of a map, as `Flatten` does the map that is as large as a window.
+
+    A dense layer behind it is a convolution with that window. As one large matrix product it is
+    three times as fast on a CPU as the convolution, which brings its kernel into another order for
+    each picture.
+
+    Args:
+        window: Height and width.
+
+    Shapes: (batch, height, width, channels) to (batch, rows, columns, window's height * width *
+    channels), a position for each place of the window.
+    """
+
+    def __init__(self, window: tuple[int, int], **kwargs):
+        super().__init__(**kwargs)
+        self.window = tuple(window)
+
+    def call(self, inputs):
+        sizes = [1, *self.window, 1]
+        return tf.image.extract_patches(inputs, sizes, [1] * 4, [1] * 4, "VALID")
+
+    def compute_output_shape(self, input_shape):
+        places = [
+            None if side is None else side - size + 1
+            for side, size in zip(input_shape[1:3], self.window, strict=True)
+        ]
+        return (input_shape[0], *places, self.window[0] * self.window[1] * input_shape[3])
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}
 
 
 def fully_convolutional(model: keras.Model) -> keras.Model:
-    """Turns a network into one for images of any size, with the same weights.
+    """Turns a network into one for images of any size, with the same layers and weights.
 
     At the network's own size both give the same probabilities. A network that averages its last
     map, as ResNets do, is dense as it is: it only forgets its size.
 
     Args:
-        model: A network with its top; it stays as it is.
+        model: A network with its top. It shares its layers with the result.
 
     Returns:
         A network from (batch, any, any, channels) to probabilities. Where the network had dense
-        layers, the output of its layer `predictions` is the map of class scores.
+        layers, the input of its layer `map_average` is the map of class scores.
 
     Raises:
         UserError: A layer behind the map has no form as a convolution.
     """
+    scores = scores_and_probabilities(model).outputs[0]
     image = keras.Input((None, None, model.input_shape[-1]), name="image")
-    names = [layer.name for layer in model.layers]
-    if "flatten" not in names:
-        return _copied(model, image)
-    first = names.index("flatten")
-    end = _without_adaptive_pooling(model.layers[first].input, model.name)
-    window = tuple(end.shape[1:3])
-    x = _copied(keras.Model(model.input, end, name=model.name), image).output
-    for layer in model.layers[first:]:
-        if isinstance(layer, keras.layers.Dense):
-            x, window = _as_convolution(layer, window)(x), (1, 1)
-        elif layer.name == "probabilities":
-            x = keras.layers.GlobalAveragePooling2D(name="map_average")(x)
-            x = probabilities_of(x, layer.activation)
-        elif not isinstance(layer, IDLE):
+    *layers, probabilities = model.layers
+    names = [layer.name for layer in layers]
+    if "flatten" in names:
+        first = names.index("flatten")
+        x = _sliding(image, model, layers[first], layers[first + 1 :])
+    else:
+        x = _on(image, model.input, scores)
+    # Made anew: of a layer with two inputs, Keras gives the first.
+    return keras.Model(image, probabilities_of(x, probabilities.activation), name=model.name)
+
+
+def _sliding(
+    image: keras.KerasTensor,
+    model: keras.Model,
+    flatten: keras.layers.Layer,
+    rest: Sequence[keras.layers.Layer],
+) -> keras.KerasTensor:
+    """Scores of a network with dense layers: their mean over all places on the picture."""
+    end = _without_adaptive_pooling(flatten.input, model.name)
+    x = _on(image, model.input, end)
+    x = FlattenWindows(end.shape[1:3], name="flatten_windows")(x)
+    for layer in rest:
+        if not isinstance(layer, keras.layers.Dense | keras.layers.Dropout):
             raise UserError(
                 f"{model.name} has no dense form: its layer {layer.name!r}, a "
                 f"{type(layer).__name__}, is none of AlexNet's and VGG's. Take views."
             )
-    dense = keras.Model(image, x, name=model.name)
-    _copy_dense_weights(model, dense)
-    return dense
+        x = layer(x)
+    return keras.layers.GlobalAveragePooling2D(name="map_average")(x)
 
 
-def _copied(model: keras.Model, image: keras.KerasTensor) -> keras.Model:
-    """The same network on another input."""
-    copy = keras.models.clone_model(model, input_tensors=image)
-    copy.set_weights(model.get_weights())
-    return copy
+def _on(
+    image: keras.KerasTensor, start: keras.KerasTensor, end: keras.KerasTensor
+) -> keras.KerasTensor:
+    """What the layers from one tensor to another make of an image."""
+    part = keras.Model(start, end)
+    part = keras.models.clone_model(part, input_tensors=image, clone_function=lambda layer: layer)
+    return part.output
 
 
 def _without_adaptive_pooling(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
@@ -80,26 +122,6 @@ def _without_adaptive_pooling(features: keras.KerasTensor, name: str) -> keras.K
             f"adaptive pooling. Received: {layer.input.shape[1:3]}. Build it at its paper's size."
         )
     return layer.input
-
-
-def _as_convolution(layer: keras.layers.Dense, window: tuple[int, int]) -> keras.layers.Conv2D:
-    return keras.layers.Conv2D(
-        layer.units,
-        window,
-        activation=layer.activation,
-        use_bias=layer.use_bias,
-        dtype=layer.dtype_policy,
-        name=layer.name,
-    )
-
-
-def _copy_dense_weights(model: keras.Model, dense: keras.Model) -> None:
-    """Gives the convolutions the kernels of the dense layers, whose rows are in the map's order."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense):
-            place = dense.get_layer(layer.name)
-            kernel, *bias = layer.get_weights()
-            place.set_weights([np.reshape(kernel, place.kernel.shape), *bias])
 
 
 class Dense:

@@ -96,7 +96,7 @@ def test_the_map_holds_the_answers_at_all_places():
     model = spread(keras.Model(image, probabilities_of(scores)))
     of_part = keras.Model(image, scores)
     dense = fully_convolutional(model)
-    scores_map = keras.Model(dense.input, dense.get_layer("predictions").output)
+    scores_map = keras.Model(dense.input, dense.get_layer("map_average").input)
     picture = images(1, 43, 60) / 60
     found = scores_map(picture).numpy()[0]
     # As many places as fit: (43 - 20) // 4 + 1 by (60 - 20) // 4 + 1.
@@ -122,7 +122,7 @@ def test_the_map_holds_the_answers_at_all_places():
 def test_the_size_of_the_map(name, side, longer, places):
     narrow = {"filters": (4, 4, 4, 4, 4), "hidden": (8, 8)} if name == "vgg16" else {}
     dense = fully_convolutional(kc.get_model(name, classes=3, **narrow))
-    scores_map = keras.Model(dense.input, dense.get_layer("predictions").output)
+    scores_map = keras.Model(dense.input, dense.get_layer("map_average").input)
     assert scores_map(np.zeros((1, side, longer, 3), "float32")).shape == (1, *places, 3)
 
 

@@ -67,8 +67,9 @@ def test_manifest(exported):
         assert content["latency"]["runs"] == 50
     float32, int8 = (manifest["exports"][n] for n in ("model.tflite", "model_int8.tflite"))
     assert float32["quantize"] == "none"
-    assert float32["bound"] == {"max_difference": 1e-4, "accuracy_loss": None}
-    assert int8["bound"] == {"max_difference": None, "accuracy_loss": 0.02}
+    names = ("max_difference", "same_prediction", "accuracy_loss")
+    assert float32["bound"] == dict(zip(names, (1e-4, None, None), strict=True))
+    assert int8["bound"] == dict(zip(names, (None, 0.98, 0.02), strict=True))
     assert int8["calibration_images"] == 96
 
 
