@@ -409,8 +409,12 @@ def _dealt(
         count: Elements of each replica.
     """
     replicas = strategy.num_replicas_in_sync
+    # What tf.data tunes by itself it looks at again after ever longer pauses, and at the end of an
+    # iteration one waits for such a pause: seconds, and up to a minute after a long one.
+    options = tf.data.Options()
+    options.autotune.enabled = False
     if replicas == 1:
-        yield from elements_of([0]).prefetch(2)
+        yield from elements_of([0]).prefetch(2).with_options(options)
         return
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -419,7 +423,7 @@ def _dealt(
         elements = elements_of(list(range(first, first + share))).prefetch(2 * share)
         # They are counted here. Where the strategy sees an end, it asks all workers before each
         # whether there is one more.
-        return elements.concatenate(_endless(elements.element_spec))
+        return elements.concatenate(_endless(elements.element_spec)).with_options(options)
 
     dealt = iter(strategy.distribute_datasets_from_function(of_worker))
     yield from (next(dealt) for _ in range(count))
