@@ -149,8 +149,12 @@ def environment() -> dict[str, Any]:
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")
     ]
+    command = getattr(sys, "orig_argv", sys.argv)
+    # The interpreter before a console script stands in the script's first line.
+    if len(command) > 1 and Path(command[1]).name == "keras-classics":
+        command = command[1:]
     return {
-        "command": " ".join(getattr(sys, "orig_argv", sys.argv)),
+        "command": " ".join(command),
         "commit": _commit(),
         "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
         "python": platform.python_version(),

@@ -73,6 +73,7 @@ def test_errors_classes_and_files(run_python, tmp_path):
     assert facts["top1_low"] < error < facts["top1_high"]
     assert f"top-1 error, %  {100 * error:6.2f}   (95 %: " in done.stdout
     assert (facts["protocol"], facts["members"], facts["images"]) == ("single", 1, 360)
+    assert " evaluate --model=lenet5 --weights=digits" in facts["environment"]["command"]
     rows = csv.DictReader((out / "classes.csv").read_text().splitlines())
     assert sum(int(row["images"]) for row in rows) == 360
     assert (out / "confusion.png").exists()
