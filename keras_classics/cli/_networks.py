@@ -10,7 +10,7 @@ from absl import flags
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import SmoothedCrossEntropy
-from keras_classics.training.finished import load_run
+from keras_classics.training import load_run
 from keras_classics.weights import builder_arguments, load_weights
 
 MODEL = flags.DEFINE_multi_string(

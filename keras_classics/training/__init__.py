@@ -2,12 +2,14 @@
 
 from keras_classics.training import recipes
 from keras_classics.training.finetune import finetuning_recipes
+from keras_classics.training.finished import FinishedRun, load_run
 from keras_classics.training.loop import Pace, load_data, train
 from keras_classics.training.optimizer import LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.strategy import make_strategy
 
 __all__ = [
+    "FinishedRun",
     "LevenbergMarquardt",
     "Momentum",
     "Pace",
@@ -15,6 +17,7 @@ __all__ = [
     "Recipe",
     "finetuning_recipes",
     "load_data",
+    "load_run",
     "make_strategy",
     "recipes",
     "train",

@@ -11,8 +11,7 @@ from keras_classics.data import load_test
 from keras_classics.data.augment import ScaleJitter
 from keras_classics.evaluation import Dense, Evaluator, Views, average
 from keras_classics.evaluation.predictions import Predictions, digest
-from keras_classics.training import Momentum, Recipe, train
-from keras_classics.training.finished import load_run
+from keras_classics.training import Momentum, Recipe, load_run, train
 from keras_classics.training.schedules import Constant
 from tests.conftest import photograph
 from tests.data.test_sources import folder_of_pictures

@@ -398,3 +398,23 @@ def test_a_picture_that_cannot_be_read_is_named(files, tmp_path, length, fault):
     whole = pictures_plan(images=70, batch_size=70, steps=1)
     with pytest.raises(pipeline.UNREADABLE):
         list(pipeline.training_blocks(split, None, whole, strategy))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_tf_data_does_not_tune_itself(few_digits, monkeypatch, replicas):
+    """Its tuner makes one wait at the end of an iteration, for up to a minute after a long one."""
+    tuned = []
+    with_options = tf.data.Dataset.with_options
+
+    def noted(dataset, options):
+        tuned.append(options.autotune.enabled)
+        return with_options(dataset, options)
+
+    monkeypatch.setattr(tf.data.Dataset, "with_options", noted)
+    batches = pipeline.evaluation_batches(
+        few_digits.test, lambda images: images, 16, mirrored(replicas)
+    )
+    assert len(list(batches)) == -(-40 // (16 * replicas))
+    # The strategy sets options of its own behind these.
+    assert False in tuned
+    assert True not in tuned
