@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import keras
 from absl import flags
 
 from keras_classics import export
@@ -14,7 +13,7 @@ from keras_classics.cli._program import default_run_dir, run
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.data import pipeline
 from keras_classics.errors import UserError, require, unknown_name
-from keras_classics.training import Pace, Recipe, load_data, make_strategy, train
+from keras_classics.training import Pace, Recipe, load_data, load_run, make_strategy, train
 from keras_classics.training.logs import RunDirectory
 from keras_classics.training.schedules import Schedule, Warmup
 from keras_classics.training.strategy import STRATEGIES, is_chief
@@ -219,12 +218,13 @@ def _default_run_dir(program: str, recipe: Recipe) -> Path:
 
 def _export(recipe: Recipe, run_directory: RunDirectory) -> None:
     data = load_data(recipe, DATA_DIR.value)
-    preprocessing = run_directory.preprocessing(recipe)
-    images, labels = pipeline.fitted(data.test.limited(export.COMPARED_IMAGES), preprocessing.fit)
+    run = load_run(run_directory.path)
+    compared = data.test.limited(export.COMPARED_IMAGES)
+    images, labels = pipeline.fitted(compared, run.preprocessing.fit)
     export.export_model(
-        keras.models.load_model(run_directory.model, compile=False),
+        run.model,
         run_directory.path / "export",
-        preprocessing=preprocessing,
+        preprocessing=run.preprocessing,
         labels=data.class_names,
         images=images,
         image_labels=labels,

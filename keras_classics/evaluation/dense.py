@@ -14,7 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.errors import UserError
-from keras_classics.evaluation.views import Stacks, check_scales, mirrored_too, resizing
+from keras_classics.evaluation.views import (
+    Stacks,
+    check_scales,
+    mirrored_too,
+    resizing,
+    scales_in_words,
+)
 from keras_classics.images import ImagePreprocessing, scaled, with_channels
 from keras_classics.models.assembly import probabilities_of, scores_and_probabilities
 
@@ -197,9 +203,7 @@ class Dense:
         return fully_convolutional(model)
 
     def __str__(self) -> str:
-        scales = " ".join(map(str, self._scales))
-        words = [self.kind] + ["flip"] * self._flip
-        words.append(f"scale{'s' * (len(self._scales) > 1)} {scales}")
+        words = [self.kind] + ["flip"] * self._flip + [scales_in_words(self._scales)]
         return ", ".join([*words, resizing(self._method, self._antialias)])
 
 

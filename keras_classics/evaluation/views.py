@@ -74,6 +74,11 @@ def resizing(method: str, antialias: bool) -> str:
     return f"{method} antialiased" if antialias else method
 
 
+def scales_in_words(scales: Sequence[int]) -> str:
+    """Says what the short side becomes: `scale 256`, or `scales 256 384`."""
+    return f"scale{'s' * (len(scales) > 1)} {_words(scales)}"
+
+
 class Views:
     """Squares of a picture, shown all at once.
 
@@ -178,7 +183,7 @@ class Views:
         words = [self.kind] + ["flip"] * (self._flip and not self._layout.flip)
         words += ["no flip"] * (self._layout.flip and not self._flip)
         if self._cuts:
-            words.append(f"scale{'s' * (len(self._scales) > 1)} {_words(self._scales)}")
+            words.append(scales_in_words(self._scales))
             words.append(f"crop {self._preprocessing.crop}")
             words.append(resizing(self._method, self._antialias))
         return ", ".join(words)

@@ -15,9 +15,9 @@ from keras_classics.data import pictures
 from keras_classics.errors import UserError
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.tflite import runtime as tflite_runtime
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.training.recipe import PREPROCESSINGS
 
-LAYERS = {layer.__name__: layer for layer in (CanvasPreprocessing, ImagePreprocessing)}
+LAYERS = {layer.__name__: layer for layer in PREPROCESSINGS.values()}
 
 
 @dataclass(frozen=True)

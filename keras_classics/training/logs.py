@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
@@ -107,10 +105,6 @@ class RunDirectory:
         content = environment()
         write_json(self.path / "environment.json", content)
         return content
-
-    def preprocessing(self, recipe: Recipe) -> keras.layers.Layer:
-        """Makes the layer that a run's images went through, with the mean that it took."""
-        return recipe.make_preprocessing(np.load(self.mean) if self.mean.exists() else None)
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Writes `history.csv`, one row an epoch; what was held out of training comes last."""

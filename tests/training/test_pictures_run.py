@@ -16,8 +16,7 @@ from keras_classics.data.augment import ScaleJitter, cut
 from keras_classics.data.pictures import decode
 from keras_classics.errors import StoppedError, UserError
 from keras_classics.models import get_model
-from keras_classics.training import Recipe, loop, train
-from keras_classics.training.logs import RunDirectory
+from keras_classics.training import Recipe, load_run, loop, train
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from tests.training.test_loop import assert_same_bits, history
@@ -100,7 +99,7 @@ def test_the_mean_is_that_of_the_training_images(finished, pictures):
 def test_the_saved_model_is_evaluated_on_the_middle_of_the_pictures(finished, pictures):
     run_dir, result = finished
     model = keras.models.load_model(run_dir / "model.keras")
-    layer = RunDirectory(run_dir).preprocessing(recipe(pictures))
+    layer = load_run(run_dir).preprocessing
     paths = sorted((pictures / "validation").rglob("*.jpg"))
     images = [layer(decode(tf.constant(path.read_bytes()))[np.newaxis])[0] for path in paths]
     probabilities = model(np.array(images)).numpy()
