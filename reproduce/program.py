@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from absl import flags
 
 from keras_classics import export
@@ -149,27 +150,15 @@ def run_recipe(
     Raises:
         UserError: A flag is wrong. And all that `train` and `export_model` raise.
     """
-    recipe = _recipe(recipes, smoke)
+    recipe = recipe_of_flags(recipes, smoke)
     if EXPORT.value:
         require("ai_edge_litert", "export")
     run_directory = RunDirectory(RUN_DIR.value or _default_run_dir(program, recipe))
     strategy = make_strategy(STRATEGY.value, NUM_REPLICAS.value)
-    chief = is_chief(strategy)
-    finished = chief and run_directory.result.exists()
-    pace = Pace(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value)
-    with ProgressLine() if chief else nullcontext() as line:
-        show = {"watch": line.show} if chief else {}
-        result = train(
-            recipe,
-            run_directory.path,
-            strategy,
-            data_dir=DATA_DIR.value,
-            max_bad_images=MAX_BAD_IMAGES.value,
-            pace=pace,
-            **show,
-        )
+    finished = is_chief(strategy) and run_directory.result.exists()
+    result = train_as_flags_say(recipe, run_directory, strategy)
     # On several machines the first one speaks for all.
-    if not chief:
+    if not is_chief(strategy):
         return run_directory
     if finished:
         print(f"{run_directory.path} holds this run, finished.")
@@ -180,7 +169,30 @@ def run_recipe(
     return run_directory
 
 
-def _recipe(recipes: Mapping[str, Recipe], smoke: Callable[[Recipe], Recipe]) -> Recipe:
+def train_as_flags_say(
+    recipe: Recipe, run_directory: RunDirectory, strategy: tf.distribute.Strategy, only: str = ""
+) -> dict[str, Any]:
+    """Trains, and shows how far it is. See `training.train`."""
+    with ProgressLine() if is_chief(strategy) else nullcontext() as line:
+        show = {"watch": line.show} if line else {}
+        return train(
+            recipe,
+            run_directory.path,
+            strategy,
+            data_dir=DATA_DIR.value,
+            max_bad_images=MAX_BAD_IMAGES.value,
+            pace=Pace(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
+            only=only,
+            **show,
+        )
+
+
+def recipe_of_flags(recipes: Mapping[str, Recipe], smoke: Callable[[Recipe], Recipe]) -> Recipe:
+    """Returns the recipe that the flags name and change.
+
+    Raises:
+        UserError: There is none of that name, or its weights to start from are missing.
+    """
     name = RECIPE.value or next(iter(recipes))
     if name not in recipes:
         raise unknown_name("recipe", name, recipes)
@@ -212,7 +224,7 @@ def _recipe(recipes: Mapping[str, Recipe], smoke: Callable[[Recipe], Recipe]) ->
 
 
 def _default_run_dir(program: str, recipe: Recipe) -> Path:
-    path = default_run_dir(program, recipe.dataset, recipe.name, recipe.seed)
+    path = default_run_dir(program, recipe.dataset, recipe.name, f"seed{recipe.seed}")
     return path.with_name(f"{path.name}_smoke") if SMOKE.value else path
 
 

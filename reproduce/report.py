@@ -1,15 +1,16 @@
 """The results: rows from finished runs, and the tables and figures that are rendered from them.
 
-    python -m reproduce.report                     render README.md, docs/papers.md, the figures
-    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first, or
-                                                   what `keras-classics evaluate --out` wrote
+    python -m reproduce.report                     render README.md, reproduce/README.md,
+                                                   docs/papers.md, the figures
+    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first, a folder
+                                                   of such, or what `keras-classics evaluate
+                                                   --out` wrote
     python -m reproduce.report --check             fail where a table is not what the rows say
 
 A row holds what `result.json` of its run says, with that file's hash; that of an evaluation what
 `evaluation.json` says, with the hash of its answers.
 """
 
-import hashlib
 import json
 import shutil
 import statistics
@@ -22,19 +23,19 @@ from absl import flags
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
-from keras_classics.errors import UserError
 from keras_classics.training import recipes
 from keras_classics.training.logs import write_csv
+from reproduce.claim_tables import update_claims
+from reproduce.claims import CLAIMS
+from reproduce.claims.claim import FIGURES, HERE, claim_of, finished_runs, row_of
 from reproduce.paper_tables import update_papers
 from reproduce.papers import EVALUATIONS
-from reproduce.tables import ENVIRONMENT, Row, read_rows, update_readme
+from reproduce.tables import ENVIRONMENT, Row, read_rows, spread, update_readme
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs and of evaluations to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
-HERE = Path(__file__).parent
 ROWS = HERE / "results" / "lenet5.csv"
-FIGURES = HERE / "figures"
 
 # The run whose worst mistakes README shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
@@ -84,47 +85,34 @@ def main() -> None:
     """Adds rows, then renders or checks."""
     folders = [Path(path) for path in ADD.value]
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
-    runs = [folder for folder in folders if folder not in evaluations]
+    runs = [run for folder in folders if folder not in evaluations for run in finished_runs(folder)]
+    for name, claim in CLAIMS.items():
+        if of_claim := [run for run in runs if claim_of(run) == name]:
+            claim.add(of_claim)
+    runs = [run for run in runs if claim_of(run) is None]
     if evaluations:
         new = [_evaluation_row(folder / "evaluation.json") for folder in evaluations]
         rows = _joined(read_rows(EVALUATIONS), new, _evaluation_identity)
         write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
     rows = read_rows(ROWS)
     if runs:
-        rows = _joined(rows, [_row(_result_of(folder)) for folder in runs], _identity)
+        rows = _joined(rows, [row_of(run / "result.json", COLUMNS) for run in runs], _identity)
         write_csv(ROWS, COLUMNS, rows)
         _keep_mistakes(runs)
     update_readme({"lenet5": _lenet5_table(rows)}, CHECK.value)
     update_papers(CHECK.value)
+    update_claims(CHECK.value)
     if not CHECK.value:
         _draw(rows)
+        for claim in CLAIMS.values():
+            if claim.results().runs:
+                claim.draw(claim.results(), FIGURES / f"{claim.name}.png")
 
 
 def _joined(rows: list[Row], new: list[Row], identity: Callable[[Row], tuple]) -> list[Row]:
     """Adds rows; one of the same identity takes the old one's place."""
     by_identity = {identity(row): row for row in [*rows, *new]}
     return [by_identity[key] for key in sorted(by_identity)]
-
-
-def _result_of(run_dir: Path) -> Path:
-    path = run_dir / "result.json"
-    if not path.exists():
-        raise UserError(f"{run_dir} holds no finished run: there is no {path}.")
-    return path
-
-
-def _row(path: Path) -> Row:
-    content = path.read_bytes()
-    result = json.loads(content)
-    environment = result["environment"]
-    values = {
-        **result,
-        **result["metrics"],
-        **environment,
-        **environment["versions"],
-        "result_sha256": hashlib.sha256(content).hexdigest(),
-    }
-    return {name: str(values[name]) for name in COLUMNS}
 
 
 def _evaluation_row(path: Path) -> Row:
@@ -170,9 +158,13 @@ def _lenet5_table(rows: Sequence[Row]) -> str:
         seconds = "-"
         if group:
             seconds = f"{statistics.mean(float(row['seconds']) for row in group):,.0f}"
-        cells = [recipe.model, name, dataset, f"{size:,}", _mean_error(group), paper]
+        cells = [recipe.model, name, dataset, f"{size:,}", spread(_errors(group)), paper]
         lines.append(f"| {' | '.join([*cells, str(len(group) or '-'), seconds])} |")
     return "\n".join(lines)
+
+
+def _errors(group: Sequence[Row]) -> list[float]:
+    return [100 * float(row["test_error"]) for row in group]
 
 
 def _table_order(item: tuple) -> tuple:
@@ -184,18 +176,10 @@ def _table_order(item: tuple) -> tuple:
     )
 
 
-def _mean_error(group: Sequence[Row]) -> str:
-    errors = [100 * float(row["test_error"]) for row in group]
-    if not errors:
-        return "not run"
-    mean = f"{statistics.mean(errors):.2f}"
-    return mean if len(errors) == 1 else f"{mean} ± {statistics.stdev(errors):.2f}"
-
-
 def _keep_mistakes(run_dirs: Sequence[Path]) -> None:
     """Keeps the picture of the worst mistakes of the run that README shows them of."""
     for run_dir in run_dirs:
-        row = _row(run_dir / "result.json")
+        row = row_of(run_dir / "result.json", COLUMNS)
         if all(row[name] == value for name, value in SHOWN_RUN.items()):
             with files.written_aside(FIGURES / "lenet5_mistakes.png") as aside:
                 shutil.copyfile(run_dir / "plots" / "mistakes.png", aside)

@@ -8,7 +8,12 @@ without shortcuts the more layers, the more errors (Figure 6, which prints no nu
     python -m reproduce.resnet_cifar10 --recipe=paper --depth=56 --shortcut=none
     python -m reproduce.resnet_cifar10 --recipe=paper_110
     python -m reproduce.resnet_cifar10 --recipe=modern --dataset=fashion_mnist
+    python -m reproduce.resnet_cifar10 --compare=depth
+    python -m reproduce.resnet_cifar10 --compare=depth --recipe=paper
     python -m reproduce.resnet_cifar10 --smoke
+
+--compare trains all networks of a comparison, each with several seeds, on Fashion-MNIST unless the
+recipe says otherwise: `depth`, plain and residual networks of 20 to 56 layers.
 
 Recipe `paper`: section 4.2, 64,000 steps on all 50,000 training images.
 Recipe `paper_110`: the same with the paper's warm-up for 110 layers.
@@ -19,15 +24,20 @@ What each differs by from the paper stands in keras_classics/training/recipes/re
 figure is of one view, as the paper's.
 
 It needs cifar10, which TensorFlow Datasets downloads. --smoke is on digits and needs no network.
-Measured runs: none yet.
+What was measured stands in reproduce/README.md.
 """
 
 from absl import flags
 
+from keras_classics.errors import UserError
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
-from reproduce import program
+from reproduce import comparison, program
+from reproduce.claims import resnet_depth
 
+COMPARISONS = {"depth": resnet_depth.CLAIM}
+
+COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "Networks to compare, see above.")
 DEPTH = flags.DEFINE_enum(
     "depth",
     None,
@@ -43,6 +53,13 @@ VERSION = flags.DEFINE_enum("version", None, ["v1", "v1.5", "v2"], "Order within
 def main() -> None:
     """Trains by the recipe that the flags name."""
     network = [flag.value for flag in (DEPTH, SHORTCUT, VERSION)]
+    if COMPARE.value:
+        if any(network):
+            raise UserError(
+                "--compare has networks of its own. Leave out the flags of one network."
+            )
+        comparison.run_comparison(COMPARISONS[COMPARE.value])
+        return
     family = {name: variant(r, *network) for name, r in recipes.RESNET_CIFAR10.items()}
     program.run_recipe("_".join(["resnet", *filter(None, network)]), family, _smoke)
 

@@ -5,7 +5,8 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 
 import csv
 import re
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keras_classics.errors import UserError
@@ -53,3 +54,18 @@ def update(path: Path, tables: Mapping[str, str], check: bool) -> None:
         path.write_text(after)
     elif before != after:
         raise UserError(f"{path.name}'s tables are out of date. Run: make report")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Returns a table: as many columns as told stand at the left, numbers at the right."""
+    rule = ["---"] * left + ["--:"] * (len(head) - left)
+    lines = [" | ".join(head), "|".join(rule), *(" | ".join(row) for row in rows)]
+    return "\n".join(f"|{line}|" if line is lines[1] else f"| {line} |" for line in lines)
+
+
+def spread(values: Sequence[float], digits: int = 2, none: str = "not run") -> str:
+    """Returns mean and standard deviation; of one value alone itself."""
+    if not values:
+        return none
+    mean = f"{statistics.mean(values):,.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):,.{digits}f}"

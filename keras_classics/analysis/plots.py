@@ -1,6 +1,7 @@
 """Pictures of runs and results, written as PNG files."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ACCENT, MUTED = "#1f3a5f", "#d1495b", "#8d99ae"
+# Of lines that are told apart by colour.
+PALETTE = (INK, ACCENT, "#2a9d8f", "#e9a03b", "#7b5ea7", MUTED)
 
 # Classes whose names a confusion matrix shows.
 MOST_NAMED = 60
@@ -129,6 +132,69 @@ def error_by_size(errors: Mapping[int, Sequence[float]], path: Path) -> None:
         ax.plot([size] * len(errors[size]), 100 * np.array(errors[size]), "o", color=ACCENT, ms=4)
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.set(xlabel="training images", ylabel="test error, %")
+    _save(figure, path)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Runs that differ in their seeds alone.
+
+    Attributes:
+        label: Its name.
+        runs: Values of each run, shape (seeds, points).
+        x: Places of the points; 1, 2, ... if None.
+        dashed: Whether it is drawn thin and dashed, without a name: what goes with the line before.
+    """
+
+    label: str
+    runs: Sequence[Sequence[float]]
+    x: Sequence[float] | None = None
+    dashed: bool = False
+
+
+def lines(
+    panels: Mapping[str, Sequence[Line]],
+    xlabel: str,
+    ylabel: str,
+    path: Path,
+    *,
+    log: bool = False,
+    columns: int = 3,
+) -> None:
+    """Draws means over seeds as lines, each in a band from the least to the largest seed.
+
+    Args:
+        panels: The lines of each panel, by its title.
+        xlabel: What the points are.
+        ylabel: What the values are.
+        path: PNG file to write.
+        log: Whether values stand on a logarithmic axis.
+        columns: Panels in a row.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (max(4.6, 3.5 * columns), 3.1 * rows)
+    figure, axes = _figure(*size, nrows=rows, ncols=columns, sharey=True, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, (title, several) in zip(axes.flat, panels.items(), strict=False):
+        number = -1
+        for line in several:
+            number += not line.dashed
+            runs = np.asarray(line.runs, float)
+            x = np.arange(1, runs.shape[1] + 1) if line.x is None else line.x
+            colour = PALETTE[number % len(PALETTE)]
+            if line.dashed:
+                ax.plot(x, runs.mean(axis=0), color=colour, lw=0.9, ls="--")
+                continue
+            ax.plot(x, runs.mean(axis=0), color=colour, lw=1.5, label=line.label)
+            ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, lw=0)
+        ax.set_title(title, fontsize=9, color=INK)
+        ax.set_xlabel(xlabel)
+        ax.set_yscale("log" if log else "linear")
+        ax.legend(frameon=False, fontsize=8)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(ylabel)
     _save(figure, path)
 
 

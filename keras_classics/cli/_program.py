@@ -74,11 +74,10 @@ UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPE
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 
 
-def default_run_dir(*parts: str | int) -> Path:
-    """Returns the folder of a run that was given none; the last part is its seed."""
-    *names, seed = parts
-    words = [re.sub(r"\W+", "_", str(name)).strip("_") for name in names]
-    return Path("runs", "_".join([*words, f"seed{seed}"]))
+def default_run_dir(*names: str) -> Path:
+    """Returns the folder of a run, or of several, that was given none."""
+    words = [re.sub(r"\W+", "_", name).strip("_") for name in names]
+    return Path("runs", "_".join(words))
 
 
 def run(main: Callable[..., None], argv: list[str] | None = None) -> None:

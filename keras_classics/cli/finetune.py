@@ -51,7 +51,9 @@ STRATEGY = flags.DEFINE_enum(
 def main() -> None:
     """Trains in two runs and says how well the network does."""
     name = find_model(MODEL.value).name
-    run_dir = Path(RUN_DIR.value or default_run_dir("finetune", name, DATASET.value, SEED.value))
+    run_dir = Path(
+        RUN_DIR.value or default_run_dir("finetune", name, DATASET.value, f"seed{SEED.value}")
+    )
     strategy = make_strategy(STRATEGY.value, None)
     recipes = finetuning_recipes(
         MODEL.value,

@@ -95,14 +95,19 @@ class RunDirectory:
         """Whether the folder belongs to a recipe: what else lies in it is of no run if not."""
         return self._recipe.exists()
 
-    def begin(self, recipe: Recipe) -> dict[str, Any]:
+    def begin(self, recipe: Recipe, only: str = "") -> dict[str, Any]:
         """Writes the recipe, to which the folder belongs from now on, and the environment.
+
+        Args:
+            recipe: The recipe.
+            only: Flags that make the process's command that of this run alone.
 
         Returns:
             What the run runs on: versions, commit, device, command.
         """
         write_json(self._recipe, recipe.to_json())
         content = environment()
+        content["command"] = f"{content['command']} {only}".rstrip()
         write_json(self.path / "environment.json", content)
         return content
 

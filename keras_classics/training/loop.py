@@ -98,6 +98,7 @@ def train(
     max_bad_images: int = 0,
     pace: Pace = Pace(),
     watch: Watch = lambda progress, plan: None,
+    only: str = "",
 ) -> dict[str, Any]:
     """Trains by a recipe, or goes on where the same call was cut, to the same bits.
 
@@ -114,6 +115,7 @@ def train(
             0: all are looked at before the run.
         pace: Checkpoints and time.
         watch: Called with the progress and the plan after each block of steps.
+        only: Flags that make the process's command, which the result holds, that of this run alone.
 
     Returns:
         The content of `result.json`.
@@ -141,7 +143,7 @@ def train(
             data = data.holding_out(recipe.validation)
         preprocess = recipe.make_preprocessing(_mean(recipe, run, data, strategy))
         trainer = Trainer(recipe, data, preprocess, strategy)
-        environment = run.begin(recipe) if is_chief(strategy) else {}
+        environment = run.begin(recipe, only) if is_chief(strategy) else {}
         with _stopping_on_signals() as stop:
             evaluation = _Running(trainer, run, pace, stop, watch).to_the_end()
         content = _result(trainer, data, evaluation, environment) | {"bad_images": bad_images}
@@ -665,6 +667,7 @@ def _result(
         "train_images": len(data.train),
         "paper": recipe.to_json()["paper"],
         "recipe": recipe.name,
+        "variant": recipe.variant,
         "model": recipe.model,
         "model_arguments": dict(recipe.model_arguments),
         "parameters": int(sum(np.prod(v.shape) for v in trainer.model.trainable_variables)),

@@ -98,6 +98,7 @@ class Recipe:
         limit_test: Number of test images, or None for all.
         paper: The figure to compare with, or None.
         sources: For each value from a paper, where it says so.
+        variant: Of what is compared by runs that are else alike, which this is, or None.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Recipe:
     limit_test: int | None = None
     paper: Paper | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    variant: str | None = None
 
     def __post_init__(self):
         for name in ("epochs", "steps", "batch_size", "parts", "limit_train", "limit_test"):

@@ -58,11 +58,15 @@ TABLE_6 = {
     ("resnet56", "A", "v1"): 0.0697,
     ("resnet110", "A", "v1"): 0.0661,
 }
-FIGURES = {
-    "He et al. 2015, Tables 2 and 3: ten views, where a run's figure is of one": TEN_VIEWS,
-    "torchvision's weights IMAGENET1K_V1: one view, as in a run": TORCHVISION,
-    "He et al. 2015, Table 6": TABLE_6,
-}
+FIGURES = (
+    (
+        "He et al. 2015, Tables 2 and 3: ten views, where a run's figure is of one",
+        "imagenet2012",
+        TEN_VIEWS,
+    ),
+    ("torchvision's weights IMAGENET1K_V1: one view, as in a run", "imagenet2012", TORCHVISION),
+    ("He et al. 2015, Table 6", "cifar10", TABLE_6),
+)
 
 
 def variant(
@@ -93,9 +97,9 @@ def variant(
     model = find_model(f"{'plain' if plain else 'resnet'}{depth}").name
     network = (model, arguments["shortcut"], arguments["version"])
     papers = [
-        Paper("test_error", errors[network], recipe.dataset, source)
-        for source, errors in FIGURES.items()
-        if network in errors
+        Paper("test_error", errors[network], dataset, source)
+        for source, dataset, errors in FIGURES
+        if network in errors and dataset == recipe.dataset
     ]
     return dataclasses.replace(
         recipe, model=model, model_arguments=arguments, paper=papers[0] if papers else None

@@ -1,0 +1,105 @@
+"""reproduce/README.md: each claim with its command, the paper's figures and those of the runs."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from keras_classics import files
+from keras_classics.errors import UserError
+from reproduce.claims import CLAIMS
+from reproduce.claims.claim import FIGURES, Claim, Results
+from reproduce.papers import NOT_RUN
+from reproduce.tables import markdown
+
+PAGE = Path(__file__).parent / "README.md"
+
+HEAD = """# The claims, run
+
+Each claim below is tested by the program that is named with it, on data that two CPU cores can train
+on. The same command with the paper's recipe is for those who have its data and a GPU; what was not
+run says so. Means and standard deviations are over seeds, errors of the last epoch on all test
+images, each once. Nothing is chosen by the test images.
+
+Rows are in [results](results): a row a run with seed, commit, versions, the command that repeats it
+and the hash of its `result.json`; in `*_history.csv` a row an epoch. A run leaves its folder in
+`runs/`, and `python -m reproduce.report --add=FOLDER` adds rows, then renders this page.
+"""
+
+
+def update_claims(check: bool) -> None:
+    """Writes the page, or checks that it is what the rows say.
+
+    Raises:
+        UserError: With `check`, the page is another.
+    """
+    page = rendered_page(CLAIMS.values())
+    if not check:
+        with files.written_aside(PAGE) as aside:
+            aside.write_text(page)
+    elif not PAGE.exists() or PAGE.read_text() != page:
+        raise UserError("reproduce/README.md is out of date. Run: make report")
+
+
+def rendered_page(claims: Iterable[Claim]) -> str:
+    """Returns the page."""
+    claims = list(claims)
+    overview = [_overview(claim, claim.results()) for claim in claims]
+    head = ["claim", "program", "data", "runs", "hours"]
+    sections = [_section(claim, claim.results()) for claim in claims]
+    return "\n".join([HEAD, markdown(head, overview, left=3), *sections])
+
+
+def _overview(claim: Claim, results: Results) -> list[str]:
+    hours = sum(float(row["seconds"]) for row in results.runs) / 3600
+    here = next(iter(claim.recipes.values()))
+    link = f"[{claim.title}](#{_anchor(claim.title)})"
+    runs = str(len(results.runs)) if results.runs else NOT_RUN
+    program = f"`{claim.program.split()[0]}`"
+    return [link, program, here.dataset, runs, f"{hours:.1f}" if results.runs else "-"]
+
+
+def _section(claim: Claim, results: Results) -> str:
+    parts = [
+        f"\n## {claim.title}\n",
+        f"**Claim.** {claim.says}\n",
+        f"**The paper's figures.** {claim.paper}.\n",
+        f"```\n{_commands(claim)}\n```\n",
+        f"{claim.table(results)}\n",
+        f"{_made_with(results)}\n" if results.runs else "",
+        f"![{claim.title}](figures/{claim.name}.png)\n"
+        if (FIGURES / f"{claim.name}.png").exists()
+        else "",
+        f"{claim.reading}\n" if claim.reading else "",
+    ]
+    return "\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _commands(claim: Claim) -> str:
+    program = f"python -m reproduce.{claim.program}"
+    lines = [program] + [
+        f"{program} --recipe={name}    # {NOT_RUN}" for name in list(claim.recipes)[1:]
+    ]
+    return "\n".join(lines)
+
+
+def _made_with(results: Results) -> str:
+    """Images, hardware, time, versions and commits of the runs of a table."""
+
+    def all_of(name: str) -> str:
+        return ", ".join(sorted({row[name] for row in results.runs}))
+
+    trained = sorted({int(row["train_images"]) for row in results.runs})
+    seconds = [float(row["seconds"]) for row in results.runs]
+    commits = ", ".join(sorted({row["commit"][:7] for row in results.runs}))
+    devices = "; ".join(sorted({row["device"] for row in results.runs}))
+    return (
+        f"*{all_of('dataset')}: {', '.join(f'{n:,}' for n in trained)} training images, "
+        f"{all_of('images')} test images, {all_of('epochs')} epochs; {len(seconds)} runs of "
+        f"{min(seconds):,.0f} to {max(seconds):,.0f} s on {devices}; "
+        f"TensorFlow {all_of('tensorflow')}, Keras {all_of('keras')}; commits {commits}.*"
+    )
+
+
+def _anchor(title: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

@@ -1,0 +1,99 @@
+"""Plain networks get worse with depth, residual ones better."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_classics.analysis import plots, signals
+from keras_classics.data import ImageData, pipeline
+from keras_classics.training import FinishedRun, Recipe, recipes
+from keras_classics.training.recipes.resnet import variant
+from keras_classics.training.schedules import Drops
+from reproduce.claims.claim import Claim, Results
+from reproduce.tables import markdown, spread
+
+DEPTHS = (20, 32, 44, 56)
+# Figure 7 of the paper is of the test images; so many say the same.
+IMAGES = 256
+
+FASHION = dataclasses.replace(
+    recipes.RESNET_CIFAR10_PAPER,
+    name="fashion",
+    dataset="fashion_mnist",
+    limit_train=20_000,
+    steps=None,
+    epochs=16,
+    schedule=Drops(rate=0.1, at=(8, 12), factor=0.1, unit="passes"),
+    preprocessing=recipes.RESNET20_FASHION_MNIST.preprocessing,
+    preprocessing_arguments=recipes.RESNET20_FASHION_MNIST.preprocessing_arguments,
+    augmentation=recipes.RESNET20_FASHION_MNIST.augmentation,
+    paper=None,
+    sources={},
+)
+
+
+def _network(depth: int, shortcut: str) -> Callable[[Recipe], Recipe]:
+    return partial(variant, depth=depth, shortcut=shortcut)
+
+
+VARIANTS = {f"plain{depth}": _network(depth, "none") for depth in DEPTHS} | {
+    f"resnet{depth}": _network(depth, "A") for depth in DEPTHS
+}
+
+
+def _table(results: Results) -> str:
+    rows = []
+    for depth in DEPTHS:
+        cells = [str(depth)]
+        for kind in ("plain", "resnet"):
+            runs = results.of(f"{kind}{depth}")
+            for error in (
+                [100 * (1 - float(run["train_accuracy"])) for run in runs],
+                [100 * float(run["test_error"]) for run in runs],
+            ):
+                cells.append(spread(error))
+        rows.append([*cells, str(len(results.of(f"plain{depth}")) or "-")])
+    head = ["layers", "plain, training", "plain, test", "residual, training", "residual, test"]
+    return markdown([*head, "seeds"], rows)
+
+
+def _draw(results: Results, path: Path) -> None:
+    panels = {}
+    for kind, title in (("plain", "plain"), ("resnet", "residual")):
+        panels[title] = several = []
+        for depth in DEPTHS:
+            histories = results.histories(f"{kind}{depth}")
+            for part, dashed in (("test", False), ("train", True)):
+                runs = [[100 * (1 - float(e[f"{part}_accuracy"])) for e in h] for h in histories]
+                if runs:
+                    several.append(plots.Line(f"{depth} layers", runs, dashed=dashed))
+    plots.lines(panels, "epoch", "error, %: test, training dashed", path)
+
+
+def _responses(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
+    images, _ = pipeline.fitted(data.test.limited(IMAGES), run.preprocessing.fit)
+    answers = signals.responses(run.model, run.preprocessing(images))
+    return [
+        {"when": "end", "layer": layer, "quantity": "response", "value": value}
+        for layer, value in answers.items()
+    ]
+
+
+CLAIM = Claim(
+    name="resnet_depth",
+    title="Plain networks get worse with depth, residual ones better",
+    says="He et al. 2015, Figures 1 and 6: a plain network of 56 layers has more training error, "
+    "and so more test error, than one of 20; of residual ones the deeper has less.",
+    paper="CIFAR-10, residual 20, 32, 44, 56 layers: 8.75, 7.51, 7.17, 6.97 % (Table 6); of plain "
+    "ones no figures are printed",
+    program="resnet_cifar10 --compare=depth",
+    recipes={"fashion": FASHION, "paper": recipes.RESNET_CIFAR10_PAPER},
+    variants=VARIANTS,
+    seeds=3,
+    table=_table,
+    draw=_draw,
+    reading="",
+    measure=_responses,
+)
