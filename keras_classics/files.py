@@ -1,6 +1,7 @@
 """Files that are either whole under their own name or not there."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import tempfile
@@ -10,17 +11,21 @@ from pathlib import Path
 
 from keras_classics.errors import UserError
 
+# Of Linux's renameat2: paths are relative to the working directory, and change places.
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike) -> Iterator[Path]:
+def written_aside(path: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
     """Gives a path beside `path` to write a file or a folder to, and renames it when all went well.
 
-    A file replaces what is under `path`. A folder must not be there yet. After an exception
-    nothing is left; after a crash, a name that starts with `.aside-`, which the next writer of
-    the same path removes.
+    A file replaces a file. After an exception nothing is left; after a crash, a name that starts
+    with `.aside-`, which the next writer of the same path removes.
 
     Args:
         path: Where the file or folder shall be. Its parent folder is made.
+        overwrite: Whether to replace a folder, too. Else none must be there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,11 +36,16 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
         yield aside
         if aside.is_file():
             _flush(aside)
-        os.replace(aside, path)
+        if overwrite and path.is_dir():
+            _exchange(aside, path)
+        else:
+            os.replace(aside, path)
         _flush(path.parent)
     except BaseException:
         remove(aside)
         raise
+    # What was there before, if it was a folder.
+    remove(aside)
 
 
 def refuse_existing(path: Path) -> None:
@@ -46,6 +56,8 @@ def refuse_existing(path: Path) -> None:
 
 def refuse_unwritable(path: Path) -> None:
     """Raises a `UserError` where nothing can be written under `path`; makes its parent folder."""
+    if path.name in ("", ".."):
+        raise UserError(f"Name a file or folder of its own. Received: {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -70,6 +82,21 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Lets two paths in one folder change places, in one step where the system can."""
+    with contextlib.suppress(AttributeError):
+        rename = ctypes.CDLL(None).renameat2
+        paths = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
+        if rename(*paths, RENAME_EXCHANGE) == 0:
+            return
+    # Not every system and file system has it. Here is a moment in which nothing is under `other`.
+    spare = one.with_name(f"{one.name}.old")
+    remove(spare)
+    os.replace(other, spare)
+    os.replace(one, other)
+    os.replace(spare, one)
 
 
 def _flush(path: Path) -> None:

@@ -15,6 +15,11 @@ synchronised and not, against one device.
 their bare decoding reaches, and from 20,000 files against 2,000.
 `eval`: views a second that ResNet-50 answers of ten a picture, against one; multiply-adds a second
 of VGG-16 sliding over pictures with a short side of 384, against single views of 224x224.
+`export`: answers to one image of ResNet-50's SavedModel, against that of `keras.applications`' own
+export; of ResNet-50 and VGG-16 in TFLite, int8 against float32, and float32 against ONNX Runtime.
+Each runtime may take all processors: `taskset -c 0,1` leaves two.
+`export_cost`: seconds and memory that VGG-16's export to SavedModel and TFLite takes, verification
+apart, against Keras's export and TensorFlow's converter called bare.
 `checkpoint`: steps of ResNet-50 with a checkpoint every minute, against none.
 `towers`: training steps of AlexNet, batches of 32, against the same with Keras's `groups=2`.
 `build`: building ResNet-152, against `keras.applications`'.
@@ -37,12 +42,19 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from keras_classics import export
 from keras_classics.analysis.profile import profile
 from keras_classics.cli._program import run
 from keras_classics.data import FileSplit, load, pipeline
 from keras_classics.data.augment import ScaleJitter
 from keras_classics.errors import unknown_name
 from keras_classics.evaluation import Dense, Evaluator, Views, fully_convolutional
+from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.export.saved_model import build as build_saved_model
+from keras_classics.export.source import Source
+from keras_classics.export.tflite import build as build_tflite
+from keras_classics.export.tflite import runtime as tflite_runtime
+from keras_classics.export.verify import Run
 from keras_classics.images import ImagePreprocessing
 from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
 from keras_classics.models.layers import TowerConv2D
@@ -51,7 +63,7 @@ from keras_classics.training import Momentum, checkpoint, make_strategy, recipes
 from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import values
 from keras_classics.training.step import Step, compiled_block
-from reproduce import peers, pictures
+from reproduce import export_cost, peers, pictures
 
 WHAT = flags.DEFINE_string("what", "loop", "What to measure, see above.")
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
@@ -63,6 +75,10 @@ TURN_IMAGES = 20_000
 # Pictures of a turn of `input`, and of `eval`.
 TURN_PICTURES = 1_280
 EVALUATED_PICTURES = 16
+# Images of a turn of `export`.
+ANSWERS = 5
+# Images that ranges are taken from where the answers do not matter.
+CALIBRATED_ON = 8
 
 # A turn: does some work. Its name leads the line of its figure.
 Turn = Callable[[], object]
@@ -191,6 +207,35 @@ def benchmark_eval() -> None:
     _compare(sides, dict(zip(sides, macs, strict=True)), "G MAC/s")
 
 
+def benchmark_export() -> None:
+    """Compares exported networks with each other and with those of others, an image at a time."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        forms = _exported(resnet50(), folder / "resnet50") | _exported(vgg16(), folder / "vgg16")
+        peer = keras.applications.ResNet50(weights=None)
+        peer.export(str(folder / "peer"), verbose=False)
+        forms["keras.applications"] = _answering(_signature(folder / "peer"), peer)
+    for pair in (
+        ("resnet50 SavedModel", "keras.applications"),
+        ("resnet50 TFLite int8", "resnet50 TFLite float32"),
+        ("resnet50 TFLite float32", "resnet50 ONNX"),
+        ("vgg16 TFLite int8", "vgg16 TFLite float32"),
+        ("vgg16 TFLite float32", "vgg16 ONNX"),
+    ):
+        _compare({name: forms[name] for name in pair}, ANSWERS, "images/s")
+
+
+def benchmark_export_cost() -> None:
+    """Compares what exporting VGG-16 takes with what it takes bare."""
+    costs = {side: [] for side in export_cost.SIDES}
+    for _ in range(TURNS.value):
+        for side, seen in costs.items():
+            seen.append(export_cost.of_vgg16(side))
+    for side, seen in costs.items():
+        seconds, memory = (statistics.median(values) for values in zip(*seen, strict=True))
+        print(f"{side:<28}{seconds:>10,.1f} s{memory:>10,.2f} GiB")
+
+
 def benchmark_checkpoint() -> None:
     """Says what share of the time a checkpoint of ResNet-50 every minute takes."""
     model = resnet50()
@@ -240,6 +285,8 @@ BENCHMARKS = {
     "optimizer": benchmark_optimizer,
     "input": benchmark_input,
     "eval": benchmark_eval,
+    "export": benchmark_export,
+    "export_cost": benchmark_export_cost,
     "checkpoint": benchmark_checkpoint,
     "towers": benchmark_towers,
     "build": benchmark_build,
@@ -258,6 +305,45 @@ def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> T
     return Evaluator(
         shown.network(model), SmoothedCrossEntropy(), split, shown, batch_size=batch_size
     )
+
+
+def _exported(model: keras.Model, folder: Path) -> dict[str, Turn]:
+    """Writes a network in its forms, and loads each in its runtime."""
+    folder.mkdir()
+    labels = [str(number) for number in range(model.output_shape[-1])]
+    source = Source(model, ImagePreprocessing(), labels)
+    saved, int8, float32, onnx = (
+        folder / name for name in ("saved", "int8.tflite", "float32.tflite", "network.onnx")
+    )
+    build_saved_model(source, saved)
+    build_tflite(source, int8, "int8", source.inputs[:CALIBRATED_ON])
+    build_tflite(source, float32)
+    export.onnx(source.network, onnx)
+    runs = {
+        "SavedModel": _signature(saved),
+        "TFLite int8": tflite_runtime(int8),
+        "TFLite float32": tflite_runtime(float32),
+        "ONNX": onnx_runtime(onnx),
+    }
+    return {f"{model.name} {form}": _answering(run, model) for form, run in runs.items()}
+
+
+def _answering(run: Run, model: keras.Model) -> Turn:
+    """Answers to images, one at a time."""
+    image = np.zeros((1, *model.input_shape[1:]), "float32")
+
+    def turn() -> None:
+        for _ in range(ANSWERS):
+            run(image)
+
+    return turn
+
+
+def _signature(folder: Path) -> Run:
+    """Runs a SavedModel by its signature, as a server does."""
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    (name,) = serve.structured_input_signature[1]
+    return lambda images: serve(**{name: tf.constant(images)})
 
 
 def _loop(trainer: Trainer, epochs: int) -> Turn:

@@ -66,12 +66,16 @@ def _section(claim: Claim, results: Results) -> str:
         f"```\n{_commands(claim)}\n```\n",
         f"{claim.table(results)}\n",
         f"{_made_with(results)}\n" if results.runs else "",
-        f"![{claim.title}](figures/{claim.name}.png)\n"
-        if (FIGURES / f"{claim.name}.png").exists()
-        else "",
+        *(f"![{claim.title}](figures/{name})\n" for name in _figures(claim)),
         f"{claim.reading}\n" if claim.reading else "",
     ]
     return "\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _figures(claim: Claim) -> list[str]:
+    """The figure of a claim, and that of its layers, where they are there."""
+    names = (f"{claim.name}.png", f"{claim.name}_layers.png")
+    return [name for name in names if (FIGURES / name).exists()]
 
 
 def _commands(claim: Claim) -> str:

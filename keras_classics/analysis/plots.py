@@ -13,6 +13,8 @@ from keras_classics.errors import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from keras_classics.analysis.profile import Profile, Row
+
 INK, ACCENT, MUTED = "#1f3a5f", "#d1495b", "#8d99ae"
 # Of lines that are told apart by colour.
 PALETTE = (INK, ACCENT, "#2a9d8f", "#e9a03b", "#7b5ea7", MUTED)
@@ -103,18 +105,31 @@ def mistakes(
     predictions = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predictions != labels)
     worst = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:count]
-    columns = 8
-    rows = max(1, -(-len(worst) // columns))
-    figure, axes = _figure(10, 1.55 * rows + 0.1, nrows=rows, ncols=columns, squeeze=False)
+    titles = [f"{class_names[labels[i]]}\nsaid {class_names[predictions[i]]}" for i in worst]
+    pictures([image_of(i) for i in worst], titles or ["no mistakes"], path)
+
+
+def pictures(
+    images: Sequence[np.ndarray], titles: Sequence[str], path: Path, columns: int = 8
+) -> None:
+    """Draws images in rows, each under its title.
+
+    Args:
+        images: uint8, each of shape (height, width, 1 or 3). Grey ones are drawn as ink: 255 is
+            black.
+        titles: One an image.
+        path: PNG file to write.
+        columns: Images in a row.
+    """
+    rows = max(1, -(-len(images) // columns))
+    size = (10, 12.4 / columns * rows + 0.1)
+    figure, axes = _figure(*size, nrows=rows, ncols=columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    for ax, i in zip(axes.flat, worst, strict=False):
-        image = image_of(i)
+    for ax, title in zip(axes.flat, titles, strict=False):
+        ax.set_title(title, fontsize=7, color=INK)
+    for ax, image in zip(axes.flat, images, strict=False):
         ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r", vmin=0, vmax=255)
-        label, answer = class_names[labels[i]], class_names[predictions[i]]
-        ax.set_title(f"{label}\nsaid {answer}", fontsize=7, color=INK)
-    if not len(worst):
-        axes.flat[0].set_title("no mistakes", fontsize=9, color=INK)
     _save(figure, path)
 
 
@@ -237,3 +252,159 @@ def _apart(heights: Mapping[str, float], least: float) -> dict[str, float]:
         moved[name] = min(height, ceiling)
         ceiling = moved[name] - least
     return moved
+
+
+def filters(kernel: np.ndarray, path: Path) -> None:
+    """Draws the filters of a convolution, each in the scale of its own largest weight.
+
+    Filters of three input maps, red, green and blue, are drawn in colour, a weight of 0 as half
+    of it. Of other filters each part that reads one input map is a picture of its own, with blue
+    for positive and red for negative weights; input maps are rows, unless there is one alone.
+
+    Args:
+        kernel: Shape (height, width, input maps, filters).
+        path: PNG file to write.
+    """
+    inputs, count = kernel.shape[2:]
+    scaled = kernel / np.maximum(np.abs(kernel).max(axis=(0, 1, 2)), 1e-12)
+    columns = count if inputs not in (1, 3) else min(count, 16)
+    if inputs == 3:
+        tiles, blank = np.moveaxis(scaled, -1, 0) / 2 + 0.5, 1.0
+    else:
+        tiles, blank = np.moveaxis(scaled, (2, 3), (0, 1)).reshape(-1, *kernel.shape[:2]), np.nan
+    picture = _tiled(tiles, columns, blank)
+    height, width = picture.shape[:2]
+    inches = min(10.0, 0.6 * columns)
+    figure, ax = _figure(inches, inches * height / width)
+    ax.imshow(picture, cmap="RdBu", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set_axis_off()
+    _save(figure, path)
+
+
+def activations(maps: Mapping[str, np.ndarray], path: Path) -> None:
+    """Draws what layers make of one image: a panel a layer, its maps side by side.
+
+    A layer's maps have one scale, from its least value, which is dark, to its largest.
+
+    Args:
+        maps: Shape (height, width, maps), by the layer's title.
+        path: PNG file to write.
+    """
+    columns = min(4, len(maps))
+    rows = -(-len(maps) // columns)
+    figure, axes = _figure(2.5 * columns, 2.7 * rows, nrows=rows, ncols=columns, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (title, several) in zip(axes.flat, maps.items(), strict=False):
+        tiles = np.moveaxis(several, -1, 0)
+        picture = _tiled(tiles, int(np.ceil(np.sqrt(len(tiles)))), np.nan)
+        ax.imshow(picture, cmap="magma", vmin=tiles.min(), vmax=tiles.max())
+        ax.set_title(title, fontsize=9, color=INK)
+    _save(figure, path)
+
+
+def _tiled(tiles: np.ndarray, columns: int, blank: float) -> np.ndarray:
+    """Small pictures in rows as one, with a gap between them.
+
+    Args:
+        tiles: Shape (count, height, width, ...).
+        columns: Pictures in a row.
+        blank: Value of the gaps.
+
+    Returns:
+        Shape (height, width, ...).
+    """
+    height, width = tiles.shape[1:3]
+    gap = max(1, height // 16)
+    rows = -(-len(tiles) // columns)
+    sides = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    whole = np.full((*sides, *tiles.shape[3:]), blank, "float32")
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        whole[top : top + height, left : left + width] = tile
+    return whole
+
+
+def receptive_field(image: np.ndarray, sides: Mapping[str, int], path: Path) -> None:
+    """Draws on a picture which square of it one position of each layer sees.
+
+    The position is the one in the middle. A square may be larger than the picture: what lies
+    beyond, the padding, counts too.
+
+    Args:
+        image: uint8, shape (height, width, 3).
+        sides: Side of the square in pixels by the layer's name, such as
+            `profile.receptive_fields` gives it.
+        path: PNG file to write.
+    """
+    height, width = image.shape[:2]
+    figure, ax = _figure(4.2, 2.6)
+    ax.imshow(image)
+    for number, (name, side) in enumerate(sides.items()):
+        middle = np.array([width, height]) / 2 - 0.5
+        across, down = middle[:, None] + side / 2 * np.array(
+            [[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]]
+        )
+        colour = PALETTE[1:][number % len(PALETTE[1:])]
+        ax.plot(across, down, color=colour, lw=2, label=f"{name}: {side}")
+    ax.set_axis_off()
+    ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _save(figure, path)
+
+
+def diagram(profile: "Profile", path: Path) -> None:
+    """Draws a network as boxes from left to right, one for all layers whose maps have one size.
+
+    A box is as high as the logarithm of the map's side and as wide as that of the number of maps.
+    Below stand the names of the layers with weights and how many they are, the shape, trainable
+    parameters and multiply-adds for one image.
+
+    Args:
+        profile: What `describe` returns.
+        path: PNG file to write.
+    """
+    stages = _stages(profile)
+    figure, ax = _figure(1.15 * len(stages), 2.6)
+    for place, rows in enumerate(stages):
+        shape = rows[-1].output_shape
+        side, maps = (shape[0], shape[-1]) if len(shape) == 3 else (shape[0], 1)
+        high, wide = np.log2(side) / 4 + 0.3, np.log2(maps) / 16 + 0.1
+        colour = MUTED if place == 0 else ACCENT if len(shape) == 1 else INK
+        ax.bar(place, high, wide, bottom=-high / 2, color=colour)
+        ax.text(place, -1.9, _stage_text(rows), ha="center", va="top", fontsize=7, color=INK)
+    ax.set(xlim=(-0.6, len(stages) - 0.4), ylim=(-3.4, 1.8))
+    ax.set_axis_off()
+    _save(figure, path)
+
+
+def _stages(profile: "Profile") -> list[list["Row"]]:
+    """The rows of a profile, together where maps have one size; without what only reshapes."""
+    stages: dict[tuple[int, ...], list[Row]] = {}
+    for row in profile.rows:
+        if row.kind not in ("InputLayer", "ZeroPadding2D", "Flatten"):
+            size = row.output_shape[:2]
+            stages.setdefault(size, []).append(row)
+    return [[row] for row in profile.rows if row.kind == "InputLayer"] + list(stages.values())
+
+
+def _stage_text(rows: Sequence["Row"]) -> str:
+    layers = [row.layer.split("_")[0] for row in rows if row.macs]
+    lines = [rows[0].layer]
+    if layers:
+        lines = [layers[0] if layers[0] == layers[-1] else f"{layers[0]} to {layers[-1]}"]
+    if len(layers) > 1:
+        lines.append(f"{len(layers)} layers")
+    lines.append("x".join(map(str, rows[-1].output_shape)))
+    if layers:
+        lines.append(f"{_short(sum(row.params for row in rows))} weights")
+        lines.append(f"{_short(sum(row.macs for row in rows))} MACs")
+    return "\n".join(lines)
+
+
+def _short(number: int) -> str:
+    """A number with three digits: 37.8 M."""
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " K")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return str(number)

@@ -69,7 +69,16 @@ logging.getLogger("keras_classics").addHandler(logging.StreamHandler(sys.stderr)
 logging.getLogger("keras_classics").propagate = False
 
 # What the owner of a disk can mend, and the program cannot.
-UNWRITABLE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EBUSY,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 

@@ -184,6 +184,80 @@ class PCAColour:
         return tf.where(epoch < self.until, shifts, 0.0)
 
 
+@dataclass(frozen=True)
+class GreyShift:
+    """Makes an image brighter or darker: what `PCAColour` is of grey pixels, which have one value.
+
+    Ours after Krizhevsky et al. 2012, section 4.1. To every pixel of an image, in all of its
+    channels, alpha times the standard deviation of the pixels is added.
+
+    Attributes:
+        pixels: Standard deviation of the pixels, in levels of 255.
+        deviation: Standard deviation of alpha.
+    """
+
+    pixels: float
+    deviation: float = 0.1
+
+    draws: ClassVar[int] = 1
+
+    def __call__(self, draws: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """Returns what is added to each channel of each image, in levels of 255.
+
+        Args:
+            draws: Shape (..., 1), values 0 to 1, 1 excluded.
+            epoch: Passes done, which change nothing.
+
+        Returns:
+            float32 of the same shape.
+        """
+        return self.pixels * self.deviation * tf.math.ndtri(draws + 2.0**-24)
+
+
+@dataclass(frozen=True)
+class WithColour:
+    """An augmentation of images in memory, and after it a shift of their colour.
+
+    The images are of 0..255, or that minus a mean: the shift is in these levels.
+
+    Attributes:
+        first: What comes before.
+        colour: The shift, which goes on to the end of the run.
+
+    Raises:
+        UserError: The shift is to end.
+    """
+
+    first: AffineDistortion | CropFlip
+    colour: PCAColour | GreyShift
+
+    def __post_init__(self):
+        if getattr(self.colour, "until", None) is not None:
+            raise UserError(
+                "Of images in memory the colour is shifted to the end. "
+                f"Received: until={self.colour.until}. Take until=None."
+            )
+
+    @property
+    def draws(self) -> int:
+        """Random numbers an image."""
+        return self.first.draws + self.colour.draws
+
+    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        """Changes each image in its own way.
+
+        Args:
+            images: float32, shape (count, height, width, channels).
+            draws: Shape (count, `draws`), values 0 to 1, 1 excluded.
+
+        Returns:
+            Images of the same shape.
+        """
+        images = self.first(images, draws[:, : self.first.draws])
+        shifts = self.colour(draws[:, self.first.draws :], tf.constant(0, tf.int64))
+        return images + shifts[:, tf.newaxis, tf.newaxis]
+
+
 class View(Protocol):
     """An augmentation that cuts its part out of a picture file while decoding it.
 
@@ -377,4 +451,6 @@ def _window(view: View, sides: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 
 VIEWS = (AlexNetCrop, ScaleJitter, RandomResizedCrop)
-Augmentation = AffineDistortion | CropFlip | AlexNetCrop | ScaleJitter | RandomResizedCrop
+Augmentation = (
+    AffineDistortion | CropFlip | WithColour | AlexNetCrop | ScaleJitter | RandomResizedCrop
+)

@@ -44,6 +44,31 @@ class ImageData:
     class_names: tuple[str, ...]
     validation: AnySplit | None = None
 
+    def of_classes(self, labels: Sequence[int]) -> "ImageData":
+        """Returns the images of some classes alone; their labels become 0, 1, ... in that order.
+
+        Raises:
+            UserError: A class is not there or named twice, or the labels lie in TFRecord files.
+        """
+        known = range(len(self.class_names))
+        if len(set(labels)) < len(labels) or not set(labels) <= set(known):
+            raise UserError(
+                f"Classes of {self.name} are labels from 0 to {len(known) - 1}, each once. "
+                f"Received: {', '.join(map(str, labels))}."
+            )
+        splits = {}
+        for part, split in (("train", self.train), ("test", self.test)):
+            if isinstance(split, RecordSplit):
+                raise UserError(
+                    f"Some classes alone can be taken of images in memory and of folder:PATH. "
+                    f"Received: {self.name}, read from TFRecord files."
+                )
+            kept = split.take(np.flatnonzero(np.isin(split.labels, labels)))
+            order = np.argsort(labels)
+            renumbered = order[np.searchsorted(labels, kept.labels, sorter=order)]
+            splits[part] = replace(kept, labels=renumbered.astype("int32"))
+        return replace(self, **splits, class_names=tuple(self.class_names[i] for i in labels))
+
     def limited(self, train: int | None, test: int | None) -> "ImageData":
         """Returns the same data set with at most so many images. See `Split.limited`."""
         return replace(self, train=self.train.limited(train), test=self.test.limited(test))

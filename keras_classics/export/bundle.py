@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_classics.errors import require, unknown_name
+from keras_classics.errors import UserError, require, unknown_name
 from keras_classics.export.manifest import manifest
 from keras_classics.export.onnx import onnx
 from keras_classics.export.onnx import runtime as onnx_runtime
@@ -79,6 +79,11 @@ def _check_formats(
     formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None
 ) -> None:
     """Finds now what would stop an export after minutes."""
+    if not formats or ("tflite" in formats and not quantize):
+        raise UserError(
+            f"Name at least one of the formats {', '.join(FORMATS)}, and for tflite at least one "
+            f"quantization. Received: formats={list(formats)}, quantize={list(quantize)}."
+        )
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)

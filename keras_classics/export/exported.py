@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import pictures
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, unknown_name
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.tflite import runtime as tflite_runtime
 from keras_classics.training.recipe import PREPROCESSINGS
@@ -49,36 +49,38 @@ def load_exported(path: str | os.PathLike) -> Exported:
         path = path / next(iter(_manifest(path)["exports"]))
     facts = _manifest(path.parent)
     if path.is_dir():
-        return Exported(_saved_model(path), tuple(facts["labels"]))
+        return Exported(_whole(path, _saved_model), tuple(facts["labels"]))
     if path.suffix not in RUNTIMES:
         raise UserError(
             f"An export is a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
             f"Received: {path}."
         )
-    ready, run = _prepared(facts["preprocessing"]), _loaded(path)
+    if not path.is_file():
+        raise UserError(f"There is no {path}.")
+    ready, run = _prepared(facts["preprocessing"]), _whole(path, RUNTIMES[path.suffix])
     return Exported(lambda encoded: run(ready(encoded)), tuple(facts["labels"]))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        facts = json.loads(path.read_text())
+        return {name: facts[name] for name in ("labels", "preprocessing", "exports")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}, which says what the network takes, cannot be read. Name a folder that "
             "'keras-classics export' wrote, or what is in it."
         ) from error
 
 
-def _loaded(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    if not path.is_file():
-        raise UserError(f"There is no {path}.")
+def _whole(path: Path, load: Callable[[Path], Callable]) -> Callable:
+    """What a runtime makes of an export, if that is whole."""
     try:
-        return RUNTIMES[path.suffix](path)
+        return load(path)
     except UserError:
         raise
-    except Exception as error:  # Each runtime has errors of its own for a file that is not whole.
-        said = " ".join(str(error).split())[:200]
+    except Exception as error:  # Each runtime has errors of its own for what is not whole.
+        said = " ".join(str(error).split())[:200].rstrip(".")
         raise UserError(f"{path} cannot be loaded: {said}. Export it again.") from error
 
 
@@ -97,6 +99,8 @@ def _saved_model(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
 
 def _prepared(facts: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
     arguments = {key: value for key, value in facts.items() if key != "layer"}
+    if facts["layer"] not in LAYERS:
+        raise unknown_name("preprocessing", facts["layer"], LAYERS)
     layer = LAYERS[facts["layer"]](**arguments)
 
     def ready(encoded: Sequence[bytes]) -> np.ndarray:

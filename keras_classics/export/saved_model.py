@@ -28,6 +28,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import pictures
+from keras_classics.errors import UserError
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, check, written
 
@@ -73,6 +74,22 @@ def write(source: Source, path: Path) -> Check:
     Raises:
         VerificationError: It disagrees with the model.
     """
+    build(source, path)
+    signatures = tf.saved_model.load(str(path)).signatures
+
+    def run(signature: str, images: np.ndarray) -> np.ndarray:
+        return signatures[signature](images=tf.constant(images))["probabilities"].numpy()
+
+    return check(
+        source,
+        lambda images: run("serving_default", images),
+        run_raw=lambda images: run("serve_images", images),
+        format="saved_model",
+    )
+
+
+def build(source: Source, path: Path) -> None:
+    """Writes a SavedModel of a network where nothing is yet."""
     answer = _answer(source)
     preprocessing = source.preprocessing
     sides, channels = source.inputs.shape[1:], source.images.shape[-1]
@@ -91,24 +108,28 @@ def write(source: Source, path: Path) -> Check:
         lambda encoded: answer(_decoded(encoded, preprocessing, sides)),
         [tf.TensorSpec((None,), tf.string, "encoded")],
     )
-    archive.write_out(str(path), verbose=False)
-    signatures = tf.saved_model.load(str(path)).signatures
+    write_out(archive, path)
 
-    def run(signature: str, images: np.ndarray) -> np.ndarray:
-        return signatures[signature](images=tf.constant(images))["probabilities"].numpy()
 
-    return check(
-        source,
-        lambda images: run("serving_default", images),
-        run_raw=lambda images: run("serve_images", images),
-        format="saved_model",
-    )
+def write_out(archive: keras.export.ExportArchive, path: Path) -> None:
+    """Writes the folder of a SavedModel.
+
+    Raises:
+        UserError: The system does not let it, because the disk is full or for another reason.
+    """
+    try:
+        archive.write_out(str(path), verbose=False)
+    except tf.errors.OpError as error:
+        # What the system says stands behind the name of a file.
+        said = error.message.rpartition("; ")[2].removesuffix(" [Op:SaveV2]")
+        raise UserError(f"{path} cannot be written: {said}.") from error
 
 
 def _answer(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """What each signature does with images that are ready for the network."""
+    """What each signature does with images that are ready for the network, traced once for all."""
     names = tf.constant(source.labels)
 
+    @tf.function(input_signature=[tf.TensorSpec((None, *source.inputs.shape[1:]), tf.float32)])
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = source.network(images, training=False)
         top = tf.math.top_k(probabilities, k=min(TOP, len(source.labels)))

@@ -66,7 +66,9 @@ class Source:
         _check_images(self.images, self.image_labels, self.generated)
         self.inputs = prepared(self.images, preprocessing, model)
         model = _in_float32(model)
-        self.network = fold_batch_norm(model)
+        # Folding makes a copy, of which large networks without normalisation have no need.
+        normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)
+        self.network = fold_batch_norm(model) if normalized else model
         answer = tf.function(functools.partial(model, training=False), reduce_retracing=True)
         self.expected = in_batches(answer, self.inputs)
         if not (self.expected >= 0).all():
@@ -104,9 +106,16 @@ def prepared(
     """Returns what a network takes of uint8 images, float32.
 
     Raises:
-        UserError: Preprocessing makes another shape than the network takes.
+        UserError: Preprocessing does not take such images, or makes another shape than the network
+            takes.
     """
-    inputs = in_batches(preprocessing, images)
+    try:
+        inputs = in_batches(preprocessing, images)
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        raise UserError(
+            f"Images must be such as the preprocessing of {model.name} takes, of 1 or 3 channels "
+            f"in most cases. Received: shape {images.shape}."
+        ) from error
     takes = model.input_shape[1:]
     if any(side not in (None, own) for own, side in zip(inputs.shape[1:], takes, strict=True)):
         raise UserError(
@@ -149,7 +158,7 @@ def _check_images(images: np.ndarray, labels: np.ndarray | None, generated: bool
 
 def check_uint8(name: str, images: np.ndarray) -> None:
     """Raises a `UserError` where an argument does not hold uint8 images."""
-    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+    if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
         raise UserError(
             f"{name} must be uint8, of shape (count, height, width, channels), one at the least. "
             f"Received: {images.dtype}, {images.shape}."

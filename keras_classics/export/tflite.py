@@ -16,12 +16,12 @@ network: `labels.txt`, a class a line, and `preprocessing.json`, the layer and i
 unzip opens it.
 """
 
+import contextlib
 import json
 import os
-import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics import files
 from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.export.saved_model import write_out
 from keras_classics.export.source import Source, check_uint8, prepared
 from keras_classics.export.verify import BOUNDS, Check, Run, check, processors, written
 
@@ -131,10 +133,7 @@ def write(
     if quantize in CALIBRATED:
         chosen = _drawn(np.asarray(calibration))
         inputs = prepared(chosen, source.preprocessing, source.model)
-    content = _convert(source, quantize, inputs, io, batch)
-    operations, float_operations = operations_of(content)
-    path.write_bytes(content)
-    _append(path, source)
+    operations, float_operations = build(source, path, quantize, inputs, io, batch)
     threads = processors()
     run = runtime(path, threads)
     # Some operations are converted to a type that the runtime does not have them in.
@@ -154,6 +153,31 @@ def write(
         float_operations=float_operations,
         calibration_images=0 if inputs is None else len(inputs),
     )
+
+
+def build(
+    source: Source,
+    path: Path,
+    quantize: str = "none",
+    calibration: np.ndarray | None = None,
+    io: str = "float32",
+    batch: int | None = 1,
+) -> tuple[dict[str, int], list[str]]:
+    """Writes a `.tflite` file of a network. Calibration is on images as the network takes them.
+
+    Returns:
+        The operations of the file. See `operations_of`.
+
+    Raises:
+        UserError: TFLite lacks an operation that the network needs.
+    """
+    # Where the next writer finds what a crash left, and not in the system's folder for such.
+    with _scratch(path.with_name(f"{path.name}.parts")) as folder:
+        content = _convert(source, folder, quantize, calibration, io, batch)
+    operations = operations_of(content)
+    path.write_bytes(content)
+    _append(path, source)
+    return operations
 
 
 def runtime(path: str | os.PathLike, threads: int | None = None) -> Run:
@@ -218,8 +242,22 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
     return {"labels": labels.splitlines(), "preprocessing": json.loads(preprocessing)}
 
 
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    files.remove(folder)
+    try:
+        yield folder
+    finally:
+        files.remove(folder)
+
+
 def _convert(
-    source: Source, quantize: str, calibration: np.ndarray | None, io: str, batch: int | None
+    source: Source,
+    folder: Path,
+    quantize: str,
+    calibration: np.ndarray | None,
+    io: str,
+    batch: int | None,
 ) -> bytes:
     network = source.network
     signature = tf.TensorSpec((batch, *source.inputs.shape[1:]), tf.float32, "images")
@@ -229,14 +267,13 @@ def _convert(
         "serving_default", lambda x: {"probabilities": network(x, training=False)}, [signature]
     )
     # The converter finds a Keras 3 model's variables only in a SavedModel.
-    with tempfile.TemporaryDirectory() as folder:
-        archive.write_out(folder, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        _quantize(converter, quantize, calibration, io)
-        try:
-            return converter.convert()
-        except Exception as error:  # The converter's errors have no public class.
-            raise _lacking(source, quantize, error) from error
+    write_out(archive, folder)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    _quantize(converter, quantize, calibration, io)
+    try:
+        return converter.convert()
+    except Exception as error:  # The converter's errors have no public class.
+        raise _lacking(source, quantize, error) from error
 
 
 def _quantize(
@@ -260,10 +297,11 @@ def _quantize(
 
 
 def _lacking(source: Source, quantize: str, error: Exception) -> UserError:
-    said = " ".join(str(error).split())[:300]
+    said = " ".join(str(error).split())[:300].rstrip(".")
+    others = ", ".join(name for name in QUANTIZATIONS if name != quantize)
     return UserError(
         f"TFLite lacks an operation of {source.model.name} for quantize={quantize!r}, built in. "
-        f"Received from it: {said}. Take another of {', '.join(QUANTIZATIONS)}."
+        f"Received from it: {said}. Take another of {others}."
     )
 
 

@@ -164,19 +164,15 @@ def written(path: str | os.PathLike, overwrite: bool) -> Iterator[Path]:
         overwrite: Whether it may replace one. What was there stays until the new one is whole.
 
     Raises:
-        UserError: Something is under `path`, and `overwrite` is not set.
+        UserError: Something is under `path`, and `overwrite` is not set; or nothing can be written
+            there.
     """
     path = Path(path)
     if not overwrite:
         files.refuse_existing(path)
-    old = path.with_name(f".old-{path.name}")
-    with files.written_aside(path) as aside:
+    files.refuse_unwritable(path)
+    with files.written_aside(path, overwrite) as aside:
         yield aside
-        # A file replaces a file when it is renamed; a folder does not replace a folder.
-        if path.is_dir():
-            files.remove(old)
-            os.replace(path, old)
-    files.remove(old)
 
 
 def _agreement(source: Source, got: np.ndarray, bound: Bound) -> Agreement:

@@ -7,6 +7,7 @@ from keras_classics.models.alexnet import (
     alexnet_single_tower,
     alexnet_slim,
     caffenet,
+    cuda_convnet,
 )
 from keras_classics.models.lenet import lenet5, lenet5_1998
 from keras_classics.models.registry import describe, find_model, get_model, list_models

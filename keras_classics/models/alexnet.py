@@ -1,4 +1,4 @@
-"""AlexNet: the two towers of 2012, one tower, Caffe's, the later one-column nets.
+"""AlexNet: the two towers of 2012, one tower, Caffe's, the later one-column nets, a small one.
 
 Papers: A. Krizhevsky, I. Sutskever, G. Hinton, ImageNet Classification with Deep Convolutional
 Neural Networks, NIPS 2012. A. Krizhevsky, One Weird Trick for Parallelizing Convolutional Neural
@@ -30,6 +30,25 @@ Images are 0..255 minus their mean: `lrn` does nothing to images near 1.
   mean.
 From the original code (configuration 145) it differs further: there ReLU 1 follows pool1, a second
 normalisation within each map follows norm2, and alpha is divided by n (`lrn="code"`).
+
+`cuda_convnet` is the smallest of the nets for CIFAR-10 that the authors' program came with, the
+one of 18 % errors (layers-18pct.cfg). The paper's Figure 1 and section 3.3 speak of such a net of
+four layers, which they do not describe.
+
+    layer         kernel, stride   output      parameters
+    conv1, ReLU   5x5, 1           32x32x32         2,432
+    pool1, norm1  3x3, 2, maximum  16x16x32
+    conv2, ReLU   5x5, 1           16x16x32        25,632
+    pool2, norm2  3x3, 2, mean      8x8x32
+    conv3, ReLU   5x5, 1            8x8x64         51,264
+    pool3         3x3, 2, mean      4x4x64
+    predictions, softmax                10         10,250
+                                     total         89,578
+
+It differs from that program's by
+- the normalisation: AlexNet's over maps, there one within each map;
+- initial weights: AlexNet's deviation of 0.01, there 0.0001 in conv1;
+- what only the recipe knows: there conv1 to conv3 decay by 0.004 and predictions by 1.
 """
 
 from dataclasses import dataclass
@@ -46,7 +65,7 @@ from keras_classics.models.layers import (
     LocalResponseNormalization,
     TowerConv2D,
 )
-from keras_classics.models.registry import member
+from keras_classics.models.registry import member, register
 
 KRIZHEVSKY_2012 = (
     "Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural "
@@ -62,6 +81,9 @@ LRN = {
     "code": {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},
     "caffe": {"n": 5, "k": 1.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},
 }
+
+# Of the small net: Figure 1 of the paper, and the older function that it does not show.
+ACTIVATIONS = ("relu", "tanh", "sigmoid")
 
 # Section 5: the layers whose biases start from `bias_init`, so that their ReLUs are fed.
 FED_BY_BIAS = ("conv2", "conv4", "conv5", "fc6", "fc7")
@@ -262,3 +284,70 @@ alexnet_slim = member(
     facts=_facts("slim", KRIZHEVSKY_2014, 224),
     kernel_initializer="alexnet_slim",
 )
+
+
+@register(paper=KRIZHEVSKY_2012, input_shape=(32, 32, 3), smallest_input=8, classes=10)
+def cuda_convnet(
+    *,
+    activation: str = "relu",
+    lrn: str | None = "paper",
+    overlapping: bool = True,
+    hidden: int | None = None,
+    dropout: float = 0.5,
+    kernel_initializer: str | keras.initializers.Initializer = "alexnet",
+    classes: int = 10,
+    name: str = "cuda_convnet",
+    **common: Unpack[CommonArguments],
+) -> keras.Model:
+    """Builds the small net of AlexNet's authors. See the head of this file for its layers.
+
+    Args:
+        activation: `"relu"`, `"tanh"` or `"sigmoid"`.
+        lrn: Constants of the response normalisation after pool1 and pool2: `"paper"`, `"code"`,
+            `"caffe"`, or None for no normalisation.
+        overlapping: Whether pooling looks at 3x3 positions, every second along each side, or at
+            2x2 that do not overlap.
+        hidden: Units of a dense layer before the last, or None for no such layer, as published.
+        dropout: Share of those units that is dropped in training.
+        kernel_initializer: A name in `initializers.SCHEMES`, or what Keras takes.
+        classes: Number of classes.
+        name: Name of the model.
+        **common: See `CommonArguments`. 8x8 pixels at the least; without top, pool3's map.
+
+    Returns:
+        A model from float images of shape (batch, 32, 32, 3), 0..255 minus their mean, to
+        probabilities of shape (batch, classes).
+
+    Raises:
+        UserError: An argument is outside what it can be.
+    """
+    if activation not in ACTIVATIONS:
+        raise unknown_name("activation", activation, ACTIVATIONS)
+    if lrn is not None and lrn not in LRN:
+        raise unknown_name("lrn", lrn, LRN)
+    frame = Frame(name, default_shape=(32, 32, 3), classes=classes, smallest=8, **common)
+
+    def start(layer: str) -> dict:
+        return {"kernel_initializer": initial(kernel_initializer, layer), "name": layer}
+
+    def convolve_and_pool(x, number: int, filters: int, pooling):
+        conv = keras.layers.Conv2D(
+            filters, 5, padding="same", activation=activation, **start(f"conv{number}")
+        )
+        window = 3 if overlapping else 2
+        return pooling(window, 2, padding="same", name=f"pool{number}")(conv(x))
+
+    def normalize(x, number: int):
+        return LocalResponseNormalization(**LRN[lrn], name=f"norm{number}")(x) if lrn else x
+
+    x = normalize(convolve_and_pool(frame.image, 1, 32, keras.layers.MaxPooling2D), 1)
+    x = normalize(convolve_and_pool(x, 2, 32, keras.layers.AveragePooling2D), 2)
+    x = convolve_and_pool(x, 3, 64, keras.layers.AveragePooling2D)
+    if not frame.include_top:
+        return frame.model(frame.pool(x))
+
+    x = frame.flatten(x)
+    if hidden:
+        x = keras.layers.Dense(hidden, activation=activation, **start("fc"))(x)
+        x = Dropout(dropout, name="dropout")(x)
+    return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))

@@ -48,6 +48,7 @@ HIDDEN = (4096, 4096)
 def vgg(
     config: str,
     *,
+    stacked: bool = True,
     batch_norm: str | tuple[str, ...] | None = None,
     batch_norm_after: str = "conv",
     filters: tuple[int, ...] = FILTERS,
@@ -63,6 +64,9 @@ def vgg(
 
     Args:
         config: A key of `CONFIGS`.
+        stacked: Whether blocks are stacks of small convolutions, as in the table. If not, each
+            block is one convolution that sees as much: two of 3x3 become one of 5x5, three one of
+            7x7 (sections 2.3 and 4.1, where B so changed makes 7 points more errors).
         batch_norm: Where batch normalisation follows: `"all"` convolutions, the `"first"`, a tuple
             of their names such as `("block1_conv1", "block2_conv1")`, or None.
         batch_norm_after: `"conv"`, between a convolution and its ReLU, or `"activation"`.
@@ -84,7 +88,7 @@ def vgg(
     """
     if config not in CONFIGS:
         raise unknown_name("configuration", config, CONFIGS)
-    blocks = CONFIGS[config]
+    blocks = CONFIGS[config] if stacked else tuple(map(_as_one, CONFIGS[config]))
     if len(filters) < len(blocks):
         raise UserError(f"{name} takes filters for {len(blocks)} blocks. Received: {filters}.")
     if batch_norm_after not in ("conv", "activation"):
@@ -115,6 +119,12 @@ def vgg(
         )(x)
         x = Dropout(dropout, name=f"dropout{number}")(x)
     return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))
+
+
+def _as_one(kernels: tuple[int, ...]) -> tuple[int, ...]:
+    """A block's kernels as one of the same receptive field; a response normalisation stays."""
+    norms = tuple(side for side in kernels if side == LRN)
+    return (1 + sum(side - 1 for side in kernels if side != LRN), *norms)
 
 
 def _convolutions(number: int, kernels: tuple[int, ...]) -> list[tuple[str, int]]:

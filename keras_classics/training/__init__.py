@@ -3,12 +3,13 @@
 from keras_classics.training import recipes
 from keras_classics.training.finetune import finetuning_recipes
 from keras_classics.training.finished import FinishedRun, load_run
-from keras_classics.training.loop import Pace, load_data, train
-from keras_classics.training.optimizer import LevenbergMarquardt, Momentum
+from keras_classics.training.loop import Pace, initial_network, load_data, train
+from keras_classics.training.optimizer import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.strategy import make_strategy
 
 __all__ = [
+    "Adam",
     "FinishedRun",
     "LevenbergMarquardt",
     "Momentum",
@@ -16,6 +17,7 @@ __all__ = [
     "Paper",
     "Recipe",
     "finetuning_recipes",
+    "initial_network",
     "load_data",
     "load_run",
     "make_strategy",

@@ -160,7 +160,8 @@ def train(
 
 def load_data(recipe: Recipe, data_dir: str | None = None) -> ImageData:
     """Loads a recipe's data set in the form that its augmentation takes. See `data.load`."""
-    return load(recipe.dataset, data_dir, recipe.make_preprocessing().fit, encoded=recipe.cuts)
+    data = load(recipe.dataset, data_dir, recipe.make_preprocessing().fit, encoded=recipe.cuts)
+    return data if recipe.only_classes is None else data.of_classes(recipe.only_classes)
 
 
 def _without_bad_images(
@@ -253,7 +254,7 @@ class Trainer:
         self._preprocess = preprocess
         loss = recipe.make_loss()
         with strategy.scope():
-            self.model = _build(recipe, data)
+            self.model = initial_network(recipe, data)
             self._updater = recipe.optimizer.start(self.model, loss)
             self._average = recipe.average and MovingAverage(self.model, recipe.average)
             scale = LossScale() if recipe.dtype_policy == "mixed_float16" else None
@@ -425,7 +426,16 @@ def _fast_bfloat16() -> bool:
     return "avx512_bf16" in text or "amx_bf16" in text or "bf16" in text.split()
 
 
-def _build(recipe: Recipe, data: ImageData) -> keras.Model:
+def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:
+    """Builds the network as a run of a recipe starts with it. Sets the global random seeds.
+
+    Args:
+        recipe: The recipe.
+        data: Its data set.
+
+    Raises:
+        UserError: An argument of the network is wrong, or the weights to start from do not fit.
+    """
     keras.utils.set_random_seed(recipe.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.dtype_policy)
@@ -437,8 +447,8 @@ def _build(recipe: Recipe, data: ImageData) -> keras.Model:
     finally:
         keras.config.set_dtype_policy(policy)
     if recipe.initial_model is not None:
-        sides = model.input_shape[1:]
-        source = get_model(recipe.initial_model, classes=classes, input_shape=sides)
+        arguments = {**recipe.model_arguments, "input_shape": model.input_shape[1:]}
+        source = get_model(recipe.initial_model, classes=classes, **arguments)
         load_weights(source, recipe.initial_weights, whole=True)
         transfer.copy_first_and_last(source, model)
     elif recipe.initial_weights is not None:

@@ -102,6 +102,60 @@ class _MomentumUpdater:
 
 
 @dataclass(frozen=True)
+class Adam:
+    """Adam: steps of the gradient's moving mean over the root of that of its square.
+
+    Kingma and Ba 2015, Algorithm 1, in the order that its section 2 gives for speed: epsilon is
+    added before the means are freed of their start at 0, as Keras and TensorFlow do. No weight
+    decays.
+
+    Attributes:
+        beta_1: Share of the last mean that stays.
+        beta_2: Share of the last mean square that stays.
+        epsilon: Bounds the step where gradients are tiny.
+    """
+
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def start(self, model: keras.Model, loss: keras.losses.Loss) -> Updater:
+        """Makes the state for a model, all means 0. Call in the strategy's scope."""
+        return _AdamUpdater(self, model)
+
+
+class _AdamUpdater:
+    samples = 0
+
+    def __init__(self, optimizer: Adam, model: keras.Model):
+        self._optimizer = optimizer
+        self._weights = values(model.trainable_variables)
+        self._means, self._squares = slots(self._weights), slots(self._weights)
+        self._steps = tf.Variable(0.0, trainable=False)
+        self.variables = [*self._means, *self._squares, self._steps]
+
+    def update(self, gradients, rates):
+        optimizer = self._optimizer
+        tf.raw_ops.AssignAddVariableOp(resource=self._steps.handle, value=tf.constant(1.0))
+        steps = tf.convert_to_tensor(self._steps)
+        for weight, mean, square, gradient, rate in zip(
+            self._weights, self._means, self._squares, gradients, rates, strict=True
+        ):
+            tf.raw_ops.ResourceApplyAdam(
+                var=weight.handle,
+                m=mean.handle,
+                v=square.handle,
+                beta1_power=optimizer.beta_1**steps,
+                beta2_power=optimizer.beta_2**steps,
+                lr=rate,
+                beta1=optimizer.beta_1,
+                beta2=optimizer.beta_2,
+                epsilon=optimizer.epsilon,
+                grad=gradient,
+            )
+
+
+@dataclass(frozen=True)
 class LevenbergMarquardt:
     """The stochastic diagonal Levenberg-Marquardt method: w_k <- w_k - rate / (mu + h_kk) g_k.
 
@@ -141,7 +195,7 @@ class _LevenbergMarquardtUpdater:
             tf.raw_ops.AssignSubVariableOp(resource=weight.handle, value=step)
 
 
-Optimizer = Momentum | LevenbergMarquardt
+Optimizer = Momentum | Adam | LevenbergMarquardt
 
 
 class MovingAverage:

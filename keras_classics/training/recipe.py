@@ -88,14 +88,17 @@ class Recipe:
             and saved, or None.
         initial_weights: File of all weights that the network starts from, or None. Weights that
             were trained for other classes are the `weights` of `model_arguments`.
-        initial_model: Network that those weights are of, where it is a shallower one. Its first and
-            last layers are taken, see `models.transfer.copy_first_and_last`.
+        initial_model: Network that those weights are of, where it is a shallower one, built with
+            the same `model_arguments`. Its first and last layers are taken, see
+            `models.transfer.copy_first_and_last`.
         trainable: `"all"`, or `"head"`: the last layer alone.
         batch_norm: `"train"`: each replica by its own images; `"synchronized"`: by those of all
             replicas; `"frozen"`, see `models.transfer.freeze_backbone`.
         seed: Decides initial weights and the order.
-        limit_train: Number of training images, or None for all.
-        limit_test: Number of test images, or None for all.
+        only_classes: Labels of the classes that are kept, in the order of their new labels 0, 1,
+            ..., or None for all.
+        limit_train: Number of training images of them, or None for all.
+        limit_test: Number of test images of them, or None for all.
         paper: The figure to compare with, or None.
         sources: For each value from a paper, where it says so.
         variant: Of what is compared by runs that are else alike, which this is, or None.
@@ -128,6 +131,7 @@ class Recipe:
     trainable: str = "all"
     batch_norm: str = "train"
     seed: int = 0
+    only_classes: tuple[int, ...] | None = None
     limit_train: int | None = None
     limit_test: int | None = None
     paper: Paper | None = None

@@ -14,9 +14,11 @@ from keras_classics.data.augment import (
     AffineDistortion,
     AlexNetCrop,
     CropFlip,
+    GreyShift,
     PCAColour,
     RandomResizedCrop,
     ScaleJitter,
+    WithColour,
 )
 from keras_classics.errors import UserError
 from tests.conftest import mirrored, random_images
@@ -321,3 +323,42 @@ def test_pca_colour_ends_after_its_passes():
         expected = PCAColour()(draws, tf.constant(epoch, tf.int64)).numpy()
         np.testing.assert_array_equal(got, expected if epoch < 2 else 0 * expected)
         assert (expected != 0).all()
+
+
+def test_grey_shift_s_deviation():
+    draws = tf.random.stateless_uniform((100_000, 1), (1, 2))
+    shifts = GreyShift(pixels=90, deviation=0.1)(draws, tf.constant(0)).numpy()
+    assert shifts.shape == (100_000, 1)
+    assert shifts.std() == pytest.approx(9.0, rel=0.01)
+    assert abs(shifts.mean()) < 4 * 9 / np.sqrt(len(shifts))
+    # A normal deviate lies below -1 in 15.87 of 100 draws.
+    assert (shifts < -9).mean() == pytest.approx(0.1587, abs=0.005)
+    ends = GreyShift(pixels=90)(tf.constant([[0.0], [LAST]]), tf.constant(0)).numpy()
+    assert np.isfinite(ends).all()
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(PCAColour(), 3), (GreyShift(90), 3)])
+def test_with_colour_shifts_all_pixels_of_an_image_alike(colour, channels):
+    images, first = random_images(4, 6, 7, channels), CropFlip(padding=2)
+    augmentation = WithColour(first, colour)
+    assert augmentation.draws == 3 + colour.draws
+    draws = tf.random.stateless_uniform((4, augmentation.draws), (1, 2))
+    got = augmentation(tf.constant(images), draws).numpy()
+    shifts = got - first(tf.constant(images), draws[:, :3]).numpy()
+    expected = colour(draws[:, 3:], tf.constant(0, tf.int64)).numpy()
+    expected = np.broadcast_to(expected[:, None, None], got.shape)
+    np.testing.assert_allclose(shifts, expected, atol=1e-4)
+    # Each image by another amount.
+    assert len(np.unique(np.round(shifts[:, 0, 0, 0], 2))) == 4
+
+
+def test_with_colour_is_of_seed_epoch_and_place_alone():
+    changed = plan(augmentation=WithColour(CropFlip(padding=1), GreyShift(pixels=90)))
+    whole = augmented_epoch(changed)
+    np.testing.assert_allclose(whole, augmented_epoch(changed, mirrored(2)), atol=1e-4)
+    np.testing.assert_array_equal(whole[8:], augmented_epoch(changed, first_block=3))
+
+
+def test_a_colour_that_is_to_end_is_refused_in_memory():
+    with pytest.raises(UserError, match="to the end. Received: until=3. Take until=None."):
+        WithColour(CropFlip(), PCAColour(until=3))

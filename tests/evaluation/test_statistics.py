@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from keras_classics.errors import UserError
-from keras_classics.evaluation.statistics import McNemar, mcnemar, wilson
+from keras_classics.evaluation.statistics import McNemar, mcnemar, mean_difference, wilson
 
 CONFIDENCES = st.floats(0.01, 0.999)
 
@@ -21,6 +22,8 @@ def shares(draw):
 
 
 answers = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60)
+# Whole numbers: their variances are 0 or far from it.
+measured = st.lists(st.integers(0, 1000), min_size=2, max_size=8)
 
 
 def columns(pairs) -> np.ndarray:
@@ -120,3 +123,47 @@ def test_mcnemar_of_equal_answers():
 def test_mcnemar_of_other_images(a, b):
     with pytest.raises(UserError, match="one answer an image. Received: answers of shapes"):
         mcnemar(a, b)
+
+
+def test_mean_difference_by_hand():
+    # Variances 1 and 1, three each: a standard error of sqrt(2 / 3), and 4 degrees of freedom, of
+    # which tables of Student's t give 2.776445.
+    half = 2.776445 * math.sqrt(2 / 3)
+    expected = (-3, -3 - half, -3 + half)
+    assert mean_difference([1, 2, 3], [4, 5, 6]) == pytest.approx(expected, abs=1e-5)
+    # Variances 2 and 8, two and four: 1 + 2 = 3, and 9 / (1 / 1 + 4 / 3) = 27 / 7 degrees, between
+    # the table's 3.182446 for three and 2.776445 for four.
+    difference, low, high = mean_difference([9, 11], [1, 1, 1, 1 + math.sqrt(32)])
+    assert difference == pytest.approx(9 - math.sqrt(2))
+    assert 2.776445 < (high - low) / 2 / math.sqrt(3) < 3.182446
+
+
+# SciPy warns where one list is of equal values.
+@pytest.mark.filterwarnings("ignore:Precision loss")
+@given(measured, measured, CONFIDENCES)
+def test_mean_difference_as_scipys_test_has_it(a, b, confidence):
+    difference, low, high = mean_difference(a, b, confidence)
+    assert difference == pytest.approx(np.mean(a) - np.mean(b), abs=1e-9)
+    if len(set(a)) == len(set(b)) == 1:
+        assert low == difference == high
+        return
+    test = stats.ttest_ind(a, b, equal_var=False)
+    expected = test.confidence_interval(confidence)
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-6)
+
+
+@given(measured, measured)
+def test_mean_difference_the_other_way_round(a, b):
+    difference, low, high = mean_difference(a, b)
+    assert mean_difference(b, a) == pytest.approx((-difference, -high, -low), abs=1e-9)
+
+
+@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([1.0, 2.0], []), ([[1, 2]], [1, 2])])
+def test_mean_difference_of_too_few(a, b):
+    with pytest.raises(UserError, match="two values of each or more. Received: values of shapes"):
+        mean_difference(a, b)
+
+
+def test_mean_difference_of_no_confidence():
+    with pytest.raises(UserError, match="between 0 and 1. Received: 95.$"):
+        mean_difference([1, 2], [3, 4], 95)

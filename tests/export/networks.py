@@ -33,7 +33,13 @@ def network(name: str, **arguments) -> keras.Model:
     """
     parameters = inspect.signature(find_model(name).builder).parameters
     narrow = {key: value for key, value in NARROW.items() if key in parameters}
-    model = kc.get_model(name, **{"input_shape": golden.second_shape(name), **narrow, **arguments})
+    return settled(
+        kc.get_model(name, **{"input_shape": golden.second_shape(name), **narrow, **arguments})
+    )
+
+
+def settled(model: keras.Model) -> keras.Model:
+    """Gives a network such weights and statistics, and returns it."""
     golden.fill(model)
     kind = keras.layers.BatchNormalization
     settle(model, [layer for layer in model.layers if isinstance(layer, kind)])

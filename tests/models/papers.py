@@ -27,6 +27,10 @@ def alexnet(c1, c2, c3, c4, c5, towers: int, head: int) -> int:
     return convolutions + dense(head * head * c5, 4096, 4096, 1000)
 
 
+# The authors' net for CIFAR-10, layers-18pct.cfg: three poolings leave 4x4 of 32x32.
+CUDA_CONVNET = conv(5, 3, 32) + conv(5, 32, 32) + conv(5, 32, 64) + dense(4 * 4 * 64, 10)
+
+
 # VGG, 2015, Table 1, read downwards: convK-N.
 def vgg(*layers: str, head: tuple[int, ...] = (7 * 7 * 512, 4096, 4096, 1000)) -> int:
     total, inputs = dense(*head), 3
@@ -108,6 +112,7 @@ PARAMETERS = {
     "alexnet_owt": alexnet(64, 192, 384, 256, 256, towers=1, head=6),
     "alexnet_slim": alexnet(64, 192, 384, 384, 256, towers=1, head=5),
     "caffenet": alexnet(96, 256, 384, 384, 256, towers=2, head=6),
+    "cuda_convnet": CUDA_CONVNET,
     "vgg9": vgg(*A[:6], head=(2 * 2 * 512, 4096, 4096, 10)),
     "vgg11": vgg(*A),
     "vgg11_lrn": vgg(*A),
@@ -143,6 +148,7 @@ PUBLISHED = {
     "alexnet_owt": 61_100_840,
     "alexnet_slim": 50_303_912,
     "caffenet": 60_965_224,
+    "cuda_convnet": 89_578,
     "vgg9": 29_715_850,
     "vgg11": 132_863_336,
     "vgg11_lrn": 132_863_336,

@@ -141,6 +141,55 @@ def test_initial_biases(name, arguments, biases):
         np.testing.assert_array_equal(model.get_layer(layer).bias.numpy(), np.float32(value))
 
 
+def shapes_of(model: keras.Model) -> list[tuple]:
+    return [layer.output.shape[1:] for layer in model.layers if layer.name.startswith("pool")]
+
+
+def test_the_small_net_s_layers():
+    model = kc.cuda_convnet()
+    names = ["conv1", "pool1", "norm1", "conv2", "pool2", "norm2", "conv3", "pool3"]
+    assert [layer.name for layer in model.layers[1:9]] == names
+    assert shapes_of(model) == [(16, 16, 32), (8, 8, 32), (4, 4, 64)]
+    plain = kc.cuda_convnet(overlapping=False, lrn=None)
+    assert [layer.name for layer in plain.layers[1:7]] == [n for n in names if "norm" not in n]
+    assert shapes_of(plain) == shapes_of(model)
+    assert kc.describe(plain).params == 89_578
+
+
+@pytest.mark.parametrize(("overlapping", "expected"), [(True, 5), (False, 4)])
+def test_the_small_net_s_pooling(overlapping, expected):
+    # The first window looks at 3x3 or at 2x2 positions.
+    pool = kc.cuda_convnet(overlapping=overlapping).get_layer("pool1")
+    x = np.zeros((1, 4, 4, 1), "float32")
+    x[0, 1, 1], x[0, 2, 2] = 4, 5
+    assert pool(x).numpy()[0, 0, 0, 0] == expected
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_the_small_net_s_activation_and_dense_layer(activation):
+    model = kc.cuda_convnet(activation=activation, hidden=64, dropout=0.25)
+    units = [model.get_layer(name).activation.__name__ for name in ("conv1", "conv3", "fc")]
+    assert units == [activation] * 3
+    assert [layer.name for layer in model.layers[-4:-1]] == ["fc", "dropout", "predictions"]
+    assert model.get_layer("dropout").rate == 0.25
+    # 1024 features, 64 units, 10 classes.
+    more = 1025 * 64 + 65 * 10 - 1025 * 10
+    assert kc.describe(model).params == 89_578 + more
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"activation": "rely"}, "Unknown activation 'rely'. Did you mean relu"),
+        ({"lrn": "papers"}, "Unknown lrn 'papers'. Did you mean paper?"),
+        ({"input_shape": (7, 8, 3)}, "at least 8x8 pixels. Received: 7x8."),
+    ],
+)
+def test_the_small_net_s_errors(arguments, message):
+    with pytest.raises(UserError, match=message):
+        kc.cuda_convnet(**arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.training import LevenbergMarquardt, Momentum
+from keras_classics.training import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.optimizer import Updater
 from tests.conftest import mirrored
 
@@ -49,6 +49,29 @@ def test_momentum_with_coupled_decay_on_kernels(replicas):
     np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-6)
     np.testing.assert_allclose(model.get_weights()[1], bias, rtol=1e-6)
     np.testing.assert_allclose(updater.variables[0].numpy(), kernel_velocity, rtol=1e-5)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_adam_equals_keras_s(replicas):
+    strategy = mirrored(replicas)
+    with strategy.scope():
+        model = tiny_model()
+        updater = Adam(beta_1=0.8, beta_2=0.99, epsilon=0.01).start(model, None)
+    other = tiny_model()
+    keras_s = keras.optimizers.Adam(0.1, beta_1=0.8, beta_2=0.99, epsilon=0.01)
+    for gradients in [([[0.2], [-0.4]], [1.0]), ([[-0.1], [1e-3]], [0.5]), ([[0.0], [2.0]], [3.0])]:
+        step(strategy, updater, gradients, 0.1)
+        keras_s.apply([tf.constant(g) for g in gradients], other.trainable_variables)
+    for found, expected in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_adam_s_first_step_is_the_rate_whatever_the_gradient():
+    model = tiny_model()
+    updater = Adam().start(model, None)
+    step(tf.distribute.get_strategy(), updater, [[[0.2], [-20.0]], [4.0]], 0.01)
+    np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.01], [2 + 0.01]], rtol=1e-5)
+    np.testing.assert_allclose(model.get_weights()[1], [3 - 0.01], rtol=1e-5)
 
 
 def test_levenberg_marquardt_divides_the_rate_by_mu_and_the_curvature():
