@@ -5,6 +5,7 @@
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results, the zoo and docs/
+# make notebooks   run the notebooks and store what they show
 # make clean       remove the installation and what was built; runs/ stays
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DEBIAN_DATA := build/fashion-mnist
 
-.PHONY: reproduce test test-all test-torch lint data report clean
+.PHONY: reproduce test test-all test-torch lint data report notebooks clean
 
 reproduce: $(VENV)/installed
 	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
@@ -41,6 +42,9 @@ report: $(VENV)/installed
 	$(BIN)/python -m reproduce.report
 	$(BIN)/python -m reproduce.zoo
 	$(BIN)/python -m reproduce.scaling
+
+notebooks: $(VENV)/installed
+	$(BIN)/python -m notebooks.execute
 
 # Without root, on Debian and its kin.
 data: $(DEBIAN_DATA)/ready
@@ -68,7 +72,7 @@ export NO_DEBIAN NO_PACKAGE
 # Written last, so that an interrupted installation is done again.
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,notebooks,dev]"
 	touch $@
 
 clean:

@@ -20,6 +20,8 @@ EXTRAS = {
         "tqdm",
     ],
     "export": ["ai-edge-litert", "onnx", "onnxruntime"],
+    # What runs the notebooks.
+    "notebooks": ["ipykernel", "nbclient", "nbformat"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
     # jax: the networks are tested on a second backend of Keras.

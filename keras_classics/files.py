@@ -20,8 +20,9 @@ RENAME_EXCHANGE = 2
 def written_aside(path: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
     """Gives a path beside `path` to write a file or a folder to, and renames it when all went well.
 
-    A file replaces a file. After an exception nothing is left; after a crash, a name that starts
-    with `.aside-`, which the next writer of the same path removes.
+    A file replaces a file. One process at a time writes to a path. After an exception nothing is
+    left; after a crash, a name that starts with `.aside-`, which the next writer of the same path
+    removes.
 
     Args:
         path: Where the file or folder shall be. Its parent folder is made.

@@ -11,18 +11,17 @@ Claim: each of them lowers the error (Krizhevsky, Sutskever, Hinton 2012, sectio
 Five networks are trained with the seeds 0 to 4: with all four, and without each of them.
 
 The network is `cuda_convnet`, the small one of AlexNet's authors, with a dense layer of 512 units
-before its last, which drop out. Images are 0..255 minus their mean, which the response
-normalisation is meant for.
+before its last, of which half drop out. Images are 0..255 minus their mean: the response
+normalisation is made for these.
 
-Recipe `fashion`: 5,000 images of Fashion-MNIST. They are grey, so what is shifted is brightness, by
-a tenth of the pixels' deviation.
-Recipe `paper`: CIFAR-10, with the colours of ImageNet.
+Recipe `fashion`: 3,000 training and 5,000 test images of Fashion-MNIST. They are grey, so what is
+shifted is brightness, by a tenth of the pixels' deviation.
+Recipe `paper`: CIFAR-10, the rates of the authors' program for such nets, the colours of ImageNet.
 
 Both differ from the paper by
 - network and data, which are small; crops are of images with a border of 2 or 4 pixels;
-- training: the rate drops at fixed places, not when the error stalls;
-- what is compared: the paper's figures without are of networks that were trained on their own, each
-  once; here an interval over seeds stands beside the difference.
+- training: the rate drops at fixed places, not when the error stalls.
+The paper's figures are of one network each; here an interval over seeds stands beside a difference.
 """
 
 from reproduce import comparison, program

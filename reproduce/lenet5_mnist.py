@@ -5,21 +5,35 @@ Claim: LeNet-5 makes 0.95 % errors on MNIST's 10,000 test images (LeCun, Bottou,
 
     python -m reproduce.lenet5_mnist --recipe=paper
     python -m reproduce.lenet5_mnist --recipe=modern --dataset=fashion_mnist --limit_train=15000
+    python -m reproduce.lenet5_mnist --compare=networks
 
 Recipe `modern`: today's network, momentum, 30 epochs in batches of 32.
 Recipe `paper`: the network of 1998, one image at a time, the stochastic diagonal
 Levenberg-Marquardt method, 20 passes.
 
-What was measured with it, how long that took and on what, stands in README.md and, row by row, in
+--compare=networks sets the network and training of 1998 beside today's, with several seeds each, on
+Fashion-MNIST unless the recipe says otherwise: reproduce/README.md has what came out.
+
+What else was measured, how long that took and on what, stands in README.md and, row by row, in
 reproduce/results/lenet5.csv.
 """
 
+from absl import flags
+
 from keras_classics.training import recipes
-from reproduce import program
+from reproduce import comparison, program
+from reproduce.claims import lenet5_networks
+
+COMPARISONS = {"networks": lenet5_networks.CLAIM}
+
+COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "What to compare, see above.")
 
 
 def main() -> None:
     """Trains by the recipe that the flags name."""
+    if COMPARE.value:
+        comparison.run_comparison(COMPARISONS[COMPARE.value])
+        return
     program.run_recipe("lenet5", recipes.LENET5)
 
 

@@ -3,12 +3,13 @@
     python -m reproduce.report                     render README.md, reproduce/README.md,
                                                    docs/papers.md, the figures
     python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first, a folder
-                                                   of such, or what `keras-classics evaluate
-                                                   --out` wrote
+                                                   of such, or what `keras-classics evaluate`
+                                                   or `export` wrote with --out
     python -m reproduce.report --check             fail where a table is not what the rows say
 
 A row holds what `result.json` of its run says, with that file's hash; that of an evaluation what
-`evaluation.json` says, with the hash of its answers.
+`evaluation.json` says, with the hash of its answers; that of an export what `manifest.json` says,
+with that file's hash.
 """
 
 import json
@@ -28,11 +29,13 @@ from keras_classics.training.logs import write_csv
 from reproduce.claim_tables import update_claims
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import FIGURES, HERE, claim_of, finished_runs, row_of
+from reproduce.export_tables import ROWS as EXPORTS
+from reproduce.export_tables import add_exports, export_table
 from reproduce.paper_tables import update_papers
 from reproduce.papers import EVALUATIONS
 from reproduce.tables import ENVIRONMENT, Row, read_rows, spread, update_readme
 
-ADD = flags.DEFINE_list("add", [], "Folders of runs and of evaluations to add to the rows.")
+ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 ROWS = HERE / "results" / "lenet5.csv"
@@ -83,30 +86,37 @@ EVALUATION_COLUMNS = (
 
 def main() -> None:
     """Adds rows, then renders or checks."""
-    folders = [Path(path) for path in ADD.value]
+    _add([Path(path) for path in ADD.value])
+    rows = read_rows(ROWS)
+    tables = {"lenet5": _lenet5_table(rows), "exports": export_table(read_rows(EXPORTS))}
+    update_readme(tables, CHECK.value)
+    update_papers(CHECK.value)
+    if not CHECK.value:
+        _draw(rows)
+    # After the figures, because the page shows those that are there.
+    update_claims(CHECK.value)
+
+
+def _add(folders: Sequence[Path]) -> None:
+    """Adds the rows of folders, each to the results of its kind."""
+    exports = [folder for folder in folders if (folder / "manifest.json").exists()]
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
-    runs = [run for folder in folders if folder not in evaluations for run in finished_runs(folder)]
-    for name, claim in CLAIMS.items():
-        if of_claim := [run for run in runs if claim_of(run) == name]:
-            claim.add(of_claim)
-    runs = [run for run in runs if claim_of(run) is None]
+    others = [folder for folder in folders if folder not in [*exports, *evaluations]]
+    runs = [run for folder in others for run in finished_runs(folder)]
+    of_no_claim = [run for run in runs if claim_of(run) is None]
+    if exports:
+        add_exports(folder / "manifest.json" for folder in exports)
     if evaluations:
         new = [_evaluation_row(folder / "evaluation.json") for folder in evaluations]
         rows = _joined(read_rows(EVALUATIONS), new, _evaluation_identity)
         write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
-    rows = read_rows(ROWS)
-    if runs:
-        rows = _joined(rows, [row_of(run / "result.json", COLUMNS) for run in runs], _identity)
-        write_csv(ROWS, COLUMNS, rows)
-        _keep_mistakes(runs)
-    update_readme({"lenet5": _lenet5_table(rows)}, CHECK.value)
-    update_papers(CHECK.value)
-    update_claims(CHECK.value)
-    if not CHECK.value:
-        _draw(rows)
-        for claim in CLAIMS.values():
-            if claim.results().runs:
-                claim.draw(claim.results(), FIGURES / f"{claim.name}.png")
+    for name, claim in CLAIMS.items():
+        if of_claim := [run for run in runs if claim_of(run) == name]:
+            claim.add(of_claim)
+    if of_no_claim:
+        new = [row_of(run / "result.json", COLUMNS) for run in of_no_claim]
+        write_csv(ROWS, COLUMNS, _joined(read_rows(ROWS), new, _identity))
+        _keep_mistakes(of_no_claim)
 
 
 def _joined(rows: list[Row], new: list[Row], identity: Callable[[Row], tuple]) -> list[Row]:
@@ -192,6 +202,9 @@ def _draw(rows: Sequence[Row]) -> None:
             errors.setdefault(int(row["train_images"]), []).append(float(row["test_error"]))
     if errors:
         plots.error_by_size(errors, FIGURES / "lenet5_figure6.png")
+    for claim in CLAIMS.values():
+        if claim.results().runs:
+            claim.draw(claim.results(), FIGURES / f"{claim.name}.png")
 
 
 if __name__ == "__main__":

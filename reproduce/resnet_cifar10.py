@@ -13,7 +13,8 @@ without shortcuts the more layers, the more errors (Figure 6, which prints no nu
     python -m reproduce.resnet_cifar10 --smoke
 
 --compare trains all networks of a comparison, each with several seeds, on Fashion-MNIST unless the
-recipe says otherwise: `depth`, plain and residual networks of 20 to 56 layers.
+recipe says otherwise: `depth`, plain and residual networks of 20 to 56 layers; `shortcuts`, options
+A, B, C and the order of He et al. 2016.
 
 Recipe `paper`: section 4.2, 64,000 steps on all 50,000 training images.
 Recipe `paper_110`: the same with the paper's warm-up for 110 layers.
@@ -33,9 +34,9 @@ from keras_classics.errors import UserError
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from reproduce import comparison, program
-from reproduce.claims import resnet_depth
+from reproduce.claims import resnet_depth, resnet_shortcuts
 
-COMPARISONS = {"depth": resnet_depth.CLAIM}
+COMPARISONS = {"depth": resnet_depth.CLAIM, "shortcuts": resnet_shortcuts.CLAIM}
 
 COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "Networks to compare, see above.")
 DEPTH = flags.DEFINE_enum(

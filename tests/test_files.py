@@ -1,5 +1,12 @@
 """Files are whole under their own name, or not there."""
 
+import os
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from keras_classics import files
@@ -43,9 +50,94 @@ def test_what_a_crash_left_is_removed_by_the_next_writer(tmp_path):
     assert not list((tmp_path / "folder").iterdir())
 
 
+def write_folder(path, content, overwrite=True):
+    with files.written_aside(path, overwrite) as aside:
+        aside.mkdir()
+        (aside / "a").write_text(content)
+
+
+@pytest.fixture(params=["in one step", "in three"])
+def exchange(request, monkeypatch):
+    """Folders change places as on Linux, and as where the system has no call for it."""
+    if request.param == "in three":
+        monkeypatch.setattr(files.ctypes, "CDLL", lambda name: object())
+
+
+def test_a_folder_takes_the_place_of_another(exchange, tmp_path):
+    path = tmp_path / "folder"
+    for content in ("one", "two", "three"):
+        write_folder(path, content)
+        assert (path / "a").read_text() == content
+        assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_takes_the_place_of_a_link(exchange, tmp_path):
+    write_folder(tmp_path / "mine", "mine")
+    (tmp_path / "folder").symlink_to("mine")
+    write_folder(tmp_path / "folder", "new")
+    assert not (tmp_path / "folder").is_symlink()
+    assert (tmp_path / "folder" / "a").read_text() == "new"
+    assert (tmp_path / "mine" / "a").read_text() == "mine"
+
+
+def test_a_folder_is_not_replaced_unasked(tmp_path):
+    write_folder(tmp_path / "folder", "one")
+    with pytest.raises(OSError, match="not empty"):
+        write_folder(tmp_path / "folder", "two", overwrite=False)
+    assert (tmp_path / "folder" / "a").read_text() == "one"
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path):
+    path = tmp_path / "folder"
+    write_folder(path, "0")
+    done = threading.Event()
+
+    def missed() -> int:
+        times = 0
+        while not done.is_set():
+            times += not path.exists()
+        return times
+
+    with ThreadPoolExecutor() as threads:
+        watched = threads.submit(missed)
+        try:
+            for i in range(200):
+                write_folder(path, str(i))
+        finally:
+            done.set()
+    assert watched.result() == 0
+
+
 def test_a_place_that_cannot_be_written_is_refused(tmp_path):
     files.refuse_unwritable(tmp_path / "new" / "file")
     assert (tmp_path / "new").is_dir()
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="below cannot be written"):
         files.refuse_unwritable(tmp_path / "file" / "below")
+    for name in (".", "..", "/", ""):
+        with pytest.raises(UserError, match="Name a file or folder of its own"):
+            files.refuse_unwritable(Path(name))
+
+
+@pytest.fixture
+def locked():
+    """A folder in which this process may not write."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        # As anybody: root may write everywhere.
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def test_a_place_without_permission_is_refused(locked):
+    with pytest.raises(UserError, match="file cannot be written: Permission denied"):
+        files.refuse_unwritable(locked / "file")
+    with pytest.raises(UserError, match="new/file cannot be written: Permission denied"):
+        files.refuse_unwritable(locked / "new" / "file")

@@ -48,6 +48,12 @@ def main() -> None:
         preprocessing=net.preprocessing,
         formats=FORMATS.value,
         quantize=QUANTIZE.value,
+        origin={
+            "weights": net.weights,
+            "arguments": net.arguments,
+            **net.training,
+            **_dataset(net),
+        },
         overwrite=OVERWRITE.value,
         **_images(net),
     )
@@ -55,9 +61,14 @@ def main() -> None:
     print(f"files   {out}/")
 
 
+def _dataset(net: Network) -> dict:
+    name = DATASET.value or net.training.get("dataset")
+    return {} if name is None else {"dataset": name}
+
+
 def _images(net: Network) -> dict:
     """Class names, and images to compare on and to calibrate with, where there is a data set."""
-    dataset = DATASET.value or net.training.get("dataset")
+    dataset = _dataset(net).get("dataset")
     if dataset is None:
         if net.class_names is None:
             raise UserError("A file of weights does not name its classes. Name the --dataset.")

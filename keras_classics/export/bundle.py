@@ -33,6 +33,7 @@ def export_model(
     calibration: np.ndarray | None = None,
     formats: Sequence[str] = ("saved_model", "tflite"),
     quantize: Sequence[str] = ("none",),
+    origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Exports a network into a folder, whole or not at all.
@@ -53,6 +54,8 @@ def export_model(
         calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
         formats: Some of `FORMATS`.
         quantize: The TFLite files to write; see `tflite`.
+        origin: Where network and images come from, such as the names of its weights and of the data
+            set; kept in the manifest, as JSON can hold it.
         overwrite: Whether to replace what is there.
 
     Returns:
@@ -70,7 +73,7 @@ def export_model(
         aside.mkdir()
         model.save(aside / "model.keras")
         checks = _write_all(source, aside, formats, quantize, calibration)
-        content = manifest(aside, source, checks)
+        content = manifest(aside, source, checks, origin or {})
         (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
     return content
 

@@ -10,18 +10,22 @@ from typing import Any
 
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, processors
+from keras_classics.training.logs import environment
 
 # What may write and run exports.
 PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
 
 
-def manifest(folder: Path, source: Source, checks: Mapping[str, Check]) -> dict[str, Any]:
+def manifest(
+    folder: Path, source: Source, checks: Mapping[str, Check], origin: Mapping[str, Any]
+) -> dict[str, Any]:
     """Describes the files in a folder of exports.
 
     Args:
         folder: Where the exports lie, and `model.keras`.
         source: The network that they come from.
         checks: For each file or folder name, what its check gave.
+        origin: Where network and images come from.
 
     Returns:
         What JSON can hold.
@@ -36,8 +40,10 @@ def manifest(folder: Path, source: Source, checks: Mapping[str, Check]) -> dict[
             "source": "generated, smooth patterns" if source.generated else "given",
             "labelled": source.image_labels is not None,
         },
+        "origin": dict(origin),
         "versions": _versions(),
         "machine": {"architecture": platform.machine(), "processors": processors()},
+        "environment": _environment(),
         "keras": {"files": _files(folder, "model.keras")},
         "exports": {
             name: {**_described(checked), "files": _files(folder, name)}
@@ -49,6 +55,11 @@ def manifest(folder: Path, source: Source, checks: Mapping[str, Check]) -> dict[
 def _described(checked: Check) -> dict[str, Any]:
     fields = dataclasses.asdict(checked)
     return {**fields.pop("about"), **fields}
+
+
+def _environment() -> dict[str, Any]:
+    """Commit, device and command; versions stand beside them."""
+    return {name: value for name, value in environment().items() if name != "versions"}
 
 
 def _versions() -> dict[str, str]:

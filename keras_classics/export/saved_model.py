@@ -93,8 +93,9 @@ def build(source: Source, path: Path) -> None:
     answer = _answer(source)
     preprocessing = source.preprocessing
     sides, channels = source.inputs.shape[1:], source.images.shape[-1]
+    # What the signatures use is tracked without a word; a network that is tracked by name besides
+    # has its weights in the files twice.
     archive = keras.export.ExportArchive()
-    archive.track(source.network)
     archive.add_endpoint(
         "serving_default", answer, [tf.TensorSpec((None, *sides), tf.float32, "images")]
     )

@@ -262,7 +262,6 @@ def _convert(
     network = source.network
     signature = tf.TensorSpec((batch, *source.inputs.shape[1:]), tf.float32, "images")
     archive = keras.export.ExportArchive()
-    archive.track(network)
     archive.add_endpoint(
         "serving_default", lambda x: {"probabilities": network(x, training=False)}, [signature]
     )

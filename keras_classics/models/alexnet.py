@@ -292,7 +292,7 @@ def cuda_convnet(
     activation: str = "relu",
     lrn: str | None = "paper",
     overlapping: bool = True,
-    hidden: int | None = None,
+    hidden: tuple[int, ...] = (),
     dropout: float = 0.5,
     kernel_initializer: str | keras.initializers.Initializer = "alexnet",
     classes: int = 10,
@@ -307,8 +307,8 @@ def cuda_convnet(
             `"caffe"`, or None for no normalisation.
         overlapping: Whether pooling looks at 3x3 positions, every second along each side, or at
             2x2 that do not overlap.
-        hidden: Units of a dense layer before the last, or None for no such layer, as published.
-        dropout: Share of those units that is dropped in training.
+        hidden: Units of the dense layers before the last; as published there are none.
+        dropout: Share of each of them that is dropped in training.
         kernel_initializer: A name in `initializers.SCHEMES`, or what Keras takes.
         classes: Number of classes.
         name: Name of the model.
@@ -347,7 +347,7 @@ def cuda_convnet(
         return frame.model(frame.pool(x))
 
     x = frame.flatten(x)
-    if hidden:
-        x = keras.layers.Dense(hidden, activation=activation, **start("fc"))(x)
-        x = Dropout(dropout, name="dropout")(x)
+    for number, units in enumerate(hidden, 1):
+        x = keras.layers.Dense(units, activation=activation, **start(f"fc{number}"))(x)
+        x = Dropout(dropout, name=f"dropout{number}")(x)
     return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))

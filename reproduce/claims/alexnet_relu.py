@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from keras_classics.analysis import plots
 from keras_classics.evaluation.statistics import mean_difference
@@ -48,7 +49,7 @@ FASHION = Recipe(
     dataset="fashion_mnist",
     limit_train=5000,
     limit_test=1000,
-    epochs=20,
+    epochs=24,
     batch_size=64,
     optimizer=Momentum(momentum=0.9),
     schedule=Constant(0.01),
@@ -120,22 +121,24 @@ class Outcome:
     Attributes:
         steps: Of each run that came down to the level, steps until then.
         longest: Of each other run, all its steps.
+        errors: Training error of each run in its last pass.
         passes: Steps of a pass over the training images.
     """
 
     steps: list[float]
     longest: list[int]
+    errors: list[float]
     passes: int
 
     @property
     def seeds(self) -> int:
         """Number of runs."""
-        return len(self.steps) + len(self.longest)
+        return len(self.errors)
 
     @property
     def at_least(self) -> float:
         """Mean of the steps; a run that did not come down counts with all it did."""
-        return math.fsum([*self.steps, *self.longest]) / self.seeds
+        return fmean([*self.steps, *self.longest])
 
     def shown(self, unit: int = 1, digits: int = 0) -> str:
         """Returns mean and deviation, or says how many runs did not come down.
@@ -172,22 +175,24 @@ def steps_to(level: float, epochs: Sequence[Row]) -> float | None:
 
 def outcome(results: Results, variant: str, seeds: Callable[[int], bool]) -> Outcome | None:
     """Returns what the runs of a variant with some seeds came to; None if there are none."""
-    steps, longest, passes = [], [], 0
+    steps, longest, errors, passes = [], [], [], 0
     for run, epochs in zip(results.of(variant), results.histories(variant), strict=True):
         if seeds(int(run["seed"])):
             passes = int(epochs[0]["step"])
+            errors.append(1 - float(run["train_accuracy"]))
             reached = steps_to(LEVELS[run["recipe"]], epochs)
             if reached is None:
                 longest.append(int(run["steps"]))
             else:
                 steps.append(reached)
-    return Outcome(steps, longest, passes) if steps or longest else None
+    return Outcome(steps, longest, errors, passes) if errors else None
 
 
 def chosen_rate(results: Results, start: str, activation: str) -> float | None:
     """Returns the rate of fewest steps; None if nothing was run.
 
-    Runs of `CHOOSING_SEED` choose. Without any, all do.
+    Runs of `CHOOSING_SEED` choose. Without any, all do. Where none comes down to the level, the
+    last error decides.
     """
     for seeds in (_chooses, _is_compared):
         outcomes = {
@@ -200,8 +205,8 @@ def chosen_rate(results: Results, start: str, activation: str) -> float | None:
     return None
 
 
-def _order(found: Outcome) -> tuple[int, float]:
-    return len(found.longest), found.at_least
+def _order(found: Outcome) -> tuple[int, float, float]:
+    return len(found.longest), found.at_least, fmean(found.errors)
 
 
 def _chooses(seed: int) -> bool:
@@ -281,7 +286,9 @@ def _rates_table(results: Results) -> str:
 
 def _draw(results: Results, path: Path) -> None:
     panels = {f"start: {name}": _lines(results, start) for start, name in STARTS.items()}
-    plots.lines(panels, "epoch", "training error, %", path)
+    panels = {title: lines for title, lines in panels.items() if lines}
+    if panels:
+        plots.lines(panels, "epoch", "training error, %", path)
 
 
 def _lines(results: Results, start: str) -> list[plots.Line]:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_classics.analysis import plots
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError
+from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import FinishedRun, Recipe
 from keras_classics.training.logs import write_csv
 from reproduce.tables import ENVIRONMENT, Row, read_rows
@@ -82,6 +84,38 @@ class Results:
     def histories(self, variant: str) -> list[list[Row]]:
         """Returns the epochs of each run of a variant."""
         return [[e for e in self.epochs if e["run"] == run_of(row)] for row in self.of(variant)]
+
+    def errors(self, variant: str, part: str = "test") -> list[float]:
+        """Returns the errors of a variant's runs after the last epoch, in per cent.
+
+        Args:
+            variant: The variant.
+            part: `"test"`, or `"training"`: the running error of the last pass.
+        """
+        if part == "training":
+            return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
+        return [100 * float(run["test_error"]) for run in self.of(variant)]
+
+    def gain(self, variant: str, over: str) -> str:
+        """Returns by how many points a variant's test error is larger, with the 95 % interval."""
+        runs = self.errors(variant), self.errors(over)
+        if min(map(len, runs)) < 2:
+            return "-"
+        difference, low, high = mean_difference(*runs)
+        return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+    def error_lines(self, variant: str, label: str) -> list[plots.Line]:
+        """Returns the test errors of a variant over the epochs, and the training errors dashed."""
+        histories = self.histories(variant)
+        return [
+            plots.Line(
+                label,
+                [[100 * (1 - float(e[f"{part}_accuracy"])) for e in h] for h in histories],
+                dashed=part == "train",
+            )
+            for part in ("test", "train")
+            if histories
+        ]
 
     def layers_of(self, variant: str, quantity: str, when: str) -> list[dict[str, float]]:
         """Returns a quantity of each layer, in their order, for each run of a variant."""

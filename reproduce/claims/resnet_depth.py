@@ -48,27 +48,27 @@ def _table(results: Results) -> str:
     for depth in DEPTHS:
         cells = [str(depth)]
         for kind in ("plain", "resnet"):
-            runs = results.of(f"{kind}{depth}")
-            for error in (
-                [100 * (1 - float(run["train_accuracy"])) for run in runs],
-                [100 * float(run["test_error"]) for run in runs],
-            ):
-                cells.append(spread(error))
+            for part in ("training", "test"):
+                cells.append(spread(results.errors(f"{kind}{depth}", part)))
         rows.append([*cells, str(len(results.of(f"plain{depth}")) or "-")])
-    head = ["layers", "plain, training", "plain, test", "residual, training", "residual, test"]
+    head = [
+        "layers",
+        "plain, training %",
+        "plain, test %",
+        "residual, training %",
+        "residual, test %",
+    ]
     return markdown([*head, "seeds"], rows)
 
 
 def _draw(results: Results, path: Path) -> None:
     panels = {}
     for kind, title in (("plain", "plain"), ("resnet", "residual")):
-        panels[title] = several = []
-        for depth in DEPTHS:
-            histories = results.histories(f"{kind}{depth}")
-            for part, dashed in (("test", False), ("train", True)):
-                runs = [[100 * (1 - float(e[f"{part}_accuracy"])) for e in h] for h in histories]
-                if runs:
-                    several.append(plots.Line(f"{depth} layers", runs, dashed=dashed))
+        panels[title] = [
+            line
+            for depth in DEPTHS
+            for line in results.error_lines(f"{kind}{depth}", f"{depth} layers")
+        ]
     plots.lines(panels, "epoch", "error, %: test, training dashed", path)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_classics as kc
 from keras_classics.analysis import plots
 
 ROW = {"train_loss": 0.5, "test_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.7}
@@ -60,3 +61,96 @@ def test_mistakes_are_those_that_the_network_was_surest_of(tmp_path):
 def test_error_by_size(tmp_path):
     plots.error_by_size({100: [0.2, 0.21], 50: [0.3]}, tmp_path / "a.png")
     assert picture(tmp_path / "a.png").std() > 5
+
+
+def share_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:
+    """Share of a picture's pixels that have a colour."""
+    return float((drawn[..., :3] == colour).all(axis=-1).mean())
+
+
+def hexadecimal(colour: str) -> tuple[int, int, int]:
+    return tuple(bytes.fromhex(colour[1:]))
+
+
+def test_pictures_stand_under_their_titles(tmp_path):
+    images = [np.full((8, 8, 3), value, "uint8") for value in ((200, 0, 0), (0, 0, 200))]
+    plots.pictures(images, ["red", "blue"], tmp_path / "a.png", columns=2)
+    drawn = picture(tmp_path / "a.png")
+    middle = drawn.shape[1] // 2
+    assert share_of(drawn[:, :middle], (200, 0, 0)) > 0.5
+    assert share_of(drawn[:, middle:], (0, 0, 200)) > 0.5
+
+
+def test_grey_pictures_are_ink(tmp_path):
+    plots.pictures([np.full((8, 8, 1), 255, "uint8")], ["one"], tmp_path / "a.png", columns=1)
+    assert share_of(picture(tmp_path / "a.png"), (0, 0, 0)) > 0.5
+
+
+def test_filters_in_colour_have_grey_for_zero(tmp_path):
+    # One of nothing but red, one of nothing, each in its own scale.
+    kernel = np.zeros((3, 3, 3, 2), "float32")
+    kernel[:, :, 0, 0] = 0.01
+    plots.filters(kernel, tmp_path / "a.png")
+    drawn = picture(tmp_path / "a.png")
+    assert share_of(drawn, (255, 127, 127)) + share_of(drawn, (255, 128, 128)) > 0.3
+    assert share_of(drawn, (127, 127, 127)) + share_of(drawn, (128, 128, 128)) > 0.3
+
+
+@pytest.mark.parametrize(("inputs", "count", "columns", "rows"), [(1, 20, 16, 2), (6, 5, 5, 6)])
+def test_filters_of_other_maps_stand_in_a_row_an_input(inputs, count, columns, rows, tmp_path):
+    kernel = np.ones((3, 3, inputs, count), "float32")
+    plots.filters(kernel, tmp_path / "a.png")
+    drawn = picture(tmp_path / "a.png")[..., :3]
+    blue = (drawn == drawn[drawn.sum(axis=-1) < 400][0]).all(axis=-1)
+    starts = np.diff(blue.astype(int), axis=1) == 1
+    assert starts.sum(axis=1).max() == columns
+    assert (np.diff(blue.astype(int), axis=0) == 1).sum(axis=0).max() == rows
+
+
+def test_activations_of_a_layer_have_one_scale(tmp_path):
+    maps = np.zeros((8, 8, 4), "float32")
+    maps[..., 3] = 5
+    plots.activations({"a": maps, "b": maps[..., 2:]}, tmp_path / "a.png")
+    drawn = picture(tmp_path / "a.png")
+    left, right = np.split(drawn[:, : drawn.shape[1] // 2 * 2], 2, axis=1)
+    dark, bright = (0, 0, 4), (252, 253, 191)
+    assert share_of(left, dark) == pytest.approx(3 * share_of(left, bright), rel=0.1)
+    assert share_of(right, dark) == pytest.approx(share_of(right, bright), rel=0.1)
+
+
+def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_picture(tmp_path):
+    image = np.full((100, 100, 3), 240, "uint8")
+    plots.receptive_field(image, {"near": 50, "far": 120}, tmp_path / "a.png")
+    drawn = picture(tmp_path / "a.png")[..., :3].astype(int)
+    # Without the names at the right.
+    drawn = drawn[:, : int(0.55 * drawn.shape[1])]
+    sides = {}
+    for name, colour in (
+        ("image", "#f0f0f0"),
+        ("near", plots.PALETTE[1]),
+        ("far", plots.PALETTE[2]),
+    ):
+        rows, _ = np.nonzero(np.abs(drawn - hexadecimal(colour)).sum(axis=-1) < 6)
+        sides[name] = rows.max() - rows.min()
+    assert sides["near"] / sides["image"] == pytest.approx(0.5, rel=0.05)
+    assert sides["far"] / sides["image"] == pytest.approx(1.2, rel=0.05)
+
+
+@pytest.mark.parametrize(("name", "maps", "vectors"), [("lenet5", 4, 3), ("resnet20", 3, 2)])
+def test_a_diagram_has_a_box_for_each_size_of_maps(name, maps, vectors, tmp_path):
+    plots.diagram(kc.describe(name), tmp_path / "a.png")
+    drawn = picture(tmp_path / "a.png")
+    # Through the middle of all boxes.
+    line = drawn[int(drawn.shape[0] * 1.8 / 5.2), :, :3]
+    for colour, count in ((plots.MUTED, 1), (plots.INK, maps), (plots.ACCENT, vectors)):
+        inside = (line == hexadecimal(colour)).all(axis=-1).astype(int)
+        assert (np.diff(inside) == 1).sum() == count
+
+
+def test_a_diagram_counts_what_its_layers_hold():
+    text = [plots._stage_text(rows) for rows in plots._stages(kc.describe("lenet5"))]
+    assert text[0] == "image\n32x32x1"
+    assert text[1] == "c1\n28x28x6\n156 weights\n118 K MACs"
+    assert text[5] == "c5\n120\n48.1 K weights\n48 K MACs"
+    stages = [plots._stage_text(rows) for rows in plots._stages(kc.describe("resnet20"))]
+    assert stages[1].startswith("conv1 to conv2\n7 layers\n32x32x16")

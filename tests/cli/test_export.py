@@ -1,5 +1,9 @@
 """`keras-classics export` and `predict`, one after the other, and with mistakes."""
 
+import json
+import os
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,16 +73,50 @@ def test_what_is_no_export(exported, tmp_path):
     out = exported[1]
     with pytest.raises(UserError, match=r"manifest.json, which says what the network takes"):
         load_exported(tmp_path)
-    for name in ("model.tflite", "model.onnx", "model.keras"):
-        cut = out / f"cut{name}"
-        cut.write_bytes((out / name).read_bytes()[:1000])
-        with pytest.raises(UserError, match="Export it again"):
-            load_exported(cut)
-        cut.unlink()
     with pytest.raises(UserError, match="There is no .*none.onnx"):
         load_exported(out / "none.onnx")
     with pytest.raises(UserError, match="a file that ends in .tflite, .onnx, .keras. Received"):
         load_exported(out / "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.tflite",
+        "model_int8.tflite",
+        "model.onnx",
+        "model.keras",
+        "saved_model/saved_model.pb",
+        "saved_model/variables/variables.index",
+        "saved_model/variables/variables.data-00000-of-00001",
+    ],
+)
+@pytest.mark.parametrize("kept", [0.0, 0.4, 0.999])
+def test_an_export_that_was_cut(exported, tmp_path, file, kept):
+    shutil.copytree(exported[1], tmp_path, dirs_exist_ok=True)
+    size = (tmp_path / file).stat().st_size
+    os.truncate(tmp_path / file, int(kept * size))
+    form = file.split("/")[0]
+    with pytest.raises(UserError, match=f"{form} .*Export it again") as said:
+        load_exported(tmp_path / form)
+    assert "\n" not in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ([], "manifest.json, which says what the network takes, cannot be read"),
+        ({"labels": ["a"], "exports": {"model.onnx": {}}}, "cannot be read"),
+        ({"preprocessing": {"layer": "Canvas"}}, "'Canvas'. Did you mean CanvasPreprocessing"),
+    ],
+)
+def test_a_manifest_that_does_not_say_it(exported, tmp_path, facts, message):
+    shutil.copy(exported[1] / "model.onnx", tmp_path)
+    if "preprocessing" in facts:
+        facts = json.loads((exported[1] / "manifest.json").read_text()) | facts
+    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(UserError, match=message):
+        load_exported(tmp_path / "model.onnx")
 
 
 def test_says_what_is_wrong(run_python, exported, picture, tmp_path):

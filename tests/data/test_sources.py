@@ -51,6 +51,30 @@ def test_limited(digits):
     assert digits.train.limited(10_000) is digits.train
 
 
+def test_some_classes_alone(digits):
+    some = digits.of_classes((8, 1))
+    assert some.class_names == ("8", "1")
+    for split, whole in ((some.train, digits.train), (some.test, digits.test)):
+        assert split.labels.dtype == np.int32
+        for label, digit in enumerate((8, 1)):
+            images = whole.images[whole.labels == digit]
+            np.testing.assert_array_equal(split.images[split.labels == label], images)
+        assert len(split) == np.isin(whole.labels, (1, 8)).sum()
+
+
+@pytest.mark.parametrize("labels", [(0, 10), (3, 3), (-1,)])
+def test_classes_that_are_not_there(digits, labels):
+    with pytest.raises(UserError, match="digits are labels from 0 to 9, each once. Received: "):
+        digits.of_classes(labels)
+
+
+def test_some_classes_of_picture_files(tmp_path):
+    data = load(f"folder:{folder_of_pictures(tmp_path)}", encoded=True).of_classes((1,))
+    assert data.class_names == ("dog",)
+    assert data.train.labels.tolist() == [0, 0, 0]
+    assert all("/dog/" in path for path in data.train.paths)
+
+
 def test_folder(tmp_path):
     data = load(f"folder:{folder_of_pictures(tmp_path)}")
     assert data.class_names == ("cat", "dog")

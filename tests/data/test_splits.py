@@ -120,6 +120,12 @@ def test_records_of_a_set_from_idx_files(tmp_path):
         np.testing.assert_array_equal(labels, whole.labels)
 
 
+def test_classes_of_records_are_not_known_beforehand(builder):
+    data = load_imagenette(builder.data_path.parents[2])
+    with pytest.raises(UserError, match="Received: imagenette, read from TFRecord files"):
+        data.of_classes((0, 1))
+
+
 def test_a_choice_of_records(builder):
     split = load_imagenette(builder.data_path.parents[2]).train
     images, labels = taken(split)

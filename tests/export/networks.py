@@ -31,11 +31,14 @@ def network(name: str, **arguments) -> keras.Model:
     Its weights are drawn by the names of its layers. The statistics of its normalisations are those
     of a batch: with drawn ones a deep plain network forgets its image.
     """
+    return settled(small(name, **arguments))
+
+
+def small(name: str, **arguments) -> keras.Model:
+    """A network of few weights on small images, its graph the same."""
     parameters = inspect.signature(find_model(name).builder).parameters
     narrow = {key: value for key, value in NARROW.items() if key in parameters}
-    return settled(
-        kc.get_model(name, **{"input_shape": golden.second_shape(name), **narrow, **arguments})
-    )
+    return kc.get_model(name, **{"input_shape": golden.second_shape(name), **narrow, **arguments})
 
 
 def settled(model: keras.Model) -> keras.Model:

@@ -130,6 +130,8 @@ def test_wrong_arguments(model, common, tmp_path):
     refused = {
         "Unknown format 'tflight'. Did you mean tflite": {"formats": ["tflight"]},
         "Unknown quantization 'int7'": {"quantize": ["none", "int7"]},
+        "Name at least one of the formats .* Received: formats=..,": {"formats": []},
+        "for tflite at least one quantization. .*quantize=..": {"quantize": []},
         "takes the ranges of its values from images": {"quantize": ["none", "int8"]},
         "has 10 classes. Received: 2 labels": {"labels": ["a", "b"]},
     }

@@ -14,10 +14,11 @@ import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError, VerificationError
 from keras_classics.export import source, verify
+from keras_classics.export.fold import fold_batch_norm
 from keras_classics.export.source import Source, generated_images
 from keras_classics.images import CanvasPreprocessing, ImagePreprocessing, with_channels
 from keras_classics.models.layers import LocalResponseNormalization
-from tests.export.networks import network
+from tests.export.networks import DEEP, network, small
 
 # With the families below they have all the layers there are.
 FAST = ("alexnet", "lenet5_1998", "vgg11_bn", "vgg11_lrn")
@@ -83,6 +84,25 @@ def test_every_network(name, tmp_path):
     assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
     assert_exact(manifest["exports"].values())
     assert not needs_xla(tmp_path / "export" / "saved_model")
+
+
+# What changes the operations that a layer becomes.
+ARGUMENTS = ("activation", "padding", "strides", "groups", "version")
+
+
+def kinds(name: str) -> set[tuple]:
+    """The layers that are exported of a network, without names and numbers of filters."""
+    return {
+        (type(layer).__name__, *(str(layer.get_config().get(key)) for key in ARGUMENTS))
+        for layer in fold_batch_norm(small(name)).layers
+    }
+
+
+def test_the_fast_ones_have_every_kind_of_layer():
+    fast = set().union(*map(kinds, (*FAST, *FAMILIES[:3])))
+    for name in kc.list_models():
+        if not name.endswith(DEEP):
+            assert kinds(name) <= fast, name
 
 
 def assert_exact(exports) -> None:

@@ -86,6 +86,11 @@ def test_signatures(signatures, model, few_digits, count):
         assert served["top_labels"].numpy().astype(str).tolist() == order.astype(str).tolist()
 
 
+def test_every_weight_is_stored_once(path, model):
+    size = (path / "variables" / "variables.data-00000-of-00001").stat().st_size
+    assert 0 <= size - 4 * model.count_params() < 10_000
+
+
 def test_plain_tensorflow_serves_png_and_jpeg_of_any_size(
     path, model, few_digits, run_python, tmp_path
 ):

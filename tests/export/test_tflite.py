@@ -179,8 +179,12 @@ def test_an_operation_that_is_lacking(few_digits, path, tmp_path):
         "labels": few_digits.class_names,
         "calibration": few_digits.train.images,
     }
-    with pytest.raises(UserError, match="lacks an operation of lenet5_1998 for quantize='int16x8'"):
+    with pytest.raises(UserError) as said:
         export.tflite(model, path, quantize="int16x8", **common)
+    (line,) = str(said.value).splitlines()
+    assert line.startswith("TFLite lacks an operation of lenet5_1998 for quantize='int16x8'")
+    assert "SQUARED_DIFFERENCE" in line
+    assert line.endswith(" Take another of none, float16, dynamic, int8.")
     assert not list(tmp_path.iterdir())
 
 

@@ -167,11 +167,11 @@ def test_the_small_net_s_pooling(overlapping, expected):
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 def test_the_small_net_s_activation_and_dense_layer(activation):
-    model = kc.cuda_convnet(activation=activation, hidden=64, dropout=0.25)
-    units = [model.get_layer(name).activation.__name__ for name in ("conv1", "conv3", "fc")]
+    model = kc.cuda_convnet(activation=activation, hidden=(64,), dropout=0.25)
+    units = [model.get_layer(name).activation.__name__ for name in ("conv1", "conv3", "fc1")]
     assert units == [activation] * 3
-    assert [layer.name for layer in model.layers[-4:-1]] == ["fc", "dropout", "predictions"]
-    assert model.get_layer("dropout").rate == 0.25
+    assert [layer.name for layer in model.layers[-4:-1]] == ["fc1", "dropout1", "predictions"]
+    assert model.get_layer("dropout1").rate == 0.25
     # 1024 features, 64 units, 10 classes.
     more = 1025 * 64 + 65 * 10 - 1025 * 10
     assert kc.describe(model).params == 89_578 + more

@@ -122,6 +122,26 @@ def test_one_by_one_convolutions_of_c():
     ]
 
 
+def test_single_convolutions_in_the_place_of_stacks():
+    convolutions = {
+        layer.name: layer.kernel_size[0]
+        for layer in kc.vgg16(stacked=False, **SMALL).layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    assert convolutions == {f"block{i}_conv1": side for i, side in enumerate((5, 5, 7, 7, 7), 1)}
+    # Of the paper's control, B with 5x5 (section 4.1): 25 (3 64 + 64 128 + ...) and biases.
+    assert kc.vgg13(stacked=False, include_top=False).count_params() == 10_860_672
+
+
+def test_a_response_normalization_stays_with_single_convolutions():
+    stacked, single = (kc.vgg11_lrn(stacked=stacked, **SMALL) for stacked in (True, False))
+    for model in (stacked, single):
+        assert [layer.name for layer in model.layers[1:3]] == ["block1_conv1", "block1_lrn"]
+        assert model.get_layer("block1_conv1").kernel_size == (3, 3)
+    # Two of 3x3 in block 5 see as much as one of 5x5.
+    assert single.get_layer("block5_conv1").kernel_size == (5, 5)
+
+
 def test_head():
     model = kc.vgg16(input_shape=(32, 32, 3), classes=10, hidden=(512, 512), dropout=0.3)
     # Facts of the common CIFAR network: head 512-512-10 on 32x32 images.

@@ -115,6 +115,12 @@ def test_a_rate_at_which_a_run_does_not_come_down_is_chosen_last():
     assert chosen_rate(results, "2012", "tanh") == 0.01
 
 
+def test_where_no_run_comes_down_the_last_error_chooses():
+    errors = {0.01: 0.9, 0.03: 0.4, 0.1: 0.7}
+    runs = [run_of(f"sigmoid_2012_{rate}", 100, [0.9, error]) for rate, error in errors.items()]
+    assert chosen_rate(together(*runs), "2012", "sigmoid") == 0.03
+
+
 def relu_results() -> Results:
     return together(
         reaching("relu_2012_0.001", 100, 110),

@@ -1,0 +1,69 @@
+"""The LeNet-5 of 1998 beside today's."""
+
+import dataclasses
+from pathlib import Path
+
+from keras_classics.analysis import plots
+from keras_classics.training import Recipe, recipes
+from reproduce.claims.claim import Claim, Results
+from reproduce.tables import markdown, spread
+
+NAMES = {"1998": "LeNet-5 of 1998, as in 1998", "today": "today's LeNet-5, as today"}
+
+# As long as the paper's training, on a quarter of the images.
+FASHION = dataclasses.replace(
+    recipes.LENET5_MODERN,
+    name="fashion",
+    dataset="fashion_mnist",
+    epochs=recipes.LENET5_PAPER.epochs,
+    limit_train=15_000,
+)
+PAPER = dataclasses.replace(FASHION, name="paper", dataset="mnist", limit_train=None)
+
+
+def _of_1998(recipe: Recipe) -> Recipe:
+    """The paper's network and training on the images and in the passes of another recipe."""
+    shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
+    return dataclasses.replace(
+        recipes.LENET5_PAPER, **{field: getattr(recipe, field) for field in shared}
+    )
+
+
+def _of_today(recipe: Recipe) -> Recipe:
+    return recipe
+
+
+def _table(results: Results) -> str:
+    rows = []
+    for variant, name in NAMES.items():
+        runs = results.of(variant)
+        errors = [spread(results.errors(variant, part)) for part in ("training", "test")]
+        more = "-" if variant == "today" else results.gain(variant, "today")
+        seconds = spread([float(run["seconds"]) for run in runs], digits=0, none="-")
+        parameters = f"{int(runs[0]['parameters']):,}" if runs else "-"
+        rows.append([name, parameters, *errors, more, seconds, str(len(runs) or "-")])
+    head = ["network and training", "parameters", "training error, %", "test error, %"]
+    return markdown([*head, "more than today's, points (95 %)", "seconds", "seeds"], rows)
+
+
+def _draw(results: Results, path: Path) -> None:
+    both = [line for name, label in NAMES.items() for line in results.error_lines(name, label)]
+    plots.lines({"LeNet-5": both}, "pass", "error, %: test, training dashed", path)
+
+
+CLAIM = Claim(
+    name="lenet5_networks",
+    title="LeNet-5 of 1998 beside what is taught under its name",
+    says="LeCun et al. 1998, sections II and III: trainable subsampling, a sparse third layer and "
+    "distances to drawn digits at the end, trained one image at a time by an approximate second "
+    "derivative. What is taught today pools, connects all maps, ends in a softmax, and is trained "
+    "by momentum in batches. Both see the same images equally often here.",
+    paper="0.95 % on MNIST (LeCun et al. 1998, Figure 9)",
+    program="lenet5_mnist --compare=networks",
+    recipes={"fashion": FASHION, "paper": PAPER},
+    variants={"1998": _of_1998, "today": _of_today},
+    seeds=5,
+    table=_table,
+    draw=_draw,
+    reading="",
+)

@@ -1,0 +1,81 @@
+"""How accurate exported networks are: rows of manifests, and README.md's table of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from keras_classics.training.logs import write_csv
+from reproduce.tables import ENVIRONMENT, Row, markdown, read_rows
+
+ROWS = Path(__file__).parent / "results" / "export.csv"
+
+COLUMNS = (
+    "model",
+    "weights",
+    "dataset",
+    "images",
+    "form",
+    "quantize",
+    "bytes",
+    "max_difference",
+    "same_prediction",
+    "model_accuracy",
+    "accuracy",
+    *ENVIRONMENT,
+    "manifest_sha256",
+)
+
+# By the name of a file or folder in an export; model.keras is the network itself.
+FORMS = {
+    "saved_model": "SavedModel",
+    "model.tflite": "TFLite, float32",
+    "model_float16.tflite": "TFLite, float16",
+    "model_dynamic.tflite": "TFLite, dynamic",
+    "model_int8.tflite": "TFLite, int8",
+    "model_int16x8.tflite": "TFLite, int16x8",
+    "model.onnx": "ONNX",
+}
+
+
+def add_exports(manifests: Iterable[Path]) -> None:
+    """Adds the rows of exports whose images had labels; new ones take the place of old ones."""
+    rows = [*read_rows(ROWS), *(row for path in manifests for row in rows_of(path))]
+    by_identity = {
+        (r["model"], r["dataset"], r["weights"], list(FORMS).index(r["form"])): r for r in rows
+    }
+    write_csv(ROWS, COLUMNS, [by_identity[key] for key in sorted(by_identity)])
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Returns a row for each form of a network, given its `manifest.json`."""
+    content = path.read_bytes()
+    facts = json.loads(content)
+    common = {
+        "model": facts["model"],
+        **facts["origin"],
+        "images": facts["compared_on"]["images"],
+        **facts["environment"],
+        **facts["versions"],
+        "manifest_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    rows = []
+    for form, export in facts["exports"].items():
+        size = sum(file["bytes"] for file in export["files"].values())
+        values = {**common, **export, **export["agreement"], "form": form, "bytes": size}
+        rows.append({name: str(values[name]) for name in COLUMNS})
+    return rows
+
+
+def export_table(rows: Sequence[Row]) -> str:
+    """Returns the table: a line a form, of each network what Keras and the form get right."""
+    lines = []
+    for row in rows:
+        before, after = 100 * float(row["model_accuracy"]), 100 * float(row["accuracy"])
+        numbers = [f"{int(row['bytes']) / 1e6:.2f}", f"{before:.2f}", f"{after:.2f}"]
+        lines.append(
+            [f"`{row['model']}`", row["dataset"], FORMS[row["form"]], *numbers]
+            + [f"{after - before:+.2f}", f"{int(row['images']):,}"]
+        )
+    head = ["network", "data", "form", "MB", "Keras, %", "exported, %", "points", "images"]
+    return markdown(head, lines, left=3)
