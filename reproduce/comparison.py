@@ -5,6 +5,7 @@ training programs there are --variant and --seeds.
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,9 @@ VARIANT = flags.DEFINE_list("variant", None, "Which of what is compared to run; 
 SEEDS = flags.DEFINE_integer(
     "seeds", None, "Runs of each variant, with the seeds 0, 1, ...", lower_bound=1
 )
+
+# Each run has functions of its own, of which TensorFlow thinks that one is traced too often.
+logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.getMessage())
 
 # Variants that --smoke runs.
 SMOKE_VARIANTS = 2

@@ -19,6 +19,7 @@ class FinishedRun:
     """A trained network and all that using it takes.
 
     Attributes:
+        path: Folder of the run.
         model: The network.
         preprocessing: The layer from uint8 images to what the network takes.
         loss: The loss that it was trained with.
@@ -26,6 +27,7 @@ class FinishedRun:
         result: The content of `result.json`.
     """
 
+    path: Path
     model: keras.Model
     preprocessing: keras.layers.Layer
     loss: keras.losses.Loss
@@ -49,6 +51,7 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
     result = json.loads(run.result.read_text())
     recipe = json.loads((Path(path) / "recipe.json").read_text())
     return FinishedRun(
+        path=Path(path),
         model=keras.models.load_model(run.model, compile=False),
         preprocessing=_preprocessing(result["preprocessing"], run.mean),
         loss=LOSSES[recipe["loss"]](**recipe["loss_arguments"]),

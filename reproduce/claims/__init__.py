@@ -3,6 +3,7 @@
 from reproduce.claims import (
     alexnet_ablation,
     alexnet_relu,
+    ensemble,
     lenet5_networks,
     resnet_depth,
     resnet_shortcuts,
@@ -22,5 +23,6 @@ CLAIMS = {
         vgg_receptive_field.CLAIM,
         resnet_depth.CLAIM,
         resnet_shortcuts.CLAIM,
+        ensemble.CLAIM,
     )
 }

@@ -70,7 +70,8 @@ class Results:
     Attributes:
         runs: A row a run, with `COLUMNS`.
         epochs: A row an epoch of a run, with `HISTORY_COLUMNS`.
-        layers: A row for each quantity of a layer of a run, with `LAYER_COLUMNS`.
+        layers: A row for each quantity of a layer of a run, or of what else was looked at, with
+            `LAYER_COLUMNS`.
     """
 
     runs: Sequence[Row] = ()

@@ -1,0 +1,113 @@
+"""The more networks are averaged, the fewer errors."""
+
+import dataclasses
+import math
+from itertools import combinations
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from keras_classics.analysis import plots
+from keras_classics.data import ImageData
+from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
+from keras_classics.training import FinishedRun, Recipe, recipes
+from reproduce.claims import resnet_shortcuts
+from reproduce.claims.claim import Claim, Results
+from reproduce.papers import NOT_RUN
+from reproduce.tables import markdown
+
+NETWORKS = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}
+SIZES = (1, 2, 3, 4, 5)
+
+# What a run keeps for those that come after it.
+PROBABILITIES = "probabilities.npy"
+
+
+def _lenet5(recipe: Recipe) -> Recipe:
+    """Today's LeNet-5 and its training on the images and in the passes of another recipe."""
+    shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
+    return dataclasses.replace(
+        recipes.LENET5_MODERN, **{field: getattr(recipe, field) for field in shared}
+    )
+
+
+def _resnet20(recipe: Recipe) -> Recipe:
+    return recipe
+
+
+def _averages(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
+    """Errors of this network averaged with each choice of those of the seeds before it."""
+    own = Evaluator(run.model, run.loss, data.test, one_view(run.preprocessing))()
+    np.save(run.path / PROBABILITIES, own.probabilities)
+    name, _, seed = run.path.name.rpartition("seed")
+    files = {s: run.path.with_name(f"{name}seed{s}") / PROBABILITIES for s in range(int(seed))}
+    others = {
+        s: Evaluation(np.load(file), own.losses, own.labels)
+        for s, file in files.items()
+        if file.exists()
+    }
+    return [
+        {
+            "when": "end",
+            "layer": "+".join(map(str, [*seeds, seed])),
+            "quantity": "error",
+            "value": 1 - average([*(others[s] for s in seeds), own]).accuracy,
+        }
+        for size in range(len(others) + 1)
+        for seeds in combinations(others, size)
+    ]
+
+
+def _errors(results: Results, network: str, size: int) -> list[float]:
+    """Errors of all choices of so many networks, in per cent."""
+    return [
+        100 * error
+        for of_run in results.layers_of(network, "error", "end")
+        for seeds, error in of_run.items()
+        if seeds.count("+") + 1 == size
+    ]
+
+
+def _table(results: Results) -> str:
+    rows = []
+    for network, name in NETWORKS.items():
+        seeds = len(results.of(network))
+        cells = [
+            f"{mean(errors):.2f}" if len(errors := _errors(results, network, size)) else NOT_RUN
+            for size in SIZES
+        ]
+        choices = ", ".join(str(math.comb(seeds, size)) for size in SIZES) if seeds else "-"
+        rows.append([name, *cells, choices])
+    head = ["test error, % of", *(f"{size} network{'s'[: size > 1]}" for size in SIZES)]
+    return markdown([*head, "choices of so many"], rows)
+
+
+def _draw(results: Results, path: Path) -> None:
+    panels = {}
+    for network, name in NETWORKS.items():
+        errors = [_errors(results, network, size) for size in SIZES]
+        if errors[0]:
+            known = [(size, mean(e)) for size, e in zip(SIZES, errors, strict=True) if e]
+            sizes, means = zip(*known, strict=True)
+            panels[name] = [plots.Line("mean of all choices", [means], x=sizes)]
+    plots.lines(panels, "networks averaged", "test error, %", path)
+
+
+CLAIM = Claim(
+    name="ensemble",
+    title="Several networks averaged make fewer errors than one",
+    says="Krizhevsky et al. 2012, section 6, Simonyan and Zisserman 2015, section 4.4, He et al. "
+    "2015, section 4.1: networks whose probabilities are averaged make fewer errors than one.",
+    paper="AlexNet on ILSVRC-2012, top-1 and top-5: one network makes 40.7 and 18.2 % errors, five "
+    "make 38.1 and 16.4",
+    program="ensemble",
+    recipes={"fashion": resnet_shortcuts.FASHION, "paper": recipes.RESNET_CIFAR10_PAPER},
+    variants={"lenet5": _lenet5, "resnet20": _resnet20},
+    seeds=5,
+    table=_table,
+    draw=_draw,
+    reading="",
+    measure=_averages,
+)

@@ -1,0 +1,176 @@
+"""What all claims have in common: their recipes, their rows, their page, their programs."""
+
+import csv
+import hashlib
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from reproduce import claim_tables
+from reproduce.claims import CLAIMS, claim
+from reproduce.claims.claim import Claim, Results, finished_runs, run_of
+
+# The programs and what tells each to test a claim. Those on a line can share a process.
+PROGRAMS = (
+    ("alexnet_relu", "alexnet_ablation", "ensemble", "lenet5_mnist --compare=networks"),
+    ("vgg_first_bn", "vgg_depth", "vgg_receptive_field"),
+    ("resnet_cifar10 --compare=shortcuts", "resnet_cifar10 --compare=depth"),
+)
+
+# Runs programs one after the other, without starting TensorFlow anew for each, the first variant.
+SMOKE = """
+import importlib, sys
+from absl import flags
+from reproduce.claims import CLAIMS
+folder, *commands = sys.argv[1:]
+for command in commands:
+    name, *options = command.split()
+    module = importlib.import_module(f"reproduce.{name}")
+    flags.FLAGS.unparse_flags()
+    run_dir = f"{folder}/{command.replace(' ', '_')}"
+    (described,) = (claim for claim in CLAIMS.values() if claim.program == command)
+    variant = next(iter(described.variants))
+    flags.FLAGS([name, *options, "--smoke", f"--run_dir={run_dir}", f"--variant={variant}"])
+    module.main()
+"""
+
+every_claim = pytest.mark.parametrize("name", CLAIMS)
+
+
+def test_every_claim_has_its_program():
+    assert Counter(c.program for c in CLAIMS.values()) == Counter(p for ps in PROGRAMS for p in ps)
+
+
+@every_claim
+def test_each_variant_is_another_run(name):
+    described = CLAIMS[name]
+    here = next(iter(described.recipes.values()))
+    assert here.dataset == "fashion_mnist"
+    # The papers' figures are of other data.
+    assert here.paper is None or here.paper.dataset != here.dataset
+    recipes = [described.recipe_of(variant, here, seed=3) for variant in described.variants]
+    assert {recipe.seed for recipe in recipes} == {3}
+    assert {recipe.validation for recipe in recipes} == {0}
+    contents = [
+        json.dumps({**recipe.to_json(), "variant": None}, sort_keys=True) for recipe in recipes
+    ]
+    starts = [described.starts_from.get(variant) for variant in described.variants]
+    assert len(set(zip(contents, starts, strict=True))) == len(recipes)
+    for variant, recipe in zip(described.variants, recipes, strict=True):
+        assert recipe.variant == f"{name}/{variant}"
+
+
+@every_claim
+def test_rows_are_of_runs_that_can_be_run_again(name):
+    described = CLAIMS[name]
+    results = described.results()
+    programs = {described.program, *described.program.split()}
+    for row in results.runs:
+        assert row["variant"] in described.variants
+        assert re.fullmatch(r"[0-9a-f]{64}", row["result_sha256"])
+        assert re.fullmatch(r"[0-9a-f]{40}", row["commit"]), "of a checkout without changes"
+        module, *options = row["command"].partition("-m reproduce.")[2].split()
+        assert module in programs
+        last = dict(option.removeprefix("--").split("=") for option in options)
+        assert (last["variant"], last["seed"]) == (row["variant"], row["seed"])
+        # The last epoch, whatever the others were.
+        history = [epoch for epoch in results.epochs if epoch["run"] == run_of(row)]
+        assert [int(epoch["epoch"]) for epoch in history] == list(range(1, int(row["epochs"]) + 1))
+        assert float(history[-1]["test_accuracy"]) == pytest.approx(1 - float(row["test_error"]))
+    runs = {run_of(row) for row in results.runs}
+    assert len(runs) == len(results.runs)
+    assert {row["run"] for row in [*results.epochs, *results.layers]} <= runs
+
+
+@every_claim
+def test_tables_do_not_mix_protocols(name):
+    for column in ("protocol", "recipe", "dataset", "images"):
+        assert len({row[column] for row in CLAIMS[name].results().runs}) <= 1, column
+
+
+def test_a_page_of_claims_that_were_not_run():
+    page = claim_tables.rendered_page(
+        [Claim(**{**vars(c), "name": "nothing"}) for c in CLAIMS.values()]
+    )
+    for described in CLAIMS.values():
+        assert f"\n## {described.title}\n" in page
+    assert page.count("| not run | - |") >= len(CLAIMS)
+    anchors = re.findall(r"\]\(#([^)]*)\)", page)
+    headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert anchors == [re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-") for h in headings]
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch) -> Claim:
+    """A claim whose rows lie in a folder of their own."""
+    monkeypatch.setattr(claim, "RESULTS", tmp_path)
+    return Claim(**{**vars(CLAIMS["resnet_shortcuts"]), "name": "tiny"})
+
+
+def finished(folder, variant: str, seed: int, error: float) -> None:
+    """What a run of two epochs leaves, as far as rows are taken from it."""
+    folder.mkdir(parents=True)
+    environment = {"commit": "c", "device": "d", "python": "3", "command": "run"}
+    result = {
+        **dict.fromkeys(claim.COLUMNS, "-"),
+        "train_images": 10,
+        "images": 5,
+        "epochs": 2,
+        "seed": seed,
+        "variant": f"tiny/{variant}",
+        "metrics": {"test_error": error, "test_loss": 1, "train_accuracy": 0.5, "train_loss": 1},
+        "environment": {**environment, "versions": {"tensorflow": "2", "keras": "3"}},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    with open(folder / "history.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(claim.HISTORY_COLUMNS[3:])
+        writer.writerows([[1, 7, 0.1, 2, 0.4, 2, 0.9], [2, 14, 0.1, 1, 0.5, 1, 1 - error]])
+
+
+def test_rows_of_folders_are_added_and_take_the_place_of_old_ones(tiny, tmp_path):
+    finished(tmp_path / "runs" / "20_B_seed0", "20_B", 0, 0.25)
+    finished(tmp_path / "runs" / "20_A_seed0", "20_A", 0, 0.5)
+    finished(tmp_path / "again", "20_A", 0, 0.125)
+    tiny.add(finished_runs(tmp_path / "runs"))
+    results = tiny.results()
+    assert [row["variant"] for row in results.runs] == ["20_A", "20_B"]
+    content = (tmp_path / "runs" / "20_A_seed0" / "result.json").read_bytes()
+    assert results.runs[0]["result_sha256"] == hashlib.sha256(content).hexdigest()
+    tiny.add(finished_runs(tmp_path / "again"))
+    results = tiny.results()
+    assert [float(row["test_error"]) for row in results.runs] == [0.125, 0.25]
+    assert results.errors("20_A") == [12.5]
+    assert results.errors("20_A", "training") == [50]
+    # The rows of the old run's epochs went with it.
+    assert len(results.epochs) == 4
+    (history,) = results.histories("20_A")
+    assert [row["test_accuracy"] for row in history] == ["0.9", "0.875"]
+    test, training = results.error_lines("20_A", "A")
+    assert [round(value, 6) for value in test.runs[0]] == [10, 12.5]
+    assert [round(value, 6) for value in training.runs[0]] == [60, 50]
+
+
+def test_the_gain_of_a_variant():
+    runs = [
+        {"variant": variant, "test_error": str(error)}
+        for variant, errors in (("a", (0.10, 0.12)), ("b", (0.20, 0.22)))
+        for error in errors
+    ]
+    results = Results(runs)
+    # Both deviations are sqrt(2) points, so Welch's freedom is 2, of which t is 4.3027.
+    assert results.gain("b", "a") == "+10.00 (+3.92 to +16.08)"
+    assert results.gain("b", "none") == "-"
+
+
+@pytest.mark.parametrize("commands", PROGRAMS, ids=["small", "vgg", "resnet"])
+def test_smoke(run_python, tmp_path, commands):
+    done = run_python("-c", SMOKE, str(tmp_path), *commands)
+    assert done.returncode == 0, done.stderr
+    for command in commands:
+        folder = tmp_path / command.replace(" ", "_")
+        assert f"files   {folder}/" in done.stdout
+        results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
+        assert [result["dataset"] for result in results] == ["digits"]

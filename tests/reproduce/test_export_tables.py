@@ -1,0 +1,62 @@
+"""Rows of exports, and the table of them."""
+
+import hashlib
+import json
+
+from reproduce import export_tables
+from reproduce.export_tables import add_exports, export_table
+from reproduce.tables import read_rows
+
+FORMS = ("saved_model", "model.tflite", "model_int8.tflite", "model.onnx")
+
+
+def manifest(path, int8: float) -> None:
+    """A manifest as far as rows are taken from it."""
+    exports = {
+        form: {
+            "quantize": "int8" if "int8" in form else "none",
+            "files": {"a": {"bytes": 1_000_000}, "b": {"bytes": 500_000}},
+            "agreement": {
+                "images": 1000,
+                "max_difference": 0.0,
+                "same_prediction": 1.0,
+                "model_accuracy": 0.75,
+                "accuracy": int8 if "int8" in form else 0.75,
+            },
+        }
+        for form in FORMS
+    }
+    facts = {
+        "model": "net",
+        "origin": {"weights": "own", "dataset": "digits"},
+        "compared_on": {"images": 1000},
+        "environment": {"commit": "c", "device": "d", "python": "3", "command": "export"},
+        "versions": {"tensorflow": "2", "keras": "3"},
+        "exports": exports,
+    }
+    path.write_text(json.dumps(facts))
+
+
+def test_rows_are_added_and_take_the_place_of_old_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(export_tables, "ROWS", tmp_path / "export.csv")
+    path = tmp_path / "manifest.json"
+    for int8 in (0.5, 0.74):
+        manifest(path, int8)
+        add_exports([path])
+    rows = read_rows(export_tables.ROWS)
+    assert [row["form"] for row in rows] == list(FORMS)
+    assert {row["manifest_sha256"] for row in rows} == {
+        hashlib.sha256(path.read_bytes()).hexdigest()
+    }
+    lines = export_table(rows).splitlines()
+    assert lines[4] == "| `net` | digits | TFLite, int8 | 1.50 | 75.00 | 74.00 | -1.00 | 1,000 |"
+
+
+def test_eight_bits_cost_at_most_half_a_point():
+    rows = read_rows(export_tables.ROWS)
+    assert {row["model"] for row in rows} == {"lenet5", "resnet20"}
+    for row in rows:
+        assert int(row["images"]) == 10_000
+        assert float(row["model_accuracy"]) - float(row["accuracy"]) <= 0.005
+        if row["quantize"] == "none":
+            assert row["accuracy"] == row["model_accuracy"]
