@@ -17,8 +17,8 @@ HEAD = """# The claims, run
 
 Each claim below is tested by the program that is named with it, on data that two CPU cores can
 train on. The same command with the paper's recipe is for those who have its data and a GPU; what
-was not run says so. Means and standard deviations are over seeds, errors of the last epoch on all
-test images, each once. Nothing is chosen by the test images.
+was not run says so. Means and standard deviations are over seeds, errors are of the last epoch,
+each test image once. Nothing is chosen by the test images.
 
 Rows are in [results](results): a row a run with seed, commit, versions, the command that repeats it
 and the hash of its `result.json`; in `*_history.csv` a row an epoch. A run leaves its folder in

@@ -13,6 +13,7 @@ import keras
 from absl import flags
 
 from keras_classics.cli._program import default_run_dir
+from keras_classics.data import ImageData
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy
 from keras_classics.training.logs import RunDirectory, write_csv
@@ -32,6 +33,20 @@ logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.g
 SMOKE_VARIANTS = 2
 
 
+class _Data:
+    """The data of recipes. What one run after the other shares is loaded once."""
+
+    def __init__(self):
+        self._of = self._data = None
+
+    def __call__(self, recipe: Recipe) -> ImageData:
+        arguments = recipe.to_json()["preprocessing_arguments"]
+        of = (recipe.dataset, recipe.preprocessing, arguments, recipe.cuts, recipe.only_classes)
+        if of != self._of:
+            self._of, self._data = of, load_data(recipe, program.DATA_DIR.value)
+        return self._data
+
+
 def run_comparison(claim: Claim) -> None:
     """Does all runs that the flags ask for, and prints the table of them.
 
@@ -47,6 +62,7 @@ def run_comparison(claim: Claim) -> None:
         program.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *smoke)
     )
     strategy = make_strategy(program.STRATEGY.value, program.NUM_REPLICAS.value)
+    load = _Data()
     done = []
     for seed in _seeds(claim, base):
         for variant in variants:
@@ -57,9 +73,10 @@ def run_comparison(claim: Claim) -> None:
             if is_chief(strategy) and not run.result.exists():
                 print(f"{variant}, seed {seed}")
             only = f"--variant={variant} --seed={seed}"
-            program.train_as_flags_say(recipe, run, strategy, only)
-            if is_chief(strategy):
-                _look_into(claim, recipe, run)
+            data = None if run.result.exists() else load(recipe)
+            program.train_as_flags_say(recipe, run, strategy, data, only)
+            if claim.measure and is_chief(strategy):
+                _look_into(claim, recipe, run, load)
             done.append(run.path)
             # Each run has graphs of its own, which nobody needs any more.
             keras.backend.clear_session()
@@ -99,9 +116,8 @@ def _started(recipe: Recipe, run: Path) -> Recipe:
     return dataclasses.replace(recipe, initial_weights=str(weights))
 
 
-def _look_into(claim: Claim, recipe: Recipe, run: RunDirectory) -> None:
+def _look_into(claim: Claim, recipe: Recipe, run: RunDirectory, load: _Data) -> None:
     path = run.path / "layers.csv"
-    if claim.measure and not path.exists():
-        data = load_data(recipe, program.DATA_DIR.value)
-        data = data.limited(recipe.limit_train, recipe.limit_test)
+    if not path.exists():
+        data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
         write_csv(path, LAYER_COLUMNS[3:], claim.measure(load_run(run.path), recipe, data))

@@ -12,7 +12,7 @@ from absl import flags
 from keras_classics import export
 from keras_classics.cli._program import default_run_dir, run
 from keras_classics.cli._progress import ProgressLine
-from keras_classics.data import pipeline
+from keras_classics.data import ImageData, pipeline
 from keras_classics.errors import UserError, require, unknown_name
 from keras_classics.training import Pace, Recipe, load_data, load_run, make_strategy, train
 from keras_classics.training.logs import RunDirectory
@@ -170,7 +170,11 @@ def run_recipe(
 
 
 def train_as_flags_say(
-    recipe: Recipe, run_directory: RunDirectory, strategy: tf.distribute.Strategy, only: str = ""
+    recipe: Recipe,
+    run_directory: RunDirectory,
+    strategy: tf.distribute.Strategy,
+    data: ImageData | None = None,
+    only: str = "",
 ) -> dict[str, Any]:
     """Trains, and shows how far it is. See `training.train`."""
     with ProgressLine() if is_chief(strategy) else nullcontext() as line:
@@ -179,6 +183,7 @@ def train_as_flags_say(
             recipe,
             run_directory.path,
             strategy,
+            data=data,
             data_dir=DATA_DIR.value,
             max_bad_images=MAX_BAD_IMAGES.value,
             pace=Pace(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
