@@ -1,4 +1,4 @@
-"""Pictures of runs and results, written as PNG files."""
+"""Pictures of runs, results and networks, written as files."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,11 +118,11 @@ def pictures(
         images: uint8, each of shape (height, width, 1 or 3). Grey ones are drawn as ink: 255 is
             black.
         titles: One an image.
-        path: PNG file to write.
+        path: File to write: PNG, or JPEG, which is far smaller for photographs.
         columns: Images in a row.
     """
     rows = max(1, -(-len(images) // columns))
-    size = (10, 12.4 / columns * rows + 0.1)
+    size = (1.25 * columns, 1.55 * rows + 0.1)
     figure, axes = _figure(*size, nrows=rows, ncols=columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -207,6 +207,8 @@ def lines(
         ax.set_title(title, fontsize=9, color=INK)
         ax.set_xlabel(xlabel)
         ax.set_yscale("log" if log else "linear")
+        if all(line.x is None for line in several):
+            ax.locator_params(axis="x", integer=True)
         ax.legend(frameon=False, fontsize=8)
     for ax in axes[:, 0]:
         ax.set_ylabel(ylabel)
@@ -288,7 +290,7 @@ def activations(maps: Mapping[str, np.ndarray], path: Path) -> None:
 
     Args:
         maps: Shape (height, width, maps), by the layer's title.
-        path: PNG file to write.
+        path: File to write, PNG or JPEG.
     """
     columns = min(4, len(maps))
     rows = -(-len(maps) // columns)
@@ -296,9 +298,10 @@ def activations(maps: Mapping[str, np.ndarray], path: Path) -> None:
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, (title, several) in zip(axes.flat, maps.items(), strict=False):
-        tiles = np.moveaxis(several, -1, 0)
-        picture = _tiled(tiles, int(np.ceil(np.sqrt(len(tiles)))), np.nan)
-        ax.imshow(picture, cmap="magma", vmin=tiles.min(), vmax=tiles.max())
+        tiles = np.moveaxis(several, -1, 0) - several.min()
+        # The square root keeps weak answers visible beside strong ones.
+        picture = np.sqrt(_tiled(tiles, int(np.ceil(np.sqrt(len(tiles)))), np.nan))
+        ax.imshow(picture, cmap="magma", interpolation="nearest")
         ax.set_title(title, fontsize=9, color=INK)
     _save(figure, path)
 
@@ -336,7 +339,7 @@ def receptive_field(image: np.ndarray, sides: Mapping[str, int], path: Path) -> 
         image: uint8, shape (height, width, 3).
         sides: Side of the square in pixels by the layer's name, such as
             `profile.receptive_fields` gives it.
-        path: PNG file to write.
+        path: File to write, PNG or JPEG.
     """
     height, width = image.shape[:2]
     figure, ax = _figure(4.2, 2.6)
@@ -347,6 +350,7 @@ def receptive_field(image: np.ndarray, sides: Mapping[str, int], path: Path) -> 
             [[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]]
         )
         colour = PALETTE[1:][number % len(PALETTE[1:])]
+        ax.plot(across, down, color="white", lw=4)
         ax.plot(across, down, color=colour, lw=2, label=f"{name}: {side}")
     ax.set_axis_off()
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))

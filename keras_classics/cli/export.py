@@ -30,7 +30,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets;
 LIMIT_TEST = flags.DEFINE_integer(
     "limit_test", export.COMPARED_IMAGES, "Images to compare on at most.", lower_bound=1
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the export that is there.")
 
 
 def main() -> None:

@@ -56,18 +56,20 @@ def export_model(
         quantize: The TFLite files to write; see `tflite`.
         origin: Where network and images come from, such as the names of its weights and of the data
             set; kept in the manifest, as JSON can hold it.
-        overwrite: Whether to replace what is there.
+        overwrite: Whether to replace the export that is there.
 
     Returns:
         The content of `manifest.json`.
 
     Raises:
-        UserError: The folder is there, a format or quantization is unknown or cannot be had, or
+        UserError: The folder is there, or is no export, a format or quantization is unknown or cannot be had, or
             the arguments do not fit the model or each other.
         VerificationError: An export disagrees with the model; nothing is left.
     """
     folder = Path(folder)
     _check_formats(formats, quantize, calibration)
+    if overwrite:
+        _refuse_to_lose(folder)
     with written(folder, overwrite) as aside:
         source = Source(model, preprocessing, labels, images, image_labels)
         aside.mkdir()
@@ -96,6 +98,15 @@ def _check_formats(
     if "onnx" in formats:
         require("onnx", "export")
         require("onnxruntime", "export")
+
+
+def _refuse_to_lose(folder: Path) -> None:
+    """Keeps `overwrite` from a folder of somebody's own, which it would remove whole."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
+        raise UserError(
+            f"An export replaces an export. Received: {folder}, which has no manifest.json. "
+            "Take another folder, or remove this one."
+        )
 
 
 def _write_all(

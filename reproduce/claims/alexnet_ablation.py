@@ -34,7 +34,7 @@ FASHION = Recipe(
     limit_train=3000,
     limit_test=5000,
     epochs=30,
-    batch_size=64,
+    batch_size=32,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
     schedule=Drops(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
     model_arguments={"input_shape": (28, 28, 1), "hidden": (512,), "dropout": 0.5},

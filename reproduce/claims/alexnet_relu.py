@@ -23,11 +23,11 @@ STARTS = {"2012": "as in 2012", "glorot": "Glorot"}
 
 RATES = {
     ("2012", "relu"): (0.001, 0.003, 0.01),
-    ("2012", "tanh"): (0.001, 0.003, 0.01, 0.03),
-    ("2012", "sigmoid"): (0.01, 0.03, 0.1, 0.3),
+    ("2012", "tanh"): (0.003, 0.01, 0.03, 0.1),
+    ("2012", "sigmoid"): (0.003, 0.01, 0.03),
     ("glorot", "relu"): (0.01, 0.03, 0.1),
     ("glorot", "tanh"): (0.01, 0.03, 0.1),
-    ("glorot", "sigmoid"): (0.03, 0.1, 0.3, 1.0),
+    ("glorot", "sigmoid"): (0.003, 0.01, 0.03, 0.1),
 }
 
 # Runs of this seed choose the rate, and none of them is among those that are then compared.

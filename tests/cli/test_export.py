@@ -107,7 +107,7 @@ def test_an_export_that_was_cut(exported, tmp_path, file, kept):
     [
         ([], "manifest.json, which says what the network takes, cannot be read"),
         ({"labels": ["a"], "exports": {"model.onnx": {}}}, "cannot be read"),
-        ({"preprocessing": {"layer": "Canvas"}}, "'Canvas'. Did you mean CanvasPreprocessing"),
+        ({"preprocessing": {"layer": "Canvas"}}, "Unknown preprocessing 'Canvas'. Known: Canvas"),
     ],
 )
 def test_a_manifest_that_does_not_say_it(exported, tmp_path, facts, message):

@@ -144,6 +144,13 @@ def test_wrong_arguments(model, common, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
+def test_no_folder_but_an_export_is_replaced(model, common, tmp_path):
+    (tmp_path / "mine").write_text("a year of work")
+    with pytest.raises(UserError, match="has no manifest.json"):
+        export.export_model(model, tmp_path, formats=["tflite"], overwrite=True, **common)
+    assert (tmp_path / "mine").read_text() == "a year of work"
+
+
 @pytest.mark.parametrize(
     ("form", "module"),
     [("tflite", "ai_edge_litert.interpreter"), ("onnx", "onnx"), ("onnx", "onnxruntime")],
