@@ -62,8 +62,9 @@ def export_model(
         The content of `manifest.json`.
 
     Raises:
-        UserError: The folder is there, or is no export, a format or quantization is unknown or cannot be had, or
-            the arguments do not fit the model or each other.
+        UserError: The folder is there, or no export is to be replaced in it, a format or
+            quantization is unknown or cannot be had, or the arguments do not fit the model or each
+            other.
         VerificationError: An export disagrees with the model; nothing is left.
     """
     folder = Path(folder)
