@@ -22,12 +22,12 @@ NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}
 STARTS = {"2012": "as in 2012", "glorot": "Glorot"}
 
 RATES = {
-    ("2012", "relu"): (0.001, 0.003, 0.01),
-    ("2012", "tanh"): (0.003, 0.01, 0.03, 0.1),
-    ("2012", "sigmoid"): (0.003, 0.01, 0.03),
-    ("glorot", "relu"): (0.01, 0.03, 0.1),
-    ("glorot", "tanh"): (0.01, 0.03, 0.1),
-    ("glorot", "sigmoid"): (0.003, 0.01, 0.03, 0.1),
+    ("2012", "relu"): (0.002, 0.005, 0.01),
+    ("2012", "tanh"): (0.01, 0.02, 0.05, 0.1),
+    ("2012", "sigmoid"): (0.01, 0.02, 0.05, 0.1),
+    ("glorot", "relu"): (0.01, 0.02, 0.05, 0.1),
+    ("glorot", "tanh"): (0.01, 0.02, 0.05, 0.1),
+    ("glorot", "sigmoid"): (0.005, 0.01, 0.02, 0.05),
 }
 
 # Runs of this seed choose the rate, and none of them is among those that are then compared.
