@@ -1,0 +1,72 @@
+"""Runs the notebooks from top to bottom and stores what they show.
+
+python -m notebooks.execute                 # all
+python -m notebooks.execute 01_the_zoo      # this one
+
+Each runs in an empty folder that is removed afterwards. What differs from run to run without saying
+anything, such as times and warnings, is left out.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from keras_classics.files import written_aside
+
+HERE = Path(__file__).parent
+
+# Seconds that a cell may take.
+CELL_LIMIT = 300
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """Returns a notebook as it is after a run.
+
+    Args:
+        path: The notebook; it stays as it is.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell fails.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_LIMIT,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": folder}},
+        )
+        client.execute(env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.NotebookNode()
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def main(*names: str) -> None:
+    """Runs notebooks and stores them with their outputs.
+
+    Args:
+        *names: Their names without `.ipynb`; none for all.
+    """
+    for path in [HERE / f"{name}.ipynb" for name in names] or sorted(HERE.glob("*.ipynb")):
+        notebook = executed(path)
+        with written_aside(path) as aside:
+            nbformat.write(notebook, aside)
+        print(f"{path.name}, {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,77 @@
+"""The notebooks run from top to bottom, and are stored with what they show."""
+
+import base64
+import re
+
+import nbformat
+import pytest
+import tensorflow as tf
+
+from notebooks.execute import METADATA, executed
+from tests.conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+CHEAPEST = "01_the_zoo"
+
+MOST_BYTES = 400_000
+# Of somebody's machine.
+ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])/(tmp|home|root|work|usr|opt|Users)/")
+
+
+def code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook) -> list:
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def words(notebook) -> str:
+    """All that is written in a notebook and by it."""
+    shown = [o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs(notebook)]
+    return "\n".join([cell.source for cell in notebook.cells] + shown)
+
+
+def kinds(notebook) -> list[list[list[str]]]:
+    """What each cell shows: text, a picture."""
+    return [[sorted(o.get("data", {"text": ""})) for o in cell.outputs] for cell in code(notebook)]
+
+
+def test_all_that_are_named():
+    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06"]
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"notebooks/{name}.ipynb" in readme for name in NAMES)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_is_stored_with_what_a_whole_run_shows(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata == METADATA
+    counts = [cell.execution_count for cell in code(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not [output for output in outputs(notebook) if output.output_type == "error"]
+    assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
+    assert path.stat().st_size < MOST_BYTES
+    assert not ABSOLUTE_PATH.search(words(notebook))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_its_pictures_are_whole(path):
+    shown = [output.get("data", {}) for output in outputs(nbformat.read(path, as_version=4))]
+    pictures = [data[kind] for data in shown for kind in data if kind.startswith("image/")]
+    assert len(pictures) >= 3
+    for encoded in pictures:
+        assert tf.io.decode_image(base64.b64decode(encoded)).numpy().std() > 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[] if path.stem == CHEAPEST else pytest.mark.slow, id=path.stem)
+        for path in NOTEBOOKS
+    ],
+)
+def test_runs_from_top_to_bottom(path):
+    assert kinds(executed(path)) == kinds(nbformat.read(path, as_version=4))
