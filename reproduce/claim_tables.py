@@ -18,7 +18,7 @@ HEAD = """# The claims, run
 Each claim below is tested by the program that is named with it, on data that two CPU cores can
 train on. The same command with the paper's recipe is for those who have its data and a GPU; what
 was not run says so. Means and standard deviations are over seeds, errors are of the last epoch,
-each test image once. Nothing is chosen by the test images.
+each test image once. Nothing is chosen by the test images. Runs shared their cores with other work.
 
 Rows are in [results](results): a row a run with seed, commit, versions, the command that repeats it
 and the hash of its `result.json`; in `*_history.csv` a row an epoch. A run leaves its folder in
@@ -92,13 +92,15 @@ def _made_with(results: Results) -> str:
     def all_of(name: str) -> str:
         return ", ".join(sorted({row[name] for row in results.runs}))
 
-    trained = sorted({int(row["train_images"]) for row in results.runs})
+    def numbers(name: str) -> str:
+        return ", ".join(f"{n:,}" for n in sorted({int(row[name]) for row in results.runs}))
+
     seconds = [float(row["seconds"]) for row in results.runs]
     commits = ", ".join(sorted({row["commit"][:7] for row in results.runs}))
     devices = "; ".join(sorted({row["device"] for row in results.runs}))
     return (
-        f"*{all_of('dataset')}: {', '.join(f'{n:,}' for n in trained)} training images, "
-        f"{all_of('images')} test images, {all_of('epochs')} epochs; {len(seconds)} runs of "
+        f"*{all_of('dataset')}: {numbers('train_images')} training images, "
+        f"{numbers('images')} test images, {numbers('epochs')} epochs; {len(seconds)} runs of "
         f"{min(seconds):,.0f} to {max(seconds):,.0f} s on {devices}; "
         f"TensorFlow {all_of('tensorflow')}, Keras {all_of('keras')}; commits {commits}.*"
     )

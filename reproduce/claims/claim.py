@@ -193,6 +193,12 @@ class Claim:
         return [RESULTS / f"{self.name}{end}.csv" for end in ("", "_history", "_layers")]
 
 
+def on_images_of(recipe: Recipe, other: Recipe) -> Recipe:
+    """Returns a recipe on the images of another, seen as often, and under its name."""
+    shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
+    return dataclasses.replace(recipe, **{field: getattr(other, field) for field in shared})
+
+
 def results_of(folders: Iterable[Path]) -> Results:
     """Reads the folders of finished runs."""
     runs, epochs, layers = [], [], []

@@ -1,6 +1,5 @@
 """The more networks are averaged, the fewer errors."""
 
-import dataclasses
 import math
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +13,7 @@ from keras_classics.data import ImageData
 from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.training import FinishedRun, Recipe, recipes
 from reproduce.claims import resnet_shortcuts
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim, Results, on_images_of
 from reproduce.papers import NOT_RUN
 from reproduce.tables import markdown
 
@@ -26,11 +25,7 @@ PROBABILITIES = "probabilities.npy"
 
 
 def _lenet5(recipe: Recipe) -> Recipe:
-    """Today's LeNet-5 and its training on the images and in the passes of another recipe."""
-    shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
-    return dataclasses.replace(
-        recipes.LENET5_MODERN, **{field: getattr(recipe, field) for field in shared}
-    )
+    return on_images_of(recipes.LENET5_MODERN, recipe)
 
 
 def _resnet20(recipe: Recipe) -> Recipe:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from keras_classics.analysis import plots
 from keras_classics.training import Recipe, recipes
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim, Results, on_images_of
 from reproduce.tables import markdown, spread
 
 NAMES = {"1998": "LeNet-5 of 1998, as in 1998", "today": "today's LeNet-5, as today"}
@@ -22,11 +22,7 @@ PAPER = dataclasses.replace(FASHION, name="paper", dataset="mnist", limit_train=
 
 
 def _of_1998(recipe: Recipe) -> Recipe:
-    """The paper's network and training on the images and in the passes of another recipe."""
-    shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
-    return dataclasses.replace(
-        recipes.LENET5_PAPER, **{field: getattr(recipe, field) for field in shared}
-    )
+    return on_images_of(recipes.LENET5_PAPER, recipe)
 
 
 def _of_today(recipe: Recipe) -> Recipe:
