@@ -209,7 +209,8 @@ def lines(
         ax.set_yscale("log" if log else "linear")
         if all(line.x is None for line in several):
             ax.locator_params(axis="x", integer=True)
-        ax.legend(frameon=False, fontsize=8)
+        if several:
+            ax.legend(frameon=False, fontsize=8)
     for ax in axes[:, 0]:
         ax.set_ylabel(ylabel)
     _save(figure, path)
