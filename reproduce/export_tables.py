@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from keras_classics.errors import UserError
 from keras_classics.training.logs import write_csv
 from reproduce.tables import ENVIRONMENT, Row, markdown, read_rows
 
@@ -48,9 +49,18 @@ def add_exports(manifests: Iterable[Path]) -> None:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """Returns a row for each form of a network, given its `manifest.json`."""
+    """Returns a row for each form of a network, given its `manifest.json`.
+
+    Raises:
+        UserError: It does not say what was exported, or the images had no labels.
+    """
     content = path.read_bytes()
     facts = json.loads(content)
+    if "dataset" not in facts.get("origin", {}) or not facts["compared_on"]["labelled"]:
+        raise UserError(
+            "Rows are of exports that were compared on a data set's labelled images. Received: "
+            f"{path}, which names none. Export with 'keras-classics export --dataset=NAME'."
+        )
     common = {
         "model": facts["model"],
         **facts["origin"],

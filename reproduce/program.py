@@ -245,6 +245,7 @@ def _export(recipe: Recipe, run_directory: RunDirectory) -> None:
         labels=data.class_names,
         images=images,
         image_labels=labels,
+        origin={"weights": f"recipe {recipe.name}", "dataset": data.name},
     )
 
 

@@ -3,14 +3,17 @@
 import hashlib
 import json
 
+import pytest
+
+from keras_classics.errors import UserError
 from reproduce import export_tables
-from reproduce.export_tables import add_exports, export_table
+from reproduce.export_tables import add_exports, export_table, rows_of
 from reproduce.tables import read_rows
 
 FORMS = ("saved_model", "model.tflite", "model_int8.tflite", "model.onnx")
 
 
-def manifest(path, int8: float) -> None:
+def manifest(path, int8: float, labelled: bool = True) -> None:
     """A manifest as far as rows are taken from it."""
     exports = {
         form: {
@@ -29,7 +32,7 @@ def manifest(path, int8: float) -> None:
     facts = {
         "model": "net",
         "origin": {"weights": "own", "dataset": "digits"},
-        "compared_on": {"images": 1000},
+        "compared_on": {"images": 1000, "labelled": labelled},
         "environment": {"commit": "c", "device": "d", "python": "3", "command": "export"},
         "versions": {"tensorflow": "2", "keras": "3"},
         "exports": exports,
@@ -50,6 +53,12 @@ def test_rows_are_added_and_take_the_place_of_old_ones(tmp_path, monkeypatch):
     }
     lines = export_table(rows).splitlines()
     assert lines[4] == "| `net` | digits | TFLite, int8 | 1.50 | 75.00 | 74.00 | -1.00 | 1,000 |"
+
+
+def test_an_export_without_labels_gives_no_row(tmp_path):
+    manifest(tmp_path / "manifest.json", 0.5, labelled=False)
+    with pytest.raises(UserError, match="compared on a data set's labelled images"):
+        rows_of(tmp_path / "manifest.json")
 
 
 def test_eight_bits_cost_at_most_half_a_point():
