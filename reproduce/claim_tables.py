@@ -4,12 +4,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from keras_classics import files
-from keras_classics.errors import UserError
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import FIGURES, Claim, Results
-from reproduce.papers import NOT_RUN
-from reproduce.tables import markdown
+from reproduce.tables import NOT_RUN, markdown, write_or_check
 
 PAGE = Path(__file__).parent / "README.md"
 
@@ -27,25 +24,16 @@ and the hash of its `result.json`; in `*_history.csv` a row an epoch. A run leav
 
 
 def update_claims(check: bool) -> None:
-    """Writes the page, or checks that it is what the rows say.
-
-    Raises:
-        UserError: With `check`, the page is another.
-    """
-    page = rendered_page(CLAIMS.values())
-    if not check:
-        with files.written_aside(PAGE) as aside:
-            aside.write_text(page)
-    elif not PAGE.exists() or PAGE.read_text() != page:
-        raise UserError("reproduce/README.md is out of date. Run: make report")
+    """Writes the page, or checks that it is what the rows say. See `tables.write_or_check`."""
+    write_or_check(PAGE, rendered_page(CLAIMS.values()), check)
 
 
 def rendered_page(claims: Iterable[Claim]) -> str:
     """Returns the page."""
-    claims = list(claims)
-    overview = [_overview(claim, claim.results()) for claim in claims]
+    outcomes = [(claim, claim.results()) for claim in claims]
+    overview = [_overview(*outcome) for outcome in outcomes]
     head = ["claim", "program", "data", "runs", "hours"]
-    sections = [_section(claim, claim.results()) for claim in claims]
+    sections = [_section(*outcome) for outcome in outcomes]
     return "\n".join([HEAD, markdown(head, overview, left=3), *sections])
 
 

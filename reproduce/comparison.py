@@ -64,7 +64,7 @@ def run_comparison(claim: Claim) -> None:
     strategy = make_strategy(program.STRATEGY.value, program.NUM_REPLICAS.value)
     load = _Data()
     done = []
-    for seed in _seeds(claim, base):
+    for seed in _seeds(claim):
         for variant in variants:
             recipe = claim.recipe_of(variant, base, seed)
             if start := claim.starts_from.get(variant):
@@ -96,7 +96,7 @@ def _variants(claim: Claim) -> list[str]:
     return names[:SMOKE_VARIANTS] if program.SMOKE.value else names
 
 
-def _seeds(claim: Claim, recipe: Recipe) -> Sequence[int]:
+def _seeds(claim: Claim) -> Sequence[int]:
     if program.SEED.value is not None:
         return [program.SEED.value]
     return range(SEEDS.value or (1 if program.SMOKE.value else claim.seeds))

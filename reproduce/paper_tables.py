@@ -14,7 +14,6 @@ from keras_classics.errors import by_number
 from reproduce.papers import (
     AND,
     EVALUATIONS,
-    NOT_RUN,
     PAPERS,
     by_training,
     error,
@@ -23,7 +22,7 @@ from reproduce.papers import (
     measures,
     names,
 )
-from reproduce.tables import Row, read_rows, update
+from reproduce.tables import NOT_RUN, Row, read_rows, update
 
 DOC = Path(__file__).parents[1] / "docs" / "papers.md"
 

@@ -23,20 +23,17 @@ import functools
 import inspect
 import json
 import re
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_classics.models import find_model
 from keras_classics.models.assembly import CommonArguments
-from reproduce.tables import Row
+from reproduce.tables import Row, spread
 
 HERE = Path(__file__).parent
 PAPERS = HERE / "papers.csv"
 EVALUATIONS = HERE / "results" / "evaluations.csv"
-
-NOT_RUN = "not run"
 
 # Between networks, and between protocols, whose answers are averaged.
 AND = " + "
@@ -159,6 +156,6 @@ def error(group: Sequence[Row], metric: str) -> str:
     if not values:
         return ""
     if len(values) > 1:
-        return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+        return spread(values)
     low, high = (100 * float(group[0][f"{metric}_{end}"]) for end in ("low", "high"))
     return f"{values[0]:.2f} ({low:.2f} to {high:.2f})"

@@ -28,17 +28,17 @@ from keras_classics.training import recipes
 from keras_classics.training.logs import write_csv
 from reproduce.claim_tables import update_claims
 from reproduce.claims import CLAIMS
-from reproduce.claims.claim import FIGURES, HERE, claim_of, finished_runs, row_of
+from reproduce.claims.claim import FIGURES, RESULTS, claim_of, finished_runs, row_of
 from reproduce.export_tables import ROWS as EXPORTS
 from reproduce.export_tables import add_exports, export_table
 from reproduce.paper_tables import update_papers
 from reproduce.papers import EVALUATIONS
-from reproduce.tables import ENVIRONMENT, Row, read_rows, spread, update_readme
+from reproduce.tables import ENVIRONMENT, Row, markdown, read_rows, spread, update_readme
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
-ROWS = HERE / "results" / "lenet5.csv"
+ROWS = RESULTS / "lenet5.csv"
 
 # The run whose worst mistakes README shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
@@ -152,10 +152,7 @@ def _identity(row: Row) -> tuple:
 
 def _lenet5_table(rows: Sequence[Row]) -> str:
     """A line for each recipe, data set and number of training images; MNIST's also when not run."""
-    lines = [
-        "| network | recipe | data | trained on | test error, % | paper, % | seeds | seconds |",
-        "|---|---|---|--:|--:|--:|--:|--:|",
-    ]
+    lines = []
     groups: dict[tuple, list[Row]] = {}
     for recipe in recipes.LENET5.values():
         groups[recipe.name, "mnist", 60_000] = []
@@ -169,8 +166,9 @@ def _lenet5_table(rows: Sequence[Row]) -> str:
         if group:
             seconds = f"{statistics.mean(float(row['seconds']) for row in group):,.0f}"
         cells = [recipe.model, name, dataset, f"{size:,}", spread(_errors(group)), paper]
-        lines.append(f"| {' | '.join([*cells, str(len(group) or '-'), seconds])} |")
-    return "\n".join(lines)
+        lines.append([*cells, str(len(group) or "-"), seconds])
+    head = ["network", "recipe", "data", "trained on", "test error, %", "paper, %", "seeds"]
+    return markdown([*head, "seconds"], lines, left=3)
 
 
 def _errors(group: Sequence[Row]) -> list[float]:
@@ -203,8 +201,8 @@ def _draw(rows: Sequence[Row]) -> None:
     if errors:
         plots.error_by_size(errors, FIGURES / "lenet5_figure6.png")
     for claim in CLAIMS.values():
-        if claim.results().runs:
-            claim.draw(claim.results(), FIGURES / f"{claim.name}.png")
+        if (results := claim.results()).runs:
+            claim.draw(results, FIGURES / f"{claim.name}.png")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 The formulas and what they are fed with are in scaling_model.py, the workers in loopback.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -43,7 +43,7 @@ from reproduce.scaling_model import (
     relative_rate,
     ring_seconds,
 )
-from reproduce.tables import ENVIRONMENT, read_rows, update
+from reproduce.tables import ENVIRONMENT, markdown, read_rows, update
 
 MEASURE = flags.DEFINE_bool("measure", False, "Measure workers on this machine first.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
@@ -125,12 +125,6 @@ def tables(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column is text and whose others are numbers."""
-    lines = [_line(header), f"|---|{'--:|' * (len(header) - 1)}", *map(_line, rows)]
-    return "\n".join(lines)
-
-
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -151,7 +145,7 @@ def _costs_table() -> str:
                 f"{BATCH * one.flop / one.bytes:,.0f}",
             ]
         )
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _constants_table() -> str:
@@ -172,7 +166,7 @@ def _balance_table() -> str:
         links = (gpu.nvlink, ETHERNET, SOCKETS)
         rows.append([gpu.name, *(f"{2 * gpu.flops() / link.bandwidth:,.0f}" for link in links)])
     header = ["operations while a byte is summed", "its NVLink", ETHERNET.name, SOCKETS.name]
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _rates_table() -> str:
@@ -185,7 +179,7 @@ def _rates_table() -> str:
         ]
         for name, images in P100_IMAGES.items()
     ]
-    return _table(["network", "images/s of a P100", "TFLOP/s", "times ResNet-50's"], rows)
+    return markdown(["network", "images/s of a P100", "TFLOP/s", "times ResNet-50's"], rows)
 
 
 def _efficiency_table(overlap: bool) -> str:
@@ -208,7 +202,7 @@ def _efficiency_table(overlap: bool) -> str:
         ]
         for name in NETWORKS
     ]
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _dense_table() -> str:
@@ -218,7 +212,7 @@ def _dense_table() -> str:
         one = cost(name).profile
         shares = (one.dense_share_of_params, 1 - one.convolution_share_of_macs)
         rows.append([f"`{name}`", *(f"{100 * share:.2f}" for share in shares)])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _gpus_table() -> str:
@@ -229,7 +223,7 @@ def _gpus_table() -> str:
             cluster = Cluster(8, MACHINE, gpu.nvlink, link)
             cells = [_percent(modelled(name, cluster, gpu=gpu)) for name in names]
             rows.append([f"{gpu.name}; {link.name}", *cells])
-    return _table(["64 GPUs in machines of 8", *(f"`{name}`" for name in names)], rows)
+    return markdown(["64 GPUs in machines of 8", *(f"`{name}`" for name in names)], rows)
 
 
 def _remedies_table() -> str:
@@ -240,7 +234,7 @@ def _remedies_table() -> str:
     for name in NETWORKS:
         cells = [_percent(modelled(name, cluster, **way)) for way in ways]
         rows.append([f"`{name}`", *cells, f"{batch_for(0.9, name, cluster):,}"])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _shared_table() -> str:
@@ -252,7 +246,7 @@ def _shared_table() -> str:
             gpus * modelled(name, cluster_of(gpus), batch=batch / gpus) for batch, gpus in cases
         ]
         rows.append([f"`{name}`", *(f"{speed:,.1f}" for speed in speeds)])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _model_parallel_table() -> str:
@@ -271,7 +265,7 @@ def _model_parallel_table() -> str:
         cells = [f"{params:,}", f"{width:,}", f"{params // width:,}"]
         cells += [f"{size / 1e6:,.0f}" for size in (data, *model)]
         rows.append([f"`{name}`", *cells])
-    return _table(header, rows)
+    return markdown(header, rows)
 
 
 def _published_table() -> str:
@@ -315,7 +309,7 @@ def _all_reduces_table(rows: Sequence[Mapping[str, str]]) -> str:
             formula = ring_seconds(size, workers, link)
             cells.append(f"{_ms(seconds)} / {_ms(formula)}")
         lines.append(cells)
-    return _table(header, lines)
+    return markdown(header, lines)
 
 
 def _size_name(size: int) -> str:
@@ -330,7 +324,7 @@ def _measured_table(rows: Sequence[Mapping[str, str]]) -> str:
         for workers in WORKERS:
             cells = _measured_cells(rows, load.network, workers)
             lines.append([f"`{load.network}`", str(workers), *cells])
-    return _table(header, lines)
+    return markdown(header, lines)
 
 
 def _measured_cells(rows: Sequence[Mapping[str, str]], network: str, workers: int) -> list[str]:

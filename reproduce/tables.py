@@ -9,12 +9,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from keras_classics import files
 from keras_classics.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
 
 # Columns that say what a row was measured with; its program's command ends them.
 ENVIRONMENT = ("commit", "device", "python", "tensorflow", "keras", "command")
+
+# In the place of a figure.
+NOT_RUN = "not run"
 
 Row = Mapping[str, str]
 
@@ -48,12 +52,21 @@ def update(path: Path, tables: Mapping[str, str], check: bool) -> None:
     Raises:
         UserError: With `check`, the file holds another table.
     """
-    before = path.read_text()
-    after = rendered(before, tables)
+    write_or_check(path, rendered(path.read_text(), tables), check)
+
+
+def write_or_check(path: Path, text: str, check: bool) -> None:
+    """Writes a file with tables in it, or checks that it is that already.
+
+    Raises:
+        UserError: With `check`, the file is another.
+    """
     if not check:
-        path.write_text(after)
-    elif before != after:
-        raise UserError(f"{path.name}'s tables are out of date. Run: make report")
+        with files.written_aside(path) as aside:
+            aside.write_text(text)
+    elif not path.exists() or path.read_text() != text:
+        name = path.relative_to(README.parent)
+        raise UserError(f"{name}'s tables are out of date. Run: make report")
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -63,7 +76,7 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) 
     return "\n".join(f"|{line}|" if line is lines[1] else f"| {line} |" for line in lines)
 
 
-def spread(values: Sequence[float], digits: int = 2, none: str = "not run") -> str:
+def spread(values: Sequence[float], digits: int = 2, none: str = NOT_RUN) -> str:
     """Returns mean and standard deviation; of one value alone itself."""
     if not values:
         return none

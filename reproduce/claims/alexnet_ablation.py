@@ -11,6 +11,8 @@ from keras_classics.data.augment import CropFlip, GreyShift, PCAColour, WithColo
 from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Drops, PerPass
+from reproduce.claims import alexnet_relu
+from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim, Results
 from reproduce.tables import markdown, spread
 
@@ -24,9 +26,6 @@ LEFT_OUT = {
     "no_colour": ("shift of colour", "over 1, - (section 4.1)"),
 }
 
-# Fashion-MNIST's pixels.
-MEAN, DEVIATION = 72.94, 90.02
-
 FASHION = Recipe(
     name="fashion",
     model="cuda_convnet",
@@ -38,13 +37,8 @@ FASHION = Recipe(
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
     schedule=Drops(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
     model_arguments={"input_shape": (28, 28, 1), "hidden": (512,), "dropout": 0.5},
-    preprocessing="canvas",
-    preprocessing_arguments={
-        "size": 28,
-        "border": 0,
-        "background": -MEAN,
-        "foreground": 255.0 - MEAN,
-    },
+    preprocessing=alexnet_relu.FASHION.preprocessing,
+    preprocessing_arguments=alexnet_relu.FASHION.preprocessing_arguments,
     augmentation=WithColour(CropFlip(padding=2, fill=-MEAN), GreyShift(pixels=DEVIATION)),
 )
 
@@ -58,8 +52,8 @@ PAPER = dataclasses.replace(
     batch_size=128,
     schedule=PerPass(rates=(0.001, 0.0001, 0.00001), passes=(120, 10, 10)),
     model_arguments={"hidden": (512,), "dropout": 0.5},
-    preprocessing="image",
-    preprocessing_arguments={"resize": 32, "crop": 32, "mean": "per_pixel"},
+    preprocessing=alexnet_relu.PAPER.preprocessing,
+    preprocessing_arguments=alexnet_relu.PAPER.preprocessing_arguments,
     augmentation=WithColour(CropFlip(padding=4), PCAColour()),
     sources={
         "epochs": "cuda-convnet, the notes on its net of 18 % errors",

@@ -13,7 +13,7 @@ from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import Row, markdown, spread
+from reproduce.tables import NOT_RUN, Row, markdown, spread
 
 NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}
 
@@ -257,7 +257,7 @@ def _table(results: Results) -> str:
                 ratio = times(runs, found["relu"])
             cells += [runs.shown(), runs.shown(runs.passes, 1), ratio, str(runs.seeds)]
         else:
-            cells += ["not run", "-", "-", "-"]
+            cells += [NOT_RUN, "-", "-", "-"]
         rows.append(cells)
     head = ["start", "units", "rate", "steps", "passes", "times ReLU's (95 %)", "seeds"]
     return f"{markdown(head, rows, left=2)}\n\n{_rates_table(results)}"
@@ -272,7 +272,7 @@ def _rates_table(results: Results) -> str:
             return "-"
         found = outcome(results, _name(start, activation, rate), _chooses)
         if found is None:
-            return "not run"
+            return NOT_RUN
         best = rate == chosen_rate(results, start, activation)
         return f"**{found.shown()}**" if best else found.shown()
 
