@@ -119,12 +119,19 @@ class Results:
         ]
 
     def layers_of(self, variant: str, quantity: str, when: str) -> list[dict[str, float]]:
-        """Returns a quantity of each layer, in their order, for each run of a variant."""
-        wanted = [r for r in self.layers if (r["quantity"], r["when"]) == (quantity, when)]
-        return [
-            {r["layer"]: float(r["value"]) for r in wanted if r["run"] == run_of(row)}
-            for row in self.of(variant)
-        ]
+        """Returns a quantity of each layer, in their order, for each run that was looked into."""
+        by_run = {run_of(row): {} for row in self.of(variant)}
+        for row in self.layers:
+            if row["run"] in by_run and (row["quantity"], row["when"]) == (quantity, when):
+                by_run[row["run"]][row["layer"]] = float(row["value"])
+        return [layers for layers in by_run.values() if layers]
+
+    def layer_lines(
+        self, variant: str, label: str, quantity: str, when: str = "end"
+    ) -> list[plots.Line]:
+        """Returns a quantity of a variant over its layers."""
+        runs = [list(layers.values()) for layers in self.layers_of(variant, quantity, when)]
+        return [plots.Line(label, runs)] if runs else []
 
 
 @dataclass(frozen=True)
@@ -209,7 +216,10 @@ def results_of(folders: Iterable[Path]) -> Results:
         epochs += [
             _only(HISTORY_COLUMNS, {**e, **common}) for e in read_rows(folder / "history.csv")
         ]
-        layers += [_only(LAYER_COLUMNS, {**e, **common}) for e in read_rows(folder / "layers.csv")]
+        for layer in read_rows(folder / "layers.csv"):
+            # As many digits as float32 has.
+            value = f"{float(layer['value']):.9g}"
+            layers.append(_only(LAYER_COLUMNS, {**layer, **common, "value": value}))
     return Results(runs, epochs, layers)
 
 

@@ -15,6 +15,7 @@ from reproduce.claims.claim import Claim, Results
 from reproduce.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)
+KINDS = {"plain": "plain", "resnet": "residual"}
 # Figure 7 of the paper is of the test images; so many say the same.
 IMAGES = 256
 
@@ -47,10 +48,11 @@ def _table(results: Results) -> str:
     rows = []
     for depth in DEPTHS:
         cells = [str(depth)]
-        for kind in ("plain", "resnet"):
+        for kind in KINDS:
             for part in ("training", "test"):
                 cells.append(spread(results.errors(f"{kind}{depth}", part)))
-        rows.append([*cells, str(len(results.of(f"plain{depth}")) or "-")])
+        seeds = [len(results.of(f"{kind}{depth}")) for kind in KINDS]
+        rows.append([*cells, ", ".join(map(str, seeds)) if any(seeds) else "-"])
     head = [
         "layers",
         "plain, training %",
@@ -58,18 +60,21 @@ def _table(results: Results) -> str:
         "residual, training %",
         "residual, test %",
     ]
-    return markdown([*head, "seeds"], rows)
+    return markdown([*head, "seeds of each"], rows)
 
 
 def _draw(results: Results, path: Path) -> None:
-    panels = {}
-    for kind, title in (("plain", "plain"), ("resnet", "residual")):
-        panels[title] = [
-            line
-            for depth in DEPTHS
-            for line in results.error_lines(f"{kind}{depth}", f"{depth} layers")
-        ]
-    plots.lines(panels, "epoch", "error, %: test, training dashed", path)
+    """Figures 6 and 7 of the paper, the layers of the latter in their order."""
+    errors, responses = {}, {}
+    for kind, title in KINDS.items():
+        errors[title], responses[title] = [], []
+        for depth in DEPTHS:
+            network = f"{kind}{depth}", f"{depth} layers"
+            errors[title] += results.error_lines(*network)
+            responses[title] += results.layer_lines(*network, "response")
+    plots.lines(errors, "epoch", "error, %: test, training dashed", path)
+    layers = path.with_name(f"{path.stem}_layers.png")
+    plots.lines(responses, "layer", "standard deviation of the response", layers, log=True)
 
 
 def _responses(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:

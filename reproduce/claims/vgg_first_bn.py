@@ -117,7 +117,7 @@ def _left(results: Results, variant: str) -> str:
 def _gradient(results: Results, variant: str) -> str:
     """Size of the gradient of the first convolution before training."""
     runs = results.layers_of(variant, "gradient", "start")
-    sizes = [layers["block1_conv1"] for layers in runs if layers]
+    sizes = [layers["block1_conv1"] for layers in runs]
     return f"{mean(sizes):.1e}" if sizes else NOT_RUN
 
 
@@ -173,9 +173,7 @@ def _draw_layers(results: Results, path: Path) -> None:
             panels[f"{weights}: {quantity}, {when}"] = several = []
             for place, (name, _) in PLACES.items():
                 variant = _name(place, max(TRAIN_IMAGES), "sgd", start)
-                runs = results.layers_of(variant, quantity, when)
-                if sizes := [list(layers.values()) for layers in runs if layers]:
-                    several.append(plots.Line(name, sizes))
+                several += results.layer_lines(variant, name, quantity, when)
     plots.lines(panels, "layer", "root mean square", path, log=True, columns=4)
 
 

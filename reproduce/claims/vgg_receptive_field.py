@@ -36,8 +36,7 @@ VARIANTS = {
 def _cost(results: Results, variant: str, quantity: str) -> str:
     """Parameters or multiply-adds of the network, the same in each run."""
     for layers in results.layers_of(variant, quantity, "end"):
-        if layers:
-            return f"{sum(layers.values()) / 1e6:.2f} M"
+        return f"{sum(layers.values()) / 1e6:.2f} M"
     return "-"
 
 

@@ -1,7 +1,6 @@
 """The tables of AlexNet's claims, from made-up runs whose figures are worked out by hand."""
 
 import dataclasses
-import hashlib
 import math
 
 import pytest
@@ -13,40 +12,15 @@ from reproduce.claims.alexnet_relu import CLAIM as RELU
 from reproduce.claims.alexnet_relu import chosen_rate, compared, steps_to, times
 from reproduce.claims.claim import Results
 from tests.analysis.test_plots import picture
+from tests.reproduce.made_up import accuracies, rows_of, run_of, together
 
 ABLATION = alexnet_ablation.CLAIM
 
 
-def run_of(variant: str, seed: int, errors: list[float], recipe: str = "fashion") -> Results:
-    """A run of passes of 100 steps, with a training error for each."""
-    digest = hashlib.sha256(f"{variant} {seed}".encode()).hexdigest()
-    common = {"variant": variant, "seed": str(seed)}
-    run = {
-        **common,
-        "result_sha256": digest,
-        "recipe": recipe,
-        "steps": str(100 * len(errors)),
-        "train_accuracy": str(1 - errors[-1]),
-        "test_error": str(errors[-1]),
-    }
-    epochs = [
-        {
-            **common,
-            "run": digest[:12],
-            "step": str(100 * (number + 1)),
-            "train_accuracy": str(1 - error),
-            "test_accuracy": str(1 - error),
-        }
-        for number, error in enumerate(errors)
-    ]
-    return Results([run], epochs)
-
-
-def together(*several: Results) -> Results:
-    return Results(
-        [run for results in several for run in results.runs],
-        [epoch for results in several for epoch in results.epochs],
-    )
+def training(variant: str, seed: int, errors: list[float], recipe: str = "fashion") -> Results:
+    """A run of passes of 100 steps, with a training error for each, which is that of the test."""
+    known = {"recipe": recipe, "steps": 100 * len(errors), "train_accuracy": 1 - errors[-1]}
+    return run_of(variant, seed, errors[-1], accuracies(*errors), **known)
 
 
 def reaching(variant: str, seed: int, steps: float, recipe: str = "fashion") -> Results:
@@ -55,14 +29,7 @@ def reaching(variant: str, seed: int, steps: float, recipe: str = "fashion") -> 
     # The first pass stands for step 50: from there a straight line to the middle of the ninth.
     slope = level / (steps - 50)
     errors = [2 * level - slope * 100 * number for number in range(9)]
-    return run_of(variant, seed, errors, recipe)
-
-
-def row(table: str, name: str, which: int = 0) -> list[str]:
-    """The cells behind those that name a row; of several such rows one."""
-    start = f"| {name} | "
-    rows = [line for line in table.splitlines() if line.startswith(start)]
-    return rows[which].removeprefix(start).removesuffix(" |").split(" | ")
+    return training(variant, seed, errors, recipe)
 
 
 @pytest.mark.parametrize(
@@ -79,13 +46,13 @@ def row(table: str, name: str, which: int = 0) -> list[str]:
     ],
 )
 def test_steps_to_a_level(level, errors, steps):
-    epochs = run_of("relu_2012_0.002", 0, errors).epochs
+    epochs = training("relu_2012_0.002", 0, errors).epochs
     found = steps_to(level, epochs)
     assert found == (steps and pytest.approx(steps))
 
 
 def test_a_last_pass_that_is_cut():
-    epochs = [dict(epoch) for epoch in run_of("relu_2012_0.002", 0, [0.5, 0.3]).epochs]
+    epochs = [dict(epoch) for epoch in training("relu_2012_0.002", 0, [0.5, 0.3]).epochs]
     epochs[1]["step"] = "120"
     # The middle of its 20 steps is 110, and 31 % are at 19 of the 20 points from 50 % down to 30 %.
     assert steps_to(0.31, epochs) == pytest.approx(50 + 0.95 * 60)
@@ -95,7 +62,7 @@ def test_rates_are_chosen_by_a_seed_that_is_not_compared():
     results = together(
         reaching("relu_2012_0.002", 100, 400),
         reaching("relu_2012_0.005", 100, 300),
-        run_of("relu_2012_0.01", 100, [0.9] * 9),
+        training("relu_2012_0.01", 100, [0.9] * 9),
         # Of the seeds that are compared another one would be faster.
         reaching("relu_2012_0.002", 0, 100),
         reaching("relu_2012_0.005", 0, 350),
@@ -110,14 +77,14 @@ def test_a_rate_at_which_a_run_does_not_come_down_is_chosen_last():
         reaching("tanh_2012_0.01", 0, 800),
         reaching("tanh_2012_0.01", 1, 800),
         reaching("tanh_2012_0.05", 0, 100),
-        run_of("tanh_2012_0.05", 1, [0.9] * 9),
+        training("tanh_2012_0.05", 1, [0.9] * 9),
     )
     assert chosen_rate(results, "2012", "tanh") == 0.01
 
 
 def test_where_no_run_comes_down_the_last_error_chooses():
     errors = {0.01: 0.9, 0.05: 0.4, 0.1: 0.7}
-    runs = [run_of(f"sigmoid_2012_{rate}", 100, [0.9, error]) for rate, error in errors.items()]
+    runs = [training(f"sigmoid_2012_{rate}", 100, [0.9, error]) for rate, error in errors.items()]
     assert chosen_rate(together(*runs), "2012", "sigmoid") == 0.05
 
 
@@ -128,7 +95,7 @@ def relu_results() -> Results:
         *(reaching("relu_2012_0.005", seed, steps) for seed, steps in enumerate((100, 200, 400))),
         *(reaching("tanh_2012_0.05", seed, steps) for seed, steps in enumerate((400, 800, 800))),
         reaching("sigmoid_2012_0.05", 0, 500),
-        *(run_of("sigmoid_2012_0.05", seed, [0.9] * 9) for seed in (1, 2)),
+        *(training("sigmoid_2012_0.05", seed, [0.9] * 9) for seed in (1, 2)),
     )
 
 
@@ -136,18 +103,18 @@ def test_the_table_of_activations():
     table = RELU.table(relu_results())
     deviation = math.sqrt(((700 / 3 - 100) ** 2 + (700 / 3 - 200) ** 2 + (400 - 700 / 3) ** 2) / 2)
     expected = ["0.005", f"233 ± {deviation:.0f}", "2.3 ± 1.5", "-", "3"]
-    assert row(table, "as in 2012 | ReLU") == expected
+    assert rows_of(table, "as in 2012 | ReLU")[0] == expected
     # Logarithms to the base 2 of a hundredth: 2, 3, 3 against 0, 1, 2: means 8/3 and 1, variances
     # 1/3 and 1, (4/9)^2 / ((1/9)^2 / 2 + (1/3)^2 / 2) = 3.2 degrees of freedom, of which Student's
     # t is 3.0729.
     low, high = (2 ** (5 / 3 + sign * 3.0729 * math.sqrt(4 / 9)) for sign in (-1, 1))
     expected = [f"{2 ** (5 / 3):.1f} ({low:.1f} to {high:.1f})", "3"]
-    assert row(table, "as in 2012 | tanh")[3:] == expected
-    assert row(table, "Glorot | tanh") == ["-", "not run", "-", "-", "-"]
+    assert rows_of(table, "as in 2012 | tanh")[0][3:] == expected
+    assert rows_of(table, "Glorot | tanh")[0] == ["-", "not run", "-", "-", "-"]
 
 
 def test_runs_that_do_not_come_down_are_shown_and_bound_the_ratio():
-    cells = row(RELU.table(relu_results()), "as in 2012 | logistic")
+    cells = rows_of(RELU.table(relu_results()), "as in 2012 | logistic")[0]
     # (500 + 900 + 900) / 3 against 700 / 3.
     bound = "more than 3.3"
     assert cells[1:] == ["more than 900 in 2 of 3", "more than 9.0 in 2 of 3", bound, "3"]
@@ -157,14 +124,14 @@ def test_runs_that_do_not_come_down_are_shown_and_bound_the_ratio():
 
 def test_one_run_has_no_interval():
     runs = reaching("relu_2012_0.005", 0, 100), reaching("tanh_2012_0.05", 0, 250)
-    cells = row(RELU.table(together(*runs)), "as in 2012 | tanh")
+    cells = rows_of(RELU.table(together(*runs)), "as in 2012 | tanh")[0]
     assert cells[1:] == ["250", "2.5", "2.5", "1"]
 
 
 def test_the_table_of_rates():
     table = RELU.table(relu_results())
     rates = sorted({rate for several in alexnet_relu.RATES.values() for rate in several})
-    shown = dict(zip(rates, row(table, "as in 2012 | ReLU", which=1), strict=True))
+    shown = dict(zip(rates, rows_of(table, "as in 2012 | ReLU")[1], strict=True))
     assert shown[0.002] == "110"
     assert shown[0.005] == "**100**"
     assert shown[0.01] == "not run"
@@ -172,36 +139,36 @@ def test_the_table_of_rates():
 
 
 def test_the_paper_s_level_is_25_percent():
-    results = run_of("relu_2012_0.005", 0, [0.35, 0.15], recipe="paper")
+    results = training("relu_2012_0.005", 0, [0.35, 0.15], recipe="paper")
     assert compared(results, "2012")["relu"].steps == pytest.approx([100])
 
 
 def test_tables_without_runs():
-    assert row(RELU.table(Results()), "Glorot | ReLU") == ["-", "not run", "-", "-", "-"]
-    cells = row(ABLATION.table(Results()), "dropout")
+    assert rows_of(RELU.table(Results()), "Glorot | ReLU")[0] == ["-", "not run", "-", "-", "-"]
+    cells = rows_of(ABLATION.table(Results()), "dropout")[0]
     assert cells[1:] == ["not run", "not run", "-", "-"]
 
 
 def test_the_table_of_what_is_left_out():
     results = together(
-        *(run_of("all", seed, [0.5, error]) for seed, error in enumerate((0.09, 0.10, 0.11))),
-        *(run_of("no_lrn", seed, [0.5, error]) for seed, error in enumerate((0.12, 0.13, 0.14))),
-        run_of("no_colour", 0, [0.5, 0.1]),
+        *(training("all", seed, [0.5, error]) for seed, error in enumerate((0.09, 0.10, 0.11))),
+        *(training("no_lrn", seed, [0.5, error]) for seed, error in enumerate((0.12, 0.13, 0.14))),
+        training("no_colour", 0, [0.5, 0.1]),
     )
     table = ABLATION.table(results)
-    assert row(table, "nothing")[1:] == ["10.00 ± 1.00", "10.00 ± 1.00", "-", "3"]
+    assert rows_of(table, "nothing")[0][1:] == ["10.00 ± 1.00", "10.00 ± 1.00", "-", "3"]
     # Variances of 1, three each: 4 degrees of freedom, of which Student's t is 2.7764.
     half = 2.7764 * math.sqrt(2 / 3)
-    assert row(table, "response normalisation")[3:] == [
+    assert rows_of(table, "response normalisation")[0][3:] == [
         f"+3.00 ({3 - half:+.2f} to {3 + half:+.2f})",
         "3",
     ]
-    assert row(table, "shift of colour")[1:] == ["10.00", "10.00", "-", "1"]
+    assert rows_of(table, "shift of colour")[0][1:] == ["10.00", "10.00", "-", "1"]
 
 
 def test_pictures_are_drawn(tmp_path):
     RELU.draw(relu_results(), tmp_path / "relu.png")
-    results = together(*(run_of(v, s, [0.5, 0.1]) for v in ABLATION.variants for s in (0, 1)))
+    results = together(*(training(v, s, [0.5, 0.1]) for v in ABLATION.variants for s in (0, 1)))
     ABLATION.draw(results, tmp_path / "ablation.png")
     for name in ("relu", "ablation"):
         assert picture(tmp_path / f"{name}.png").std() > 5

@@ -1,54 +1,22 @@
 """The tables of VGG's claims, from made-up runs whose figures are worked out by hand."""
 
 import dataclasses
-import hashlib
 
 import numpy as np
 import pytest
 
 import keras_classics as kc
 from keras_classics.training import Adam, Momentum, initial_network, load_data
-from reproduce.claims.claim import Results
 from reproduce.claims.vgg_depth import CLAIM as DEPTH
 from reproduce.claims.vgg_first_bn import CLAIM as FIRST_BN
 from reproduce.claims.vgg_first_bn import passes_to_leave
 from reproduce.claims.vgg_receptive_field import CLAIM as RECEPTIVE_FIELD
+from tests.reproduce.made_up import rows_of, run_of, together
 
 
-def run_of(variant: str, seed: int, error: float, losses=(1.0,), layers=()) -> Results:
-    """A run with a training loss for each pass, and (when, layer, quantity, value) of layers."""
-    digest = hashlib.sha256(f"{variant} {seed}".encode()).hexdigest()
-    common = {"variant": variant, "seed": str(seed)}
-    run = {
-        **common,
-        "result_sha256": digest,
-        "test_error": str(error),
-        "train_accuracy": str(1 - error / 2),
-    }
-    common["run"] = digest[:12]
-    epochs = [
-        {**common, "epoch": str(i), "step": str(20 * i), "train_loss": str(loss)}
-        | {"train_accuracy": "0.5", "test_accuracy": "0.5"}
-        for i, loss in enumerate(losses, 1)
-    ]
-    names = ("when", "layer", "quantity", "value")
-    rows = [{**common, **dict(zip(names, map(str, row), strict=True))} for row in layers]
-    return Results([run], epochs, rows)
-
-
-def together(*several: Results) -> Results:
-    return Results(
-        [run for results in several for run in results.runs],
-        [epoch for results in several for epoch in results.epochs],
-        [layer for results in several for layer in results.layers],
-    )
-
-
-def rows_of(table: str, start: str) -> list[list[str]]:
-    """The cells behind those that a row starts with, for each such row."""
-    start = f"| {start} | "
-    rows = [line for line in table.splitlines() if line.startswith(start)]
-    return [row.removeprefix(start).removesuffix(" |").split(" | ") for row in rows]
+def losses_of(*losses: float) -> list[dict]:
+    """Epochs of 20 steps, with a training loss each."""
+    return [{"step": 20 * i, "train_loss": loss} for i, loss in enumerate(losses, 1)]
 
 
 @pytest.mark.parametrize(
@@ -66,11 +34,11 @@ def test_the_tables_of_the_first_normalisation(tmp_path):
         return [("start", *row, value), ("end", *row, 9)]
 
     results = together(
-        run_of("none_sgd_glorot_1000", 0, 0.6, [1.79, 1.79, 1.79], sizes(1e-5)),
-        run_of("none_sgd_glorot_1000", 1, 0.4, [1.79, 1.79, 1.4], sizes(3e-5)),
-        run_of("first_sgd_glorot_1000", 0, 0.2, [1.7, 1.2, 0.8], sizes(4e-4)),
-        run_of("first_sgd_glorot_1000", 1, 0.2, [1.4, 1.0, 0.8], sizes(4e-4)),
-        run_of("all_adam_he_6000", 0, 0.1, [1.0]),
+        run_of("none_sgd_glorot_1000", 0, 0.6, losses_of(1.79, 1.79, 1.79), sizes(1e-5)),
+        run_of("none_sgd_glorot_1000", 1, 0.4, losses_of(1.79, 1.79, 1.4), sizes(3e-5)),
+        run_of("first_sgd_glorot_1000", 0, 0.2, losses_of(1.7, 1.2, 0.8), sizes(4e-4)),
+        run_of("first_sgd_glorot_1000", 1, 0.2, losses_of(1.4, 1.0, 0.8), sizes(4e-4)),
+        run_of("all_adam_he_6000", 0, 0.1, losses_of(1.0)),
     )
     table = FIRST_BN.table(results)
     left, error, gradient = rows_of(table, "SGD, Glorot, 1,000 images")
@@ -87,7 +55,7 @@ def test_the_tables_of_the_first_normalisation(tmp_path):
 
 
 def test_nothing_left_the_plateau():
-    table = FIRST_BN.table(run_of("none_sgd_he_6000", 0, 0.8, [1.79]))
+    table = FIRST_BN.table(run_of("none_sgd_he_6000", 0, 0.8, losses_of(1.79)))
     assert rows_of(table, "SGD, He, 6,000 images")[0][0] == "0 of 1, -"
 
 
@@ -114,7 +82,7 @@ def test_figures_of_the_first_normalisation(tmp_path):
         for layer in ("block1_conv1", "predictions")
         for quantity in ("output", "gradient")
     ]
-    several = [run_of(name, 0, 0.2, [1.7, 1.2], layers) for name in FIRST_BN.variants]
+    several = [run_of(name, 0, 0.2, losses_of(1.7, 1.2), layers) for name in FIRST_BN.variants]
     FIRST_BN.draw(together(*several), tmp_path / "vgg_first_bn.png")
     assert {path.name for path in tmp_path.iterdir()} == {
         "vgg_first_bn.png",
@@ -192,7 +160,7 @@ def test_the_table_of_receptive_fields():
         ("end", "block1_conv1", "multiply_adds", 3_456_000),
     ]
     results = together(
-        *(run_of("B", seed, error, (1.0,), costs) for seed, error in enumerate((0.10, 0.12))),
+        *(run_of("B", seed, error, (), costs) for seed, error in enumerate((0.10, 0.12))),
         *(run_of("B_5x5", seed, error) for seed, error in enumerate((0.14, 0.16))),
     )
     stacked, single = rows_of(RECEPTIVE_FIELD.table(results), "B")

@@ -1,0 +1,100 @@
+"""The tables of ResNet's and LeNet's claims and of ensembles, from runs worked out by hand."""
+
+import pytest
+
+from reproduce.claims.ensemble import CLAIM as ENSEMBLE
+from reproduce.claims.lenet5_networks import CLAIM as LENET5
+from reproduce.claims.resnet_depth import CLAIM as DEPTH
+from reproduce.claims.resnet_shortcuts import CLAIM as SHORTCUTS
+from tests.analysis.test_plots import picture
+from tests.reproduce.made_up import accuracies, rows_of, run_of, together
+
+
+def responses(*values: float) -> list[tuple]:
+    """What layers answer, the first first."""
+    return [("end", f"conv{i}_bn", "response", value) for i, value in enumerate(values)]
+
+
+def test_the_table_of_depth():
+    results = together(
+        run_of("plain56", 0, 0.20),
+        run_of("plain56", 1, 0.22),
+        run_of("resnet56", 0, 0.10),
+        run_of("resnet32", 0, 0.12),
+    )
+    table = DEPTH.table(results)
+    expected = ["10.50 ± 0.71", "21.00 ± 1.41", "5.00", "10.00", "2, 1"]
+    assert rows_of(table, "56") == [expected]
+    assert rows_of(table, "32") == [["not run", "not run", "6.00", "12.00", "0, 1"]]
+    assert rows_of(table, "20") == [["not run"] * 4 + ["-"]]
+
+
+def test_responses_are_drawn_where_there_are_some(tmp_path):
+    layers = {f"{kind}{depth}": depth for kind in ("plain", "resnet") for depth in (20, 56)}
+    results = together(
+        *(
+            run_of(name, 0, 0.1, accuracies(0.5, 0.1), responses(*range(1, depth)))
+            for name, depth in layers.items()
+        ),
+        run_of("resnet56", 1, 0.1, accuracies(0.4, 0.2)),
+    )
+    (line,) = results.layer_lines("resnet56", "56 layers", "response")
+    assert line.runs == [list(range(1, 56))]
+    assert results.layer_lines("plain32", "32 layers", "response") == []
+    DEPTH.draw(results, tmp_path / "depth.png")
+    for name in ("depth", "depth_layers"):
+        assert picture(tmp_path / f"{name}.png").std() > 5
+
+
+def test_the_table_of_shortcuts():
+    results = together(
+        *(run_of("20_A", seed, error) for seed, error in enumerate((0.10, 0.12))),
+        *(run_of("20_C", seed, error) for seed, error in enumerate((0.08, 0.10))),
+        run_of("56_A", 0, 0.2),
+        run_of("56_v2", 0, 0.1),
+    )
+    table = SHORTCUTS.table(results)
+    assert rows_of(table, "20 | A: identity, zeros for new maps")[0][1:] == [
+        "11.00 ± 1.41",
+        "-",
+        "2",
+    ]
+    # Each mean deviates by 1, the difference by the root of 2; two degrees of freedom: 4.3027.
+    assert rows_of(table, "20 | C: projections everywhere")[0][2] == "-2.00 (-8.08 to +4.08)"
+    assert rows_of(table, "56 | A, v2") == [["5.00", "10.00", "-", "1"]]
+
+
+def test_the_table_of_lenets():
+    seconds = {"1998": (90, 110), "today": (9, 11)}
+    results = together(
+        *(
+            run_of(variant, seed, error, seconds=taken, parameters=60_000)
+            for variant, errors in (("1998", (0.10, 0.12)), ("today", (0.08, 0.10)))
+            for seed, (error, taken) in enumerate(zip(errors, seconds[variant], strict=True))
+        )
+    )
+    (of_1998,) = rows_of(LENET5.table(results), "LeNet-5 of 1998, as in 1998")
+    assert of_1998[0] == "60,000"
+    assert of_1998[2:] == ["11.00 ± 1.41", "+2.00 (-4.08 to +8.08)", "100 ± 14", "2"]
+
+
+def test_the_table_of_ensembles_has_each_choice_once():
+    """Each run knows the choices of which it is the last network."""
+    chosen = [{"0": 0.10}, {"1": 0.12, "0+1": 0.09}]
+    chosen.append({"2": 0.08, "0+2": 0.07, "1+2": 0.05, "0+1+2": 0.06})
+    results = together(
+        *(
+            run_of("lenet5", seed, 0.1, (), [("end", s, "error", e) for s, e in errors.items()])
+            for seed, errors in enumerate(chosen)
+        )
+    )
+    (cells,) = rows_of(ENSEMBLE.table(results), "LeNet-5")
+    assert cells == ["10.00", "7.00", "6.00", "not run", "not run", "3, 3, 1, 0, 0"]
+
+
+@pytest.mark.parametrize("claim", [ENSEMBLE, LENET5, SHORTCUTS], ids=lambda claim: claim.name)
+def test_pictures_are_drawn(claim, tmp_path):
+    choices = [("end", "0", "error", 0.1), ("end", "0+1", "error", 0.09)]
+    runs = [run_of(name, 1, 0.1, accuracies(0.3, 0.1), choices) for name in claim.variants]
+    claim.draw(together(*runs), tmp_path / "claim.png")
+    assert picture(tmp_path / "claim.png").std() > 5
