@@ -90,6 +90,14 @@ def test_tables_do_not_mix_protocols(name):
         assert len({row[column] for row in CLAIMS[name].results().runs}) <= 1, column
 
 
+@every_claim
+def test_what_came_out_is_told_in_words(name):
+    """Figures are rendered: those in a sentence would not follow the rows."""
+    described = CLAIMS[name]
+    assert bool(described.reading) == bool(described.results().runs)
+    assert not re.search(r"\d+[.,]\d|\d+ ?%|\d+ (of|points|times)", described.reading)
+
+
 def test_a_page_of_claims_that_were_not_run():
     page = claim_tables.rendered_page(
         [Claim(**{**vars(c), "name": "nothing"}) for c in CLAIMS.values()]
