@@ -320,8 +320,8 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     reading="From a start as in 2012 the direction of the claim holds and its size does not: tanh "
-    "needs more steps than ReLU, but far fewer than six times as many, on these easier images. From "
-    "Glorot's weights and scaled images it turns round: there tanh is the fastest of all, and ReLU "
-    "is no faster than from its other start. The logistic function is the slowest from either, and "
-    "most of its runs never come to the level.",
+    "needs more steps than ReLU, but far fewer than six times as many, on these easier images. "
+    "From Glorot's weights and scaled images it turns round: there tanh is the fastest of all, "
+    "and ReLU is no faster than from its other start. The logistic function is the slowest from "
+    "either, and most of its runs never come to the level.",
 )

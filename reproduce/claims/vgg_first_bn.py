@@ -213,12 +213,13 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     reading="The claim holds where it was made: from Glorot's weights under SGD most runs without "
-    "normalisation stay at the loss of guessing, while with one after the first convolution, as the "
-    "account's text has it, all but one leave it, and with two, as its code has it, all do. A start "
-    "from He's weights saves some of the runs and Adam all, so neither is the only cure; and where "
-    "a network trains anyway, the first normalisation is worth a few points or none. The sizes say "
-    "why: from Glorot's weights the outputs shrink from layer to layer, the gradients with them, "
-    "and the normalisation makes both several times larger. (Normalisation everywhere is no "
-    "warranty: in one of its runs, from He's weights under SGD, the first layer's ReLUs all died.)",
+    "normalisation stay at the loss of guessing, while with one after the first convolution, as "
+    "the account's text has it, all but one leave it, and with two, as its code has it, all do. A "
+    "start from He's weights saves some of the runs and Adam all, so neither is the only cure; "
+    "and where a network trains anyway, the first normalisation is worth a few points or none. "
+    "The sizes say why: from Glorot's weights the outputs shrink from layer to layer, the "
+    "gradients with them, and the normalisation makes both several times larger. (Normalisation "
+    "everywhere is no warranty: in one of its runs, from He's weights under SGD, the first "
+    "layer's ReLUs all died.)",
     measure=_sizes,
 )
