@@ -61,5 +61,8 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="",
+    reading="At an equal budget of images today's network makes a little fewer errors than that "
+    "of 1998, with about as many parameters and in a fraction of the time. Most of the time goes "
+    "into steps of one image, which two cores do badly and 1998's method asks for. Today's "
+    "overfits more: its training error is much lower, its test error hardly.",
 )
