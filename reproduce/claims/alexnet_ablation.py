@@ -122,5 +122,9 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="",
+    reading="Of the four only response normalisation lowers the error here: without it the small "
+    "net learns less, and less alike from seed to seed. Without overlap or without dropout it is "
+    "even a little better; it does not overfit much in these passes, and what holds training back "
+    "then costs more than it brings. The shift of brightness, the grey counterpart of the paper's "
+    "colours, makes no difference that these seeds show.",
 )

@@ -62,7 +62,7 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     reading="At an equal budget of images today's network makes a little fewer errors than that "
-    "of 1998, with about as many parameters and in a fraction of the time. Most of the time goes "
-    "into steps of one image, which two cores do badly and 1998's method asks for. Today's "
-    "overfits more: its training error is much lower, its test error hardly.",
+    "of 1998, with about as many parameters and in a fraction of the time. The time is that of "
+    "steps of one image, as 1998's method wants them, beside steps of a batch. Today's overfits "
+    "more: its training error is much lower, its test error hardly.",
 )
