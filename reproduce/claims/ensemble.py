@@ -102,6 +102,9 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="",
+    reading="The claim holds: in the mean of all choices each further network lowers the error, "
+    "and the second lowers it most. ResNet-20 gains several times as much as LeNet-5 from equally "
+    "many networks, though one of each makes about as many errors. The networks differ in nothing "
+    "but their seeds.",
     measure=_averages,
 )
