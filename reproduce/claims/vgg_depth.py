@@ -184,10 +184,10 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="What section 3.1 says is there: from normal weights D and E stay at guessing to the "
-    "end, and started from the layers of a trained A they train. From He's weights, which came "
-    "later, they do so without it, and for E better. That depth, 3x3 in place of 1x1 or the lack "
-    "of response normalisation lowers errors does not show: all differences among A to E lie "
-    "within the spread of the seeds, and training errors about as high as test errors say that "
-    "these passes are too few for depth to pay.",
+    reading="What the paper says of the start is there: from normal weights D and E stay at "
+    "guessing to the end, and started from the layers of a trained A they train. From He's "
+    "weights, which came later, they do so without it, and for E better. That depth, 3x3 in place "
+    "of 1x1 or the lack of response normalisation lowers errors does not show: all differences "
+    "among A to E lie within the spread of the seeds, and training errors about as high as test "
+    "errors say that these passes are too few for depth to pay.",
 )
