@@ -63,6 +63,8 @@ def _filter_native_log() -> None:
 
 # When this module is imported, because the next imports of a program bring TensorFlow.
 _filter_native_log()
+# An epoch is seen when it ends, in a pipe and in a file too.
+sys.stdout.reconfigure(line_buffering=True)
 logging.getLogger("tensorflow").setLevel(logging.WARNING)
 # What the library says comes as it is, without absl's prefix.
 logging.getLogger("keras_classics").addHandler(logging.StreamHandler(sys.stderr))

@@ -52,8 +52,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def folders(folder: Path) -> list[Path]:
-    """Its folders; TensorFlow alone leaves files, small ones."""
-    return [path for path in folder.iterdir() if path.is_dir()]
+    """Its folders; TensorFlow alone leaves files, small ones, and Python what it made of them."""
+    return [path for path in folder.iterdir() if path.is_dir() and path.name != "__pycache__"]
 
 
 def kill(out: Path, moment: str, *command: str) -> None:

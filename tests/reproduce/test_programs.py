@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -120,9 +121,12 @@ def test_a_loss_that_is_not_finite(run_python, tmp_path):
 
 def test_sigterm_saves_and_the_same_command_goes_on(run_python, tmp_path):
     command = (*LENET5, *TINY, "--epochs=60", f"--run_dir={tmp_path}")
+    # Without it Python keeps what goes into a pipe to itself, and the first epoch is seen late.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
