@@ -4,7 +4,7 @@ Claim: on CIFAR-10 a network of four layers comes to 25 % training error six tim
 ReLUs as with tanh (Krizhevsky, Sutskever, Hinton 2012, section 3.1 and Figure 1).
 
     python -m reproduce.alexnet_relu --seed=100
-    python -m reproduce.alexnet_relu --variant=relu_2012_0.005,tanh_2012_0.05
+    python -m reproduce.alexnet_relu --variant=relu_2012_0.005,tanh_2012_0.02
     python -m reproduce.alexnet_relu --recipe=paper
     python -m reproduce.alexnet_relu --smoke
 
