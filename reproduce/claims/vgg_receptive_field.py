@@ -89,7 +89,7 @@ CLAIM = Claim(
     reading="These runs do not bear the claim out: with single convolutions B makes about as many "
     "errors as with stacked ones, and D fewer. Training errors differ as the test errors do, so "
     "it is not overfitting: in so few passes, narrow and without normalisation, the network of "
-    "fewer layers learns faster. Parameters are fewer with stacks, as the paper says; multiply- "
-    "adds are about as many.",
+    "fewer layers learns faster. Parameters are fewer with stacks, as the paper says; "
+    "multiply-adds are about as many.",
     measure=_costs,
 )
