@@ -97,9 +97,9 @@ class Results:
             return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
         return [100 * float(run["test_error"]) for run in self.of(variant)]
 
-    def gain(self, variant: str, over: str) -> str:
-        """Returns by how many points a variant's test error is larger, with the 95 % interval."""
-        runs = self.errors(variant), self.errors(over)
+    def gain(self, variant: str, over: str, part: str = "test") -> str:
+        """Returns by how many points a variant's error is larger, with the 95 % interval."""
+        runs = self.errors(variant, part), self.errors(over, part)
         if min(map(len, runs)) < 2:
             return "-"
         difference, low, high = mean_difference(*runs)

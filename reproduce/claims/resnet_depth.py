@@ -43,8 +43,20 @@ VARIANTS = {f"plain{depth}": _network(depth, "none") for depth in DEPTHS} | {
     f"resnet{depth}": _network(depth, "A") for depth in DEPTHS
 }
 
+# What is compared, and what that tells.
+COMPARISONS = (
+    ("plain56", "plain20", "depth without shortcuts"),
+    ("resnet56", "resnet20", "depth with them"),
+    ("resnet20", "plain20", "shortcuts with 20 layers"),
+    ("resnet56", "plain56", "shortcuts with 56 layers"),
+)
+
 
 def _table(results: Results) -> str:
+    return f"{_errors_table(results)}\n\n{_comparison_table(results)}"
+
+
+def _errors_table(results: Results) -> str:
     rows = []
     for depth in DEPTHS:
         cells = [str(depth)]
@@ -61,6 +73,15 @@ def _table(results: Results) -> str:
         "residual, test %",
     ]
     return markdown([*head, "seeds of each"], rows)
+
+
+def _comparison_table(results: Results) -> str:
+    rows = [
+        [f"{a} - {b}", question, *(results.gain(a, b, part) for part in ("training", "test"))]
+        for a, b, question in COMPARISONS
+    ]
+    head = ["difference", "what it tells", "training, points (95 %)", "test, points (95 %)"]
+    return markdown(head, rows, left=2)
 
 
 def _draw(results: Results, path: Path) -> None:

@@ -29,6 +29,20 @@ def test_the_table_of_depth():
     assert rows_of(table, "20") == [["not run"] * 4 + ["-"]]
 
 
+def test_what_depth_changes():
+    errors = {"plain20": (0.10, 0.12), "plain56": (0.20, 0.22), "resnet56": (0.08, 0.10)}
+    table = DEPTH.table(
+        together(*(run_of(v, s, e) for v, two in errors.items() for s, e in enumerate(two)))
+    )
+    # Each mean of test errors deviates by 1, the difference by the root of 2; two degrees of
+    # freedom, of which Student's t is 4.3027. Training errors are half as large.
+    (cells,) = rows_of(table, "plain56 - plain20 | depth without shortcuts")
+    assert cells == ["+5.00 (+1.96 to +8.04)", "+10.00 (+3.92 to +16.08)"]
+    (cells,) = rows_of(table, "resnet56 - plain56 | shortcuts with 56 layers")
+    assert cells == ["-6.00 (-9.04 to -2.96)", "-12.00 (-18.08 to -5.92)"]
+    assert rows_of(table, "resnet56 - resnet20 | depth with them") == [["-", "-"]]
+
+
 def test_responses_are_drawn_where_there_are_some(tmp_path):
     layers = {f"{kind}{depth}": depth for kind in ("plain", "resnet") for depth in (20, 56)}
     results = together(
