@@ -126,7 +126,6 @@ CLAIM = Claim(
     "training so much shorter than the paper's, not all: the residual network of 56 layers is "
     "still worse than that of 20, and ahead of it only in the paper. Responses (the paper's "
     "Figure 7) are about as large in all layers, but for the first ones of the deep networks, "
-    "which have grown, much in the plain ones and little in the residual ones. (Between 20 and 56 "
-    "layers one seed each.)",
+    "which have grown, much in the plain ones and little in the residual ones.",
     measure=_responses,
 )
