@@ -16,6 +16,8 @@ Each claim below is tested by the program that is named with it, on data that tw
 train on. The same command with the paper's recipe is for those who have its data and a GPU; what
 was not run says so. Means and standard deviations are over seeds, errors are of the last epoch,
 each test image once. Nothing is chosen by the test images. Runs shared their cores with other work.
+Each had one core and one thread; with `TF_NUM_INTRAOP_THREADS=1` before its command, a run on such
+a machine comes to the same bits, and otherwise to others, because sums are taken in another order.
 
 Rows are in [results](results): a row a run with seed, commit, versions, the command that repeats it
 and the hash of its `result.json`; in `*_history.csv` a row an epoch. A run leaves its folder in
