@@ -40,7 +40,7 @@ lint: $(VENV)/installed
 
 report: $(VENV)/installed
 	$(BIN)/python -m reproduce.report
-	$(BIN)/python -m reproduce.zoo
+	$(BIN)/python -m reproduce.report.zoo_table
 	$(BIN)/python -m reproduce.scaling
 
 notebooks: $(VENV)/installed

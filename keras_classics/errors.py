@@ -39,14 +39,14 @@ class StoppedError(RuntimeError):
         self.status = 75 if signum is None else 128 + signum
 
 
-def by_number(name: str) -> list:
+def natural_key(name: str) -> list:
     """A key to sort names by in which the numbers count as such: `vgg9` before `vgg11`."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Returns the error for a `name` that is not among the `known` ones, with those like it."""
-    known = sorted(known, key=by_number)
+    known = sorted(known, key=natural_key)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
     return UserError(f"Unknown {kind} {name!r}. {hint}")

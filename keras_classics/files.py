@@ -1,13 +1,16 @@
 """Files that are either whole under their own name or not there."""
 
 import contextlib
+import csv
 import ctypes
+import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_classics.errors import UserError
 
@@ -17,7 +20,7 @@ RENAME_EXCHANGE = 2
 
 
 @contextlib.contextmanager
-def written_aside(path: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
     """Gives a path beside `path` to write a file or a folder to, and renames it when all went well.
 
     A file replaces a file. One process at a time writes to a path. After an exception nothing is
@@ -47,6 +50,20 @@ def written_aside(path: str | os.PathLike, overwrite: bool = False) -> Iterator[
         raise
     # What was there before, if it was a folder.
     remove(aside)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, whole or not at all."""
+    with atomic_write(path) as aside:
+        aside.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes a CSV file with a head, whole or not at all."""
+    with atomic_write(path) as aside, open(aside, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def refuse_existing(path: Path) -> None:

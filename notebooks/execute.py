@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from keras_classics.files import written_aside
+from keras_classics.files import atomic_write
 
 HERE = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def main(*names: str) -> None:
     """
     for path in [HERE / f"{name}.ipynb" for name in names] or sorted(HERE.glob("*.ipynb")):
         notebook = executed(path)
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             nbformat.write(notebook, aside)
         print(f"{path.name}, {path.stat().st_size / 1000:.0f} kB", flush=True)
 

@@ -24,7 +24,7 @@ needs no network. Measured runs: none yet.
 import functools
 
 from keras_classics.training import recipes
-from reproduce import program
+from reproduce.harness import program
 
 
 def main() -> None:

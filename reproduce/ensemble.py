@@ -16,8 +16,8 @@ It differs from the papers by the networks: theirs are AlexNets, VGGs and ResNet
 in reproduce/README.md.
 """
 
-from reproduce import comparison, program
 from reproduce.claims.ensemble import CLAIM
+from reproduce.harness import comparison, program
 
 
 def main() -> None:

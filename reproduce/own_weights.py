@@ -18,9 +18,8 @@ from absl import flags
 
 from keras_classics import files
 from keras_classics.training import recipes
-from keras_classics.training.logs import write_json
 from keras_classics.weights.records import OWN
-from reproduce import program
+from reproduce.harness import program
 
 PACK = flags.DEFINE_bool("pack", False, "Put the weights of the run into the package.")
 
@@ -41,10 +40,10 @@ def pack(weights: Path, result: Path) -> Path:
     facts = json.loads(result.read_text())
     name = f"{facts['model']}_{facts['dataset']}"
     packed = OWN / f"{name}.weights.h5"
-    with files.written_aside(packed) as aside:
+    with files.atomic_write(packed) as aside:
         shutil.copyfile(weights, aside)
     digest = hashlib.sha256(packed.read_bytes()).hexdigest()
-    write_json(OWN / f"{name}.json", {**facts, "weights_digest": f"sha256:{digest}"})
+    files.write_json(OWN / f"{name}.json", {**facts, "weights_digest": f"sha256:{digest}"})
     return packed
 
 

@@ -29,7 +29,7 @@ from absl import flags
 
 from keras_classics.training import recipes
 from keras_classics.training.recipes.resnet import variant
-from reproduce import program
+from reproduce.harness import program
 
 DEPTH = flags.DEFINE_enum(
     "depth", None, ["18", "34", "50", "101", "152"], "Layers of the network; 50 if unset."

@@ -27,8 +27,8 @@ reproduce.vgg_imagenet has the paper's recipes on ImageNet. --smoke is on digits
 network. What was measured stands in reproduce/README.md.
 """
 
-from reproduce import comparison, program
 from reproduce.claims.vgg_depth import CLAIM
+from reproduce.harness import comparison, program
 
 
 def main() -> None:

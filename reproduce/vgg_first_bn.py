@@ -22,8 +22,8 @@ after training. --smoke is on digits and needs no network. What was measured sta
 reproduce/README.md.
 """
 
-from reproduce import comparison, program
 from reproduce.claims.vgg_first_bn import CLAIM
+from reproduce.harness import comparison, program
 
 
 def main() -> None:

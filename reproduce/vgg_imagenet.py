@@ -38,7 +38,7 @@ from absl import flags
 
 from keras_classics.training import recipes
 from keras_classics.training.recipes.vgg import CONFIGS, of_config
-from reproduce import program
+from reproduce.harness import program
 
 CONFIG = flags.DEFINE_enum(
     "config", None, list(CONFIGS), "Configuration of Table 1; the recipe's if unset: D, of a A."

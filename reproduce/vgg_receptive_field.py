@@ -16,8 +16,8 @@ Each run also leaves `layers.csv`: parameters and multiply-adds of each layer. -
 and needs no network. What was measured stands in reproduce/README.md.
 """
 
-from reproduce import comparison, program
 from reproduce.claims.vgg_receptive_field import CLAIM
+from reproduce.harness import comparison, program
 
 
 def main() -> None:

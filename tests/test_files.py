@@ -12,7 +12,7 @@ from keras_classics.errors import UserError
 
 
 def fail(path):
-    with files.written_aside(path) as aside:
+    with files.atomic_write(path) as aside:
         aside.write_text("half")
         raise KeyboardInterrupt
 
@@ -29,10 +29,10 @@ def test_a_failure_leaves_what_was_there(tmp_path):
 def test_a_file_replaces_and_a_folder_is_moved(tmp_path):
     path = tmp_path / "new" / "a.txt"
     for text in ("one", "two"):
-        with files.written_aside(path) as aside:
+        with files.atomic_write(path) as aside:
             aside.write_text(text)
         assert path.read_text() == text
-    with files.written_aside(tmp_path / "folder") as aside:
+    with files.atomic_write(tmp_path / "folder") as aside:
         aside.mkdir()
         (aside / "b").write_text("b")
     assert (tmp_path / "folder" / "b").read_text() == "b"
@@ -42,14 +42,14 @@ def test_what_a_crash_left_is_removed_by_the_next_writer(tmp_path):
     left = tmp_path / ".aside-folder"
     left.mkdir()
     (left / "half").write_text("half")
-    with files.written_aside(tmp_path / "folder") as aside:
+    with files.atomic_write(tmp_path / "folder") as aside:
         aside.mkdir()
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
     assert not list((tmp_path / "folder").iterdir())
 
 
 def write_folder(path, content, overwrite=True):
-    with files.written_aside(path, overwrite) as aside:
+    with files.atomic_write(path, overwrite) as aside:
         aside.mkdir()
         (aside / "a").write_text(content)
 

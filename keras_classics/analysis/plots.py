@@ -33,7 +33,7 @@ def _figure(width: float, height: float, **subplots) -> tuple["Figure", Any]:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    with files.written_aside(path) as aside:
+    with files.atomic_write(path) as aside:
         figure.savefig(aside, dpi=110)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from keras_classics.data.pictures import EXTENSIONS, faults
+from keras_classics.data.image_files import EXTENSIONS, faults
 from keras_classics.errors import UserError
 
 

@@ -25,15 +25,15 @@ from keras_classics.analysis import plots
 from keras_classics.cli._networks import Network, networks
 from keras_classics.data import load_test
 from keras_classics.data.splits import AnySplit
+from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.evaluation import Dense, Evaluation, Evaluator, Views, average
 from keras_classics.evaluation.evaluate import BATCH_SIZE as MOST_VIEWS
 from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
 from keras_classics.evaluation.statistics import mcnemar, wilson
 from keras_classics.evaluation.views import LAYOUTS
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.training import make_strategy
-from keras_classics.training.logs import environment, write_csv
 
 PROTOCOLS = (*LAYOUTS, "dense")
 
@@ -252,17 +252,17 @@ def _write(
     folder: Path, evaluation: Evaluation, predictions: Predictions, row: Row, split: AnySplit
 ) -> None:
     """Writes answers, figures and pictures, whole or not at all."""
-    with files.written_aside(folder) as aside:
+    with files.atomic_write(folder) as aside:
         aside.mkdir(parents=True)
         predictions.save(aside / "predictions.npz")
         content = (aside / "predictions.npz").read_bytes()
         row = row | {
             "predictions_sha256": hashlib.sha256(content).hexdigest(),
-            "environment": environment(),
+            "environment": current_environment(),
         }
         (aside / "evaluation.json").write_text(json.dumps(row, indent=2) + "\n")
         classes = _classes(evaluation, predictions.class_names)
-        write_csv(aside / "classes.csv", tuple(classes[0]), classes)
+        files.write_csv(aside / "classes.csv", tuple(classes[0]), classes)
         names = predictions.class_names
         plots.confusion(evaluation.confusion, names, aside / "confusion.png")
         plots.mistakes(

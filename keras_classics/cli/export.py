@@ -16,7 +16,7 @@ from keras_classics import export, files
 from keras_classics.cli._networks import Network, networks
 from keras_classics.data import load, pipeline
 from keras_classics.errors import UserError
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 
 OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
 FORMATS = flags.DEFINE_list("formats", ["saved_model", "tflite"], ", ".join(export.FORMATS))

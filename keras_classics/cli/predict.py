@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from keras_classics.data.pictures import fault_of
+from keras_classics.data.image_files import fault_of
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
 

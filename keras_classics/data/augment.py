@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol
 
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.errors import UserError
 
 
@@ -435,7 +435,7 @@ def _cut_jpeg(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
 
 def _cut_decoded(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    image = pictures.decode(encoded)
+    image = image_files.decode(encoded)
     top, left, height, width = tf.unstack(_window(view, tf.shape(image)[:2], draws))
     return image[top : top + height, left : left + width]
 

@@ -85,7 +85,7 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         part: _read_pair(from_idx, images, labels, features)
         for part, (images, labels) in IDX_FILES.items()
     }
-    with files.written_aside(target) as aside:
+    with files.atomic_write(target) as aside:
         _store(tfds, builder, splits, aside)
     return target
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.data.augment import Augmentation, View, cut
 from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, FileSplit, Split
 from keras_classics.errors import UserError
@@ -285,7 +285,7 @@ def evaluation_batches(
 
         def picture(position: tf.Tensor):
             encoded, label = read(position)
-            shown = preprocess(pictures.decode(encoded)[tf.newaxis])
+            shown = preprocess(image_files.decode(encoded)[tf.newaxis])
             return tf.nest.map_structure(lambda tensor: tensor[0], shown), label
 
         def batches(mine: list[int]) -> tf.data.Dataset:
@@ -332,13 +332,13 @@ def unreadable(split: EncodedSplit, positions: Iterable[int]) -> UserError:
     return UserError(f"{fault.path} cannot be used: {fault.fault}. {way_out}")
 
 
-def _fault(split: EncodedSplit, position: int) -> pictures.Fault | None:
+def _fault(split: EncodedSplit, position: int) -> image_files.Fault | None:
     try:
         name, encoded = split.read(position)
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
-        return pictures.Fault(Path(error.filename), why, fatal=True)
-    return pictures.fault_of(encoded, name)
+        return image_files.Fault(Path(error.filename), why, fatal=True)
+    return image_files.fault_of(encoded, name)
 
 
 def fitted(split: AnySplit, fit: Preprocess) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
 from keras_classics.errors import UserError, require, unknown_name
 
@@ -227,10 +227,10 @@ def _folder_split(
 def _pictures(folder: Path) -> list[Path]:
     found = []
     if folder.is_dir():
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in pictures.EXTENSIONS)
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in image_files.EXTENSIONS)
     if not found:
         raise UserError(
-            f"Each class needs pictures ({', '.join(pictures.EXTENSIONS)}) in train and in "
+            f"Each class needs pictures ({', '.join(image_files.EXTENSIONS)}) in train and in "
             f"validation. {folder} holds none."
         )
     return found

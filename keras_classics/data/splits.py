@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.errors import UserError
 
 # A record of the TFRecord format: length, its checksum, the content, its checksum.
@@ -62,7 +62,7 @@ class _Encoded(_Limited):
 
     def image(self, position: int) -> np.ndarray:
         """Returns one picture, uint8, shape (height, width, 3)."""
-        return pictures.decode(self.read(position)[1]).numpy()
+        return image_files.decode(self.read(position)[1]).numpy()
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def runtime() -> Path:
     version = json.loads((HERE / "package.json").read_text())["dependencies"][PACKAGE]
     folder = cache_folder().parent / "keras_classics_demo" / version
     if not folder.is_dir():
-        with files.written_aside(folder) as aside:
+        with files.atomic_write(folder) as aside:
             aside.mkdir()
             _install(aside)
     return folder / "node_modules"

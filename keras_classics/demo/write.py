@@ -82,7 +82,7 @@ def write_site(
     first = first_layer(_model(export, run))
     packages = runtime()
     facts = _facts(manifest, export, dataset or _dataset(manifest, run), first)
-    with files.written_aside(out) as aside:
+    with files.atomic_write(out) as aside:
         shutil.copytree(PAGES, aside)
         shutil.copyfile(export / NETWORK, aside / NETWORK)
         _write_tflite(first, aside / FIRST_LAYER)

@@ -21,8 +21,8 @@ from keras_classics.evaluation.views import (
     resizing,
     scales_in_words,
 )
-from keras_classics.images import ImagePreprocessing, scaled, with_channels
-from keras_classics.models.assembly import probabilities_of, scores_and_probabilities
+from keras_classics.image_preprocessing import ImagePreprocessing, scaled, with_channels
+from keras_classics.models.builder import probabilities_of, scores_and_probabilities
 
 
 @keras.saving.register_keras_serializable("keras_classics")

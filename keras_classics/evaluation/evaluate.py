@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_classics.data import pipeline
 from keras_classics.data.splits import AnySplit
 from keras_classics.evaluation.views import Stacks
-from keras_classics.models.assembly import scores_and_probabilities
+from keras_classics.models.builder import scores_and_probabilities
 
 # Views a step: enough to keep a device busy, few enough for its memory at 224x224.
 BATCH_SIZE = 128

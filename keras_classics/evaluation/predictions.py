@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_classics.data.splits import AnySplit, FileSplit, Split
 from keras_classics.errors import UserError
-from keras_classics.files import written_aside
+from keras_classics.files import atomic_write
 
 # What the readers of archives and arrays raise for bytes that are neither.
 DAMAGED = (
@@ -77,7 +77,7 @@ class Predictions:
         """
         arrays = {field.name: np.array(getattr(self, field.name)) for field in fields(self)}
         # An open file, because numpy puts .npz behind a name that ends in something else.
-        with written_aside(path) as aside, open(aside, "wb") as file:
+        with atomic_write(path) as aside, open(aside, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod

@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.images import ImagePreprocessing, scaled, with_channels
+from keras_classics.image_preprocessing import ImagePreprocessing, scaled, with_channels
 
 # The scales of VGG's Tables 4 and 5 for networks that were trained with jitter.
 VGG_SCALES = (256, 384, 512)

@@ -11,11 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.tflite import runtime as tflite_runtime
-from keras_classics.training.recipe import PREPROCESSINGS
+from keras_classics.image_preprocessing import PREPROCESSINGS
 
 LAYERS = {layer.__name__: layer for layer in PREPROCESSINGS.values()}
 
@@ -104,7 +104,7 @@ def _prepared(facts: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
     layer = LAYERS[facts["layer"]](**arguments)
 
     def ready(encoded: Sequence[bytes]) -> np.ndarray:
-        images = [pictures.decode(tf.constant(one)) for one in encoded]
+        images = [image_files.decode(tf.constant(one)) for one in encoded]
         return np.concatenate([layer(image[tf.newaxis]) for image in images])
 
     return ready

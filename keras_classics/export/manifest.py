@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_classics.environment import current_environment
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, processors
-from keras_classics.training.logs import environment
 
 # What may write and run exports.
 PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
@@ -59,7 +59,7 @@ def _described(checked: Check) -> dict[str, Any]:
 
 def _environment() -> dict[str, Any]:
     """Commit, device and command; versions stand beside them."""
-    return {name: value for name, value in environment().items() if name != "versions"}
+    return {name: value for name, value in current_environment().items() if name != "versions"}
 
 
 def _versions() -> dict[str, str]:

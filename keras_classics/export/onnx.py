@@ -56,7 +56,7 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
         ir_version=form, opset_import=operators, producer_name="keras_classics"
     )
     _fill(_Graph(library, proto.graph), model)
-    with files.written_aside(path) as aside:
+    with files.atomic_write(path) as aside:
         aside.write_bytes(proto.SerializeToString())
         library.checker.check_model(str(aside), full_check=True)
 

@@ -27,7 +27,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import pictures
+from keras_classics.data import image_files
 from keras_classics.errors import UserError
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, check, written
@@ -149,7 +149,7 @@ def _decoded(
     """Makes of picture files what the network takes, each on its own, as they differ in size."""
 
     def decode(number: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, preprocessing(pictures.decode(file)[tf.newaxis])[0]
+        return number, preprocessing(image_files.decode(file)[tf.newaxis])[0]
 
     # A graph cannot catch an error, but a pipeline drops what fails: the numbers that are missing
     # behind it tell of all of them.

@@ -171,7 +171,7 @@ def written(path: str | os.PathLike, overwrite: bool) -> Iterator[Path]:
     if not overwrite:
         files.refuse_existing(path)
     files.refuse_unwritable(path)
-    with files.written_aside(path, overwrite) as aside:
+    with files.atomic_write(path, overwrite) as aside:
         yield aside
 
 

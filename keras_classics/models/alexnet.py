@@ -57,7 +57,7 @@ from typing import Unpack
 import keras
 
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.models.assembly import CommonArguments, Frame, smallest_side
+from keras_classics.models.builder import CommonArguments, ModelBuilder, smallest_side
 from keras_classics.models.initializers import kernel_initializer as initial
 from keras_classics.models.layers import (
     AdaptiveAveragePooling2D,
@@ -156,7 +156,7 @@ def alexnet_family(
         bias_init: What the biases of conv2, conv4, conv5, fc6 and fc7 start from; the paper's
             are 1.0.
         dropout: Share of fc6 and fc7 that is dropped in training.
-        kernel_initializer: A name in `initializers.SCHEMES`, such as `"alexnet"` or
+        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"alexnet"` or
             `"alexnet_code"`, or what Keras takes.
         classes: Number of classes.
         default_shape: (height, width, channels) where the caller gives none.
@@ -174,7 +174,7 @@ def alexnet_family(
     if towers not in (1, 2):
         raise UserError(f"{name} has towers=1 or 2. Received: {towers}.")
     net = VARIANTS[variant]
-    frame = Frame(
+    frame = ModelBuilder(
         name, default_shape=default_shape, classes=classes, smallest=net.smallest_side, **common
     )
 
@@ -309,7 +309,7 @@ def cuda_convnet(
             2x2 that do not overlap.
         hidden: Units of the dense layers before the last; as published there are none.
         dropout: Share of each of them that is dropped in training.
-        kernel_initializer: A name in `initializers.SCHEMES`, or what Keras takes.
+        kernel_initializer: A name in `initializers.INITIALIZERS`, or what Keras takes.
         classes: Number of classes.
         name: Name of the model.
         **common: See `CommonArguments`. 8x8 pixels at the least; without top, pool3's map.
@@ -325,7 +325,7 @@ def cuda_convnet(
         raise unknown_name("activation", activation, ACTIVATIONS)
     if lrn is not None and lrn not in LRN:
         raise unknown_name("lrn", lrn, LRN)
-    frame = Frame(name, default_shape=(32, 32, 3), classes=classes, smallest=8, **common)
+    frame = ModelBuilder(name, default_shape=(32, 32, 3), classes=classes, smallest=8, **common)
 
     def start(layer: str) -> dict:
         return {"kernel_initializer": initial(kernel_initializer, layer), "name": layer}

@@ -90,7 +90,7 @@ def _normal(deviation: float) -> keras.initializers.Initializer:
 
 
 # The papers' and programs' initial kernels: one for all layers, and those of single layers.
-SCHEMES = {
+INITIALIZERS = {
     # Krizhevsky et al. 2012, section 5.
     "alexnet": {"*": _normal(0.01)},
     # The configuration of the original code whose errors are the paper's (number 145).
@@ -126,18 +126,18 @@ def kernel_initializer(
     """Returns what a layer's kernel starts from.
 
     Args:
-        scheme: A name in `SCHEMES`, or what Keras takes for an initializer.
+        scheme: A name in `INITIALIZERS`, or what Keras takes for an initializer.
         layer: Name of the layer.
 
     Raises:
         UserError: Nothing has that name.
     """
-    if isinstance(scheme, str) and scheme in SCHEMES:
-        scheme = SCHEMES[scheme].get(layer, SCHEMES[scheme]["*"])
+    if isinstance(scheme, str) and scheme in INITIALIZERS:
+        scheme = INITIALIZERS[scheme].get(layer, INITIALIZERS[scheme]["*"])
     try:
         initializer = keras.initializers.get(scheme)
     except ValueError:
-        known = [*SCHEMES, "he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
+        known = [*INITIALIZERS, "he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
         raise unknown_name("kernel_initializer", str(scheme), known) from None
     # One object gives all layers of one shape the same values; a clone draws a seed of its own.
     is_object = isinstance(initializer, keras.initializers.Initializer)

@@ -29,7 +29,7 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.models.assembly import CommonArguments, Frame
+from keras_classics.models.builder import CommonArguments, ModelBuilder
 from keras_classics.models.initializers import FanInUniform
 from keras_classics.models.layers import (
     EuclideanRBF,
@@ -89,7 +89,7 @@ def lenet5(
     Raises:
         UserError: An argument is outside what it can be.
     """
-    frame = Frame(name, default_shape=(32, 32, 1), classes=classes, smallest=16, **common)
+    frame = ModelBuilder(name, default_shape=(32, 32, 1), classes=classes, smallest=16, **common)
     x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(frame.image)
     x = keras.layers.AveragePooling2D(2, name="s2")(x)
     x = keras.layers.Conv2D(16, 5, activation="tanh", name="c3")(x)
@@ -133,7 +133,9 @@ def lenet5_1998(
         UserError: An argument is outside what it can be.
     """
     smallest = 32 if common.get("include_top", True) else 16
-    frame = Frame(name, default_shape=(32, 32, 1), classes=classes, smallest=smallest, **common)
+    frame = ModelBuilder(
+        name, default_shape=(32, 32, 1), classes=classes, smallest=smallest, **common
+    )
     activation = _distance_activation(common.get("classifier_activation", "softmax"))
     squash = {"activation": scaled_tanh}
     x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(

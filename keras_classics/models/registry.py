@@ -10,8 +10,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import keras
 
 from keras_classics.analysis.profile import Profile, profile
-from keras_classics.errors import by_number, unknown_name
-from keras_classics.models.assembly import Frame
+from keras_classics.errors import natural_key, unknown_name
+from keras_classics.models.builder import ModelBuilder
 from keras_classics.weights import builder_arguments
 
 Member = TypeVar("Member")
@@ -115,7 +115,7 @@ def _whole_signature(builder: Callable) -> inspect.Signature:
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     common = [
         parameter
-        for parameter in inspect.signature(Frame).parameters.values()
+        for parameter in inspect.signature(ModelBuilder).parameters.values()
         if parameter.default is not parameter.empty
     ]
     return signature.replace(parameters=[*common, *own])
@@ -123,7 +123,7 @@ def _whole_signature(builder: Callable) -> inspect.Signature:
 
 def list_models(pattern: str = "*") -> list[str]:
     """Lists the networks whose names match a glob pattern, such as `"vgg*"`, by name and depth."""
-    return sorted(fnmatch.filter(_MODELS, pattern), key=by_number)
+    return sorted(fnmatch.filter(_MODELS, pattern), key=natural_key)
 
 
 def find_model(name: str) -> ModelEntry:

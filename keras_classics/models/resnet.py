@@ -34,7 +34,7 @@ from typing import Unpack
 import keras
 
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.models.assembly import CommonArguments, Frame
+from keras_classics.models.builder import CommonArguments, ModelBuilder
 from keras_classics.models.initializers import kernel_initializer as initial
 from keras_classics.models.layers import BatchNormalization, IdentityShortcut
 from keras_classics.models.registry import member
@@ -87,8 +87,8 @@ def resnet(
         shortcut: `"A"`, `"B"`, `"C"` or `"none"`.
         zero_init_residual: Whether every branch starts from zero, so that units start as
             identities: the last batch normalisation's gamma, in v2 the last kernel.
-        kernel_initializer: A name in `initializers.SCHEMES`, such as `"he_fan_out"`, or what Keras
-            takes; of the convolutions.
+        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"he_fan_out"`, or what
+            Keras takes; of the convolutions.
         classes: Number of classes.
         default_shape: (height, width, channels) where the caller gives none.
         name: Name of the model.
@@ -108,7 +108,7 @@ def resnet(
     kernels, repeats = IMAGENET[depth]
     net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
     name = name or f"resnet{depth}"
-    frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
+    frame = ModelBuilder(name, default_shape=default_shape, classes=classes, smallest=1, **common)
     x = net.convolve(frame.image, 64, 7, 2, "conv1", bias=version == "v2_keras")
     if version != "v2_keras":
         x = net.normalize_and_activate(x, "conv1")
@@ -164,7 +164,7 @@ def resnet_cifar(
     kernels = BOTTLENECK if bottleneck else BASIC
     net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
     name = name or f"resnet{depth}"
-    frame = Frame(name, default_shape=default_shape, classes=classes, smallest=1, **common)
+    frame = ModelBuilder(name, default_shape=default_shape, classes=classes, smallest=1, **common)
     x = net.convolve(frame.image, 16, 3, 1, "conv1")
     x = net.normalize_and_activate(x, "conv1")
     return net.finish(frame, net.stages(x, CIFAR_WIDTHS, (units,) * 3))
@@ -303,7 +303,7 @@ class Residual:
         """Batch normalisation and ReLU."""
         return keras.layers.Activation("relu", name=f"{name}_relu")(self.normalize(x, name))
 
-    def finish(self, frame: Frame, x) -> keras.Model:
+    def finish(self, frame: ModelBuilder, x) -> keras.Model:
         """Ends in the classifier over the mean of all positions, or without top."""
         if not frame.include_top:
             return frame.model(frame.pool(x))

@@ -3,7 +3,7 @@
 import keras
 
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.models.assembly import probabilities_of
+from keras_classics.models.builder import probabilities_of
 
 BATCH_NORMS = ("frozen", "train", "synchronized")
 

@@ -21,7 +21,7 @@ from typing import Unpack
 import keras
 
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.models.assembly import CommonArguments, Frame
+from keras_classics.models.builder import CommonArguments, ModelBuilder
 from keras_classics.models.initializers import kernel_initializer as initial
 from keras_classics.models.layers import BatchNormalization, Dropout, LocalResponseNormalization
 from keras_classics.models.registry import member
@@ -73,7 +73,7 @@ def vgg(
         filters: Filters of each block.
         hidden: Units of the dense layers before the last.
         dropout: Share of each of them that is dropped in training.
-        kernel_initializer: A name in `initializers.SCHEMES`, such as `"vgg"` or
+        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"vgg"` or
             `"vgg_torchvision"`, or what Keras takes.
         classes: Number of classes.
         default_shape: (height, width, channels) where the caller gives none.
@@ -96,7 +96,7 @@ def vgg(
             f"batch_norm_after must be 'conv' or 'activation'. Received: {batch_norm_after!r}."
         )
     normalized = _normalized_layers(blocks, batch_norm)
-    frame = Frame(
+    frame = ModelBuilder(
         name, default_shape=default_shape, classes=classes, smallest=2 ** len(blocks), **common
     )
     x = frame.image

@@ -2,10 +2,10 @@
 
 from keras_classics.training import recipes
 from keras_classics.training.finetune import finetuning_recipes
-from keras_classics.training.finished import FinishedRun, load_run
-from keras_classics.training.loop import Pace, initial_network, load_data, train
+from keras_classics.training.loop import RunOptions, initial_network, load_data, train
 from keras_classics.training.optimizer import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
+from keras_classics.training.result import FinishedRun, load_run
 from keras_classics.training.strategy import make_strategy
 
 __all__ = [
@@ -13,9 +13,9 @@ __all__ = [
     "FinishedRun",
     "LevenbergMarquardt",
     "Momentum",
-    "Pace",
     "Paper",
     "Recipe",
+    "RunOptions",
     "finetuning_recipes",
     "initial_network",
     "load_data",

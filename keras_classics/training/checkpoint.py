@@ -39,7 +39,7 @@ def save(folder: Path, step: int, variables: Sequence, progress: dict[str, Any])
     """
     path = folder / f"step_{step:09d}.npz"
     arrays = {str(i): copies(variable)[0].numpy() for i, variable in enumerate(variables)}
-    with files.written_aside(path) as aside:
+    with files.atomic_write(path) as aside:
         np.savez(aside, progress=np.array(json.dumps(progress)), **arrays)
     for old in _all(folder)[:-KEPT]:
         old.unlink()

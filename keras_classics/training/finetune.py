@@ -8,7 +8,7 @@ import keras
 
 from keras_classics.data.augment import CropFlip
 from keras_classics.errors import UserError
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import find_weights, preprocessing
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe

@@ -21,14 +21,14 @@ import tensorflow as tf
 
 from keras_classics import files
 from keras_classics.analysis import plots
-from keras_classics.data import FileSplit, ImageData, Split, load, pictures, pipeline
+from keras_classics.data import FileSplit, ImageData, Split, image_files, load, pipeline
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError, require
 from keras_classics.evaluation import Evaluation, Evaluator, one_view
 from keras_classics.models import get_model, transfer
 from keras_classics.training import checkpoint, schedules
-from keras_classics.training.logs import RunDirectory, write_json
 from keras_classics.training.optimizer import LossScale, MovingAverage, copies, values
 from keras_classics.training.recipe import Recipe
+from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.step import Step, compiled_block
 from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.weights import load_weights
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pace:
+class RunOptions:
     """How a run is carried out. None of it changes what comes out.
 
     Attributes:
@@ -96,7 +96,7 @@ def train(
     data: ImageData | None = None,
     data_dir: str | None = None,
     max_bad_images: int = 0,
-    pace: Pace = Pace(),
+    pace: RunOptions = RunOptions(),
     watch: Watch = lambda progress, plan: None,
     only: str = "",
 ) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def train(
         content = json.loads(json.dumps(content))
         if is_chief(strategy):
             _write_final(trainer, run, data, evaluation)
-            write_json(run.result, content)
+            files.write_json(run.result, content)
         # A worker that left now would take down those that are still at the last step.
         with suppress(*LOST_WORKER):
             from_chief(strategy, b"written")
@@ -182,8 +182,8 @@ def _without_bad_images(
 
     def look() -> None:
         paths = [Path(path) for split in splits for path in split.paths]
-        bad = [fault for fault in pictures.faults(paths) if fault.fatal]
-        write_json(run.bad_images, [{"path": str(f.path), "fault": f.fault} for f in bad])
+        bad = [fault for fault in image_files.faults(paths) if fault.fatal]
+        files.write_json(run.bad_images, [{"path": str(f.path), "fault": f.fault} for f in bad])
 
     bad = json.loads(_kept(run.bad_images, look, run, strategy))
     if len(bad) > most:
@@ -204,7 +204,7 @@ def _mean(recipe: Recipe, run: RunDirectory, data: ImageData, strategy) -> np.nd
     def take() -> None:
         fit = recipe.make_preprocessing().fit
         mean = pipeline.mean_of(data.train, fit, recipe.mean == "per_pixel")
-        with files.written_aside(run.mean) as aside:
+        with files.atomic_write(run.mean) as aside:
             np.save(aside, mean)
 
     return np.load(io.BytesIO(_kept(run.mean, take, run, strategy)))
@@ -487,7 +487,7 @@ def _groups(recipe: Recipe, model: keras.Model) -> list[int]:
 class _Running:
     """A run from its newest checkpoint to its end."""
 
-    def __init__(self, trainer: Trainer, run: RunDirectory, pace: Pace, stop, watch: Watch):
+    def __init__(self, trainer: Trainer, run: RunDirectory, pace: RunOptions, stop, watch: Watch):
         self._trainer = trainer
         self._run = run
         self._pace = pace
@@ -641,9 +641,9 @@ def _write_final(
 ) -> None:
     with trainer.averaged():
         model = _of_one_device(trainer)
-    with files.written_aside(run.weights) as aside:
+    with files.atomic_write(run.weights) as aside:
         model.save_weights(aside)
-    with files.written_aside(run.model) as aside:
+    with files.atomic_write(run.model) as aside:
         model.save(aside)
     plots.curves(trainer.progress.history, run.plots / "curves.png")
     plots.confusion(evaluation.confusion, data.class_names, run.plots / "confusion.png")

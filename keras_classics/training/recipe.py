@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_classics.data.augment import VIEWS, Augmentation
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP, SmoothedCrossEntropy
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training.optimizer import Optimizer
@@ -22,8 +22,6 @@ LOSSES = {
     "code_distance": CodeDistance,
     "discriminative_map": DiscriminativeMAP,
 }
-
-PREPROCESSINGS = {"canvas": CanvasPreprocessing, "image": ImagePreprocessing}
 
 # What preprocessing may subtract: a mean that is taken from the training images.
 MEANS = ("per_pixel", "per_channel")

@@ -11,7 +11,7 @@ from keras_classics.data.pipeline import Plan
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepInfo:
     """Where a run stands before a step.
 
     Attributes:
@@ -43,13 +43,13 @@ class Constant:
 
     rate: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         return self.rate
 
 
 @dataclass(frozen=True)
-class PerPass:
+class PiecewiseConstant:
     """A rate for each pass over the training split: `rates[i]` holds for `passes[i]` passes.
 
     The last rate goes on where the run is longer than the table.
@@ -58,7 +58,7 @@ class PerPass:
     rates: tuple[float, ...]
     passes: tuple[int, ...]
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         end = 0
         for rate, length in zip(self.rates, self.passes, strict=True):
@@ -69,7 +69,7 @@ class PerPass:
 
 
 @dataclass(frozen=True)
-class Drops:
+class MultiStepDecay:
     """A rate that is multiplied by `factor` at fixed places.
 
     Attributes:
@@ -84,7 +84,7 @@ class Drops:
     factor: float = 0.1
     unit: Literal["steps", "passes", "share"] = "passes"
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         done = {"steps": moment.step, "passes": moment.passes, "share": moment.share}[self.unit]
         return self.rate * self.factor ** sum(done >= place for place in self.at)
@@ -103,7 +103,7 @@ class Plateau:
     Attributes:
         rate: The first rate.
         factor: What it is multiplied by at each drop.
-        drops: Drops at most.
+        drops: Number of drops at most.
         patience: Passes without a better error before it drops.
         least: By how much an error must be lower to count as better.
     """
@@ -114,7 +114,7 @@ class Plateau:
     patience: int = 5
     least: float = 0.001
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         dropped, stalled, best = 0, 0, math.inf
         for row in moment.history:
@@ -134,7 +134,7 @@ class Cosine:
 
     rate: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         return 0.5 * self.rate * (1 + math.cos(math.pi * moment.share))
 
@@ -146,20 +146,20 @@ class Polynomial:
     rate: float
     power: float = 1.0
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         return self.rate * (1 - moment.share) ** self.power
 
 
 @dataclass(frozen=True)
-class Inverse:
+class InverseDecay:
     """Caffe's inv: rate (1 + gamma step) ** -power."""
 
     rate: float
     gamma: float
     power: float
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         return self.rate * (1 + self.gamma * moment.step) ** -self.power
 
@@ -183,7 +183,7 @@ class Warmup:
     first: float = 0.0
     jump: bool = False
 
-    def __call__(self, moment: Moment) -> float:
+    def __call__(self, moment: StepInfo) -> float:
         """Returns the rate at a moment."""
         length = self.steps or self.passes * moment.steps_per_epoch
         rate = self.then(moment)
@@ -193,11 +193,20 @@ class Warmup:
         return rate * (self.first + (1 - self.first) * grown)
 
 
-Schedule = Constant | PerPass | Drops | Plateau | Cosine | Polynomial | Inverse | Warmup
+Schedule = (
+    Constant
+    | PiecewiseConstant
+    | MultiStepDecay
+    | Plateau
+    | Cosine
+    | Polynomial
+    | InverseDecay
+    | Warmup
+)
 
 
 def rates(
-    schedules: Sequence[Callable[[Moment], float]],
+    schedules: Sequence[Callable[[StepInfo], float]],
     plan: Plan,
     first_step: int,
     steps: int,
@@ -216,7 +225,7 @@ def rates(
         float32, shape (steps, schedules).
     """
     moments = [
-        Moment(step, plan.steps, plan.steps_per_epoch, history)
+        StepInfo(step, plan.steps, plan.steps_per_epoch, history)
         for step in range(first_step, first_step + steps)
     ]
     return np.array([[schedule(moment) for schedule in schedules] for moment in moments], "float32")

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_classics.models.assembly import scores_and_probabilities
+from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training.optimizer import LossScale, MovingAverage, Updater, values
 
 

@@ -16,8 +16,8 @@ import h5py
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.files import refuse_escaping_members, written_aside
-from keras_classics.weights.placing import Tensors, weights_of
+from keras_classics.files import atomic_write, refuse_escaping_members
+from keras_classics.weights.assign import Tensors, weights_of
 
 # Variables of a layer in the order in which files of before 2017 hold them, by their number.
 ORDERS = {
@@ -136,5 +136,5 @@ def _text(name: bytes | str) -> str:
 
 def write(model: keras.Model, path: Path) -> None:
     """Writes a network's weights to a `.weights.h5` file."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         model.save_weights(aside)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights.placing import Tensors
+from keras_classics.weights.assign import Tensors
 
 EPSILON, MOMENTUM = 1.001e-5, 0.99
 

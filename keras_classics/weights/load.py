@@ -12,7 +12,7 @@ import keras
 
 from keras_classics.errors import UserError
 from keras_classics.weights import hdf5, keras_applications, timm, torchvision
-from keras_classics.weights.placing import Slots, Tensors, named_slots, place
+from keras_classics.weights.assign import Slots, Tensors, named_slots, place
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
 
 logger = logging.getLogger("keras_classics")

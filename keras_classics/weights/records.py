@@ -18,8 +18,8 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError, by_number, unknown_name
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.errors import UserError, natural_key, unknown_name
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights import keras_applications, torchvision
 from keras_classics.weights.download import RemoteFile, is_intact
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
@@ -378,7 +378,7 @@ def list_weights(pattern: str = "*") -> list[str]:
     Args:
         pattern: Such as `"resnet*"`, or `"*/imagenet_keras"`.
     """
-    return sorted((n for n in _RECORDS if fnmatch.fnmatch(n, pattern)), key=by_number)
+    return sorted((n for n in _RECORDS if fnmatch.fnmatch(n, pattern)), key=natural_key)
 
 
 def weights_names(model: str) -> list[str]:

@@ -3,7 +3,7 @@
 There they are convolutions over the whole map, of which the first is 7x7 and the second 1x1.
 """
 
-from keras_classics.weights.placing import Tensors
+from keras_classics.weights.assign import Tensors
 
 MODULES = {
     "pre_logits.fc1": "classifier.0",

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError, require
-from keras_classics.files import refuse_escaping_members, written_aside
-from keras_classics.weights.placing import Slot, Tensors, taken_out, weights_of
+from keras_classics.files import atomic_write, refuse_escaping_members
+from keras_classics.weights.assign import Slot, Tensors, extract, weights_of
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 
@@ -110,14 +110,14 @@ def write(model: keras.Model, path: Path) -> None:
     Raises:
         UserError: torchvision has no such network, or the extra `torch` is missing.
     """
-    tensors = taken_out(slots(model))
+    tensors = extract(slots(model))
     if path.suffix == ".safetensors":
         save_file = require("safetensors.numpy", "torch").save_file
-        with written_aside(path) as aside:
+        with atomic_write(path) as aside:
             save_file(tensors, aside)
         return
     torch = require("torch", "torch")
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         torch.save({name: torch.from_numpy(array) for name, array in tensors.items()}, aside)
 
 

@@ -10,11 +10,11 @@ from keras_classics.analysis import plots
 from keras_classics.data.augment import CropFlip, GreyShift, PCAColour, WithColour
 from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
-from keras_classics.training.schedules import Drops, PerPass
+from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import markdown, spread
+from reproduce.harness.tables import markdown, spread
 
 BASELINE = "all"
 
@@ -35,7 +35,7 @@ FASHION = Recipe(
     epochs=30,
     batch_size=32,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=Drops(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
+    schedule=MultiStepDecay(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
     model_arguments={"input_shape": (28, 28, 1), "hidden": (512,), "dropout": 0.5},
     preprocessing=alexnet_relu.FASHION.preprocessing,
     preprocessing_arguments=alexnet_relu.FASHION.preprocessing_arguments,
@@ -50,7 +50,7 @@ PAPER = dataclasses.replace(
     limit_test=None,
     epochs=140,
     batch_size=128,
-    schedule=PerPass(rates=(0.001, 0.0001, 0.00001), passes=(120, 10, 10)),
+    schedule=PiecewiseConstant(rates=(0.001, 0.0001, 0.00001), passes=(120, 10, 10)),
     model_arguments={"hidden": (512,), "dropout": 0.5},
     preprocessing=alexnet_relu.PAPER.preprocessing,
     preprocessing_arguments=alexnet_relu.PAPER.preprocessing_arguments,

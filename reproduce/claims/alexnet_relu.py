@@ -13,7 +13,7 @@ from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import NOT_RUN, Row, markdown, spread
+from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError
 from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import FinishedRun, Recipe
-from keras_classics.training.logs import write_csv
-from reproduce.tables import ENVIRONMENT, Row, read_rows
+from reproduce.harness.tables import ENVIRONMENT, Row, read_rows
 
 HERE = Path(__file__).parents[1]
 RESULTS = HERE / "results"
@@ -194,7 +194,7 @@ class Claim:
             self._files(), (COLUMNS, HISTORY_COLUMNS, LAYER_COLUMNS), tables, strict=True
         ):
             if rows:
-                write_csv(path, columns, rows)
+                files.write_csv(path, columns, rows)
 
     def _files(self) -> list[Path]:
         return [RESULTS / f"{self.name}{end}.csv" for end in ("", "_history", "_layers")]

@@ -14,7 +14,7 @@ from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.training import FinishedRun, Recipe, recipes
 from reproduce.claims import resnet_shortcuts
 from reproduce.claims.claim import Claim, Results, on_images_of
-from reproduce.tables import NOT_RUN, markdown
+from reproduce.harness.tables import NOT_RUN, markdown
 
 NETWORKS = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}
 SIZES = (1, 2, 3, 4, 5)

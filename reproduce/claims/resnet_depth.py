@@ -10,9 +10,9 @@ from keras_classics.analysis import plots, signals
 from keras_classics.data import ImageData, pipeline
 from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
-from keras_classics.training.schedules import Drops
+from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import markdown, spread
+from reproduce.harness.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)
 KINDS = {"plain": "plain", "resnet": "residual"}
@@ -26,7 +26,7 @@ FASHION = dataclasses.replace(
     limit_train=20_000,
     steps=None,
     epochs=16,
-    schedule=Drops(rate=0.1, at=(8, 12), factor=0.1, unit="passes"),
+    schedule=MultiStepDecay(rate=0.1, at=(8, 12), factor=0.1, unit="passes"),
     preprocessing=recipes.RESNET20_FASHION_MNIST.preprocessing,
     preprocessing_arguments=recipes.RESNET20_FASHION_MNIST.preprocessing_arguments,
     augmentation=recipes.RESNET20_FASHION_MNIST.augmentation,

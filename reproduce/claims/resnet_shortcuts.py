@@ -7,10 +7,10 @@ from pathlib import Path
 from keras_classics.analysis import plots
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
-from keras_classics.training.schedules import Drops
+from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims import resnet_depth
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import markdown, spread
+from reproduce.harness.tables import markdown, spread
 
 # By variant: depth, shortcut, version, and what that is.
 NETWORKS = {
@@ -26,7 +26,7 @@ FASHION = dataclasses.replace(
     resnet_depth.FASHION,
     limit_train=10_000,
     epochs=8,
-    schedule=Drops(rate=0.1, at=(4, 6), factor=0.1, unit="passes"),
+    schedule=MultiStepDecay(rate=0.1, at=(4, 6), factor=0.1, unit="passes"),
 )
 
 

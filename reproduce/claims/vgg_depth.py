@@ -12,9 +12,9 @@ from keras_classics.data.augment import CropFlip
 from keras_classics.models.vgg import FILTERS
 from keras_classics.training import Momentum, Recipe
 from keras_classics.training.recipes.vgg import CONFIGS, TABLE_3
-from keras_classics.training.schedules import Drops
+from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import markdown, spread
+from reproduce.harness.tables import markdown, spread
 
 # Filters of each block and units of the dense layers: an eighth and a 32nd of the paper's.
 NARROW = {"filters": (8, 16, 32, 64, 64), "hidden": (128, 128)}
@@ -32,7 +32,7 @@ FASHION = Recipe(
     epochs=15,
     batch_size=64,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=Drops(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
+    schedule=MultiStepDecay(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
     model_arguments={**NARROW, "input_shape": (32, 32, 1)},
     preprocessing="canvas",
     # To mean 0 and deviation 1 on the canvas: 56 and 85 of 255.

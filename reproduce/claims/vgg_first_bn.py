@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from keras_classics.analysis import plots, signals
 from keras_classics.data import ImageData, pipeline
-from keras_classics.models.assembly import scores_and_probabilities
+from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training import Adam, FinishedRun, Momentum, Recipe, initial_network
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim, Results
-from reproduce.tables import NOT_RUN, Row, markdown, spread
+from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 # A network that guesses among six classes has a loss of ln 6, 1.79; below this it has left that.
 LEFT = 1.5

@@ -4,7 +4,7 @@ import pytest
 
 from keras_classics.cli import check_images
 from keras_classics.errors import UserError
-from tests.data.test_pictures import JPEG, PNG
+from tests.data.test_image_files import JPEG, PNG
 from tests.reproduce.test_programs import assert_one_line
 
 PROGRAM = """

@@ -11,11 +11,11 @@ from PIL import Image
 
 from keras_classics.data import FileSplit, Split, pipeline
 from keras_classics.data.augment import PCAColour, RandomResizedCrop, ScaleJitter, cut
-from keras_classics.data.pictures import decode
+from keras_classics.data.image_files import decode
 from keras_classics.errors import UserError
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from tests.conftest import mirrored
-from tests.data.test_pictures import encoded
+from tests.data.test_image_files import encoded
 
 
 def numbered(count: int) -> Split:

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from keras_classics.data import Split, importers, load, sources
 from keras_classics.errors import UserError
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing
 from tests.data.test_importers import write_idx_set
 
 

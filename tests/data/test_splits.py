@@ -12,11 +12,11 @@ from PIL import Image
 
 from keras_classics.data import FileSplit, RecordSplit, importers, load, pipeline
 from keras_classics.data.augment import ScaleJitter
-from keras_classics.data.pictures import decode
+from keras_classics.data.image_files import decode
 from keras_classics.errors import UserError
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
+from tests.data.test_image_files import PHOTO, encoded
 from tests.data.test_importers import write_idx_set
-from tests.data.test_pictures import PHOTO, encoded
 from tests.data.test_pipeline import plan
 from tests.data.test_sources import folder_of_pictures
 

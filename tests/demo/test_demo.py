@@ -16,7 +16,7 @@ from keras_classics import demo
 from keras_classics.demo import runtime, write
 from keras_classics.errors import UserError
 from keras_classics.export import export_model
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights import find_weights
 from tests.conftest import photograph
 from tests.demo.browser import CHROMEDRIVER, CHROMIUM, Browser, addresses, served

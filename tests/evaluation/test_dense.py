@@ -8,8 +8,8 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Dense, fully_convolutional
-from keras_classics.images import ImagePreprocessing
-from keras_classics.models.assembly import probabilities_of
+from keras_classics.image_preprocessing import ImagePreprocessing
+from keras_classics.models.builder import probabilities_of
 from tests.conftest import photograph
 
 VGGS = kc.list_models("vgg1*")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing
 from tests.conftest import mirrored
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

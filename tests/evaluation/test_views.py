@@ -11,7 +11,7 @@ import keras_classics as kc
 from keras_classics.data import FileSplit
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Dense, Evaluator, Views, one_view
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.models.losses import SmoothedCrossEntropy
 from tests.conftest import mirrored, photograph
 

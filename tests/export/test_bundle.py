@@ -11,7 +11,7 @@ import pytest
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError, VerificationError
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing
 
 
 @pytest.fixture(scope="module")

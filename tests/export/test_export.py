@@ -16,7 +16,11 @@ from keras_classics.errors import UserError, VerificationError
 from keras_classics.export import source, verify
 from keras_classics.export.fold import fold_batch_norm
 from keras_classics.export.source import Source, generated_images
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing, with_channels
+from keras_classics.image_preprocessing import (
+    CanvasPreprocessing,
+    ImagePreprocessing,
+    with_channels,
+)
 from keras_classics.models.layers import AdaptiveAveragePooling2D, LocalResponseNormalization
 from tests.export.networks import DEEP, network, small
 

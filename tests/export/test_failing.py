@@ -15,7 +15,7 @@ import pytest
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing
 from tests.conftest import ROOT
 from tests.reproduce.test_programs import assert_one_line
 

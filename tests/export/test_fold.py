@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_classics.export.fold import fold_batch_norm
-from keras_classics.models.assembly import scores_and_probabilities
+from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.models.layers import TowerConv2D
 from tests.export.networks import assert_near, every_network, images, network
 

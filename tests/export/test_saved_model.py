@@ -12,7 +12,7 @@ from PIL import Image
 
 import keras_classics as kc
 from keras_classics import export
-from keras_classics.images import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from tests.conftest import photograph
 
 # Plain TensorFlow: neither Keras nor this package can be imported in that process.

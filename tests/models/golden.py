@@ -18,7 +18,7 @@ import numpy as np
 
 import keras_classics as kc
 from keras_classics.models import find_model
-from keras_classics.models.assembly import scores_and_probabilities
+from keras_classics.models.builder import scores_and_probabilities
 
 PATH = Path(__file__).parents[1] / "golden" / "zoo.json"
 

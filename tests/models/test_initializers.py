@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_classics.errors import UserError
-from keras_classics.models.initializers import PIECE, SCHEMES, HeNormal, kernel_initializer
+from keras_classics.models.initializers import INITIALIZERS, PIECE, HeNormal, kernel_initializer
 
 
 @pytest.mark.parametrize(("mode", "fan"), [("fan_in", 9 * 200), ("fan_out", 9 * 300)])
@@ -59,7 +59,7 @@ def test_layers_of_one_shape_start_differently_and_a_seed_repeats_them():
         assert all(not np.array_equal(first[i], first[j]) for j in range(i))
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", INITIALIZERS)
 def test_schemes_survive_saving(name):
     initializer = kernel_initializer(name, "conv3")
     config = json.loads(json.dumps(keras.initializers.serialize(initializer)))

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from reproduce import claim_tables
 from reproduce.claims import CLAIMS, claim
 from reproduce.claims.claim import Claim, Results, finished_runs, run_of
+from reproduce.report import claims_page
 
 # The programs and what tells each to test a claim. Those on a line can share a process.
 PROGRAMS = (
@@ -99,7 +99,7 @@ def test_what_came_out_is_told_in_words(name):
 
 
 def test_a_page_of_claims_that_were_not_run():
-    page = claim_tables.rendered_page(
+    page = claims_page.rendered_page(
         [Claim(**{**vars(c), "name": "nothing"}) for c in CLAIMS.values()]
     )
     for described in CLAIMS.values():

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from keras_classics.errors import UserError
-from reproduce import export_tables
-from reproduce.export_tables import add_exports, export_table, rows_of
-from reproduce.tables import read_rows
+from reproduce.harness.tables import read_rows
+from reproduce.report import export_table as export_tables
+from reproduce.report.export_table import add_exports, export_table, rows_of
 
 FORMS = ("saved_model", "model.tflite", "model_int8.tflite", "model.onnx")
 

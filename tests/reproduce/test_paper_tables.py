@@ -10,9 +10,9 @@ import pytest
 import keras_classics as kc
 from keras_classics.training import recipes
 from keras_classics.weights import list_weights
-from reproduce.paper_tables import tables, update_papers
-from reproduce.papers import PAPERS, by_training, error, measured, networks, views
-from reproduce.tables import read_rows
+from reproduce.harness.tables import read_rows
+from reproduce.report.paper_tables import tables, update_papers
+from reproduce.report.papers import PAPERS, by_training, error, measured, networks, views
 from tests.conftest import ROOT
 
 ROWS = read_rows(PAPERS)

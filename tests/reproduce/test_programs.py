@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from reproduce.tables import rendered
+from reproduce.harness.tables import rendered
 from tests.conftest import ROOT
 from tests.data.test_sources import folder_of_pictures
 
@@ -18,12 +18,12 @@ TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
 
 # A recipe whose second epoch has a rate that no network survives.
 WILD = """
-from reproduce import program
+from reproduce.harness import program
 import dataclasses
 from keras_classics.training import recipes
-from keras_classics.training.schedules import PerPass
+from keras_classics.training.schedules import PiecewiseConstant
 
-wild = dataclasses.replace(recipes.LENET5_MODERN, schedule=PerPass((0.01, 1e38), (1, 1)))
+wild = dataclasses.replace(recipes.LENET5_MODERN, schedule=PiecewiseConstant((0.01, 1e38), (1, 1)))
 program.run(lambda: program.run_recipe("wild", {"wild": wild}))
 """
 
@@ -155,7 +155,7 @@ def test_a_run_that_is_not_finished_gives_no_row(run_python, tmp_path):
 
 @pytest.mark.slow
 def test_the_zoo_table_is_up_to_date(run_python):
-    done = run_python("-m", "reproduce.zoo", "--check")
+    done = run_python("-m", "reproduce.report.zoo_table", "--check")
     assert done.returncode == 0, done.stderr
 
 

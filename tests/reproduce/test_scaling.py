@@ -13,8 +13,8 @@ from keras_classics.errors import UserError
 from keras_classics.training import Momentum, Recipe
 from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
-from reproduce import loopback
-from reproduce.scaling_model import (
+from reproduce.scaling import loopback
+from reproduce.scaling.model import (
     A100,
     ETHERNET,
     NVLINK,
@@ -40,7 +40,7 @@ SLOW = Link("slow", 1e9, 1e-3, 2e-3, "")
 TABLES = """
 import sys
 from pathlib import Path
-from reproduce import scaling
+from reproduce.scaling import __main__ as scaling
 
 for path in sys.argv[1:]:
     rows = scaling.read_rows(Path(path))

@@ -18,7 +18,7 @@ import numpy as np
 from keras_classics.data import load, pipeline
 from keras_classics.data.augment import CropFlip
 from keras_classics.errors import StoppedError
-from keras_classics.training import Momentum, Pace, Recipe, make_strategy, train
+from keras_classics.training import Momentum, Recipe, RunOptions, make_strategy, train
 from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import copies
 from keras_classics.training.schedules import Constant
@@ -92,7 +92,7 @@ def run(recipe: Recipe, strategy, run_dir: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        train(recipe, run_dir, strategy, pace=Pace(checkpoint_steps=3), watch=watch)
+        train(recipe, run_dir, strategy, pace=RunOptions(checkpoint_steps=3), watch=watch)
     except StoppedError as error:
         print(error)
         sys.exit(error.status)

@@ -20,8 +20,8 @@ from keras_classics.data import pipeline
 from keras_classics.data.augment import CropFlip
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
 from keras_classics.training import Recipe, loop, recipes, train
-from keras_classics.training.logs import HISTORY_COLUMNS
-from keras_classics.training.schedules import PerPass
+from keras_classics.training.run_directory import HISTORY_COLUMNS
+from keras_classics.training.schedules import PiecewiseConstant
 from tests.conftest import mirrored
 
 MODERN = dataclasses.replace(
@@ -75,7 +75,7 @@ def watch(progress, plan):
         else:
             die()
 
-train(recipe, run_dir, watch=watch, pace=loop.Pace(checkpoint_steps=1))
+train(recipe, run_dir, watch=watch, pace=loop.RunOptions(checkpoint_steps=1))
 """
 
 
@@ -179,7 +179,7 @@ def test_a_finished_run_is_not_done_again(finished):
 def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_path):
     # One batch with all images, rate 0: loss and accuracy can be computed without the loop.
     recipe = dataclasses.replace(
-        MODERN, batch_size=96, epochs=1, schedule=PerPass((0.0,), (1,)), limit_test=None
+        MODERN, batch_size=96, epochs=1, schedule=PiecewiseConstant((0.0,), (1,)), limit_test=None
     )
     train(recipe, tmp_path)
     keras.utils.set_random_seed(recipe.seed)
@@ -316,7 +316,7 @@ def test_bfloat16_trains_like_float32(tmp_path, few_digits, finished):
 def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(
     tmp_path, few_digits
 ):
-    recipe = dataclasses.replace(MODERN, schedule=PerPass((0.01, 1e38), (1, 1)))
+    recipe = dataclasses.replace(MODERN, schedule=PiecewiseConstant((0.01, 1e38), (1, 1)))
     with pytest.raises(NonFiniteLossError, match="no longer finite in epoch 2"):
         train(recipe, tmp_path, data=few_digits)
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()
@@ -382,7 +382,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(small_disk, tmp_path_factory, fe
 
 def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finished):
     with pytest.raises(StoppedError, match="Stopped before the end; step 8 is saved") as stopped:
-        train(MODERN, tmp_path, data=few_digits, pace=loop.Pace(max_minutes=0))
+        train(MODERN, tmp_path, data=few_digits, pace=loop.RunOptions(max_minutes=0))
     assert stopped.value.status == 75
     train(MODERN, tmp_path, data=few_digits)
     assert_same_bits(finished[0], tmp_path)
@@ -407,7 +407,7 @@ def test_a_network_that_only_guesses_is_told_of_once(tmp_path, few_digits, monke
         model="vgg9",
         model_arguments={"filters": (2, 2, 2, 2), "hidden": (4,), **zeros},
         preprocessing_arguments={"channels": 3},
-        schedule=PerPass((0.0,), (1,)),
+        schedule=PiecewiseConstant((0.0,), (1,)),
     )
     train(recipe, tmp_path, data=few_digits)
     (message,) = [r.getMessage() for r in caplog.records if "guesses" in r.getMessage()]

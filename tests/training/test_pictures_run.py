@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_classics.data import load
 from keras_classics.data.augment import ScaleJitter, cut
-from keras_classics.data.pictures import decode
+from keras_classics.data.image_files import decode
 from keras_classics.errors import StoppedError, UserError
 from keras_classics.models import get_model
 from keras_classics.training import Recipe, load_run, loop, train
@@ -28,7 +28,7 @@ SIZES = {"resize": 40, "crop": 32, "std": (50, 50, 50)}
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """8 pictures of each of 3 classes to train on, 3 to evaluate on."""
-    from reproduce.pictures import generate
+    from reproduce.harness.synthetic_images import generate
 
     return generate(tmp_path_factory.mktemp("pictures") / "set", 3, 8, 3, size=(60, 45))
 
@@ -150,7 +150,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, pictures, tmp_path):
             recipe(pictures),
             tmp_path,
             watch=stopped_after(6),
-            pace=loop.Pace(checkpoint_steps=1),
+            pace=loop.RunOptions(checkpoint_steps=1),
         )
     taken = (tmp_path / "mean.npy").stat().st_mtime_ns
     again = train(recipe(pictures), tmp_path)
@@ -171,7 +171,7 @@ def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_a_pass(pictures, tmp_pa
     assert result["epochs"] == 2
     assert [row["step"] for row in history(tmp_path / "whole")] == [4, 6]
     # To look for bad pictures where there are none changes nothing.
-    pace = loop.Pace(checkpoint_steps=1)
+    pace = loop.RunOptions(checkpoint_steps=1)
     with pytest.raises(StoppedError, match="step 5 is saved"):
         train(run, tmp_path / "cut", max_bad_images=1, watch=stopped_after(5), pace=pace)
     again = train(run, tmp_path / "cut", max_bad_images=1)

@@ -18,7 +18,7 @@ from keras_classics.training.loop import Trainer, _groups
 from keras_classics.training.recipes import imagenet
 from keras_classics.training.recipes.resnet import FIGURES, variant
 from keras_classics.training.recipes.vgg import CONFIGS, of_config
-from keras_classics.training.schedules import Constant, Moment, Plateau
+from keras_classics.training.schedules import Constant, Plateau, StepInfo
 
 FAMILIES = {
     "lenet5": recipes.LENET5,
@@ -44,7 +44,7 @@ def rates(schedule, recipe: Recipe, images: int, passes) -> list[float]:
     steps_per_epoch = images // recipe.batch_size
     steps = recipe.steps or recipe.epochs * steps_per_epoch
     return [
-        schedule(Moment(round(done * steps_per_epoch), steps, steps_per_epoch)) for done in passes
+        schedule(StepInfo(round(done * steps_per_epoch), steps, steps_per_epoch)) for done in passes
     ]
 
 
@@ -79,7 +79,7 @@ def test_the_figure_to_compare_with(recipe):
 
 @pytest.mark.parametrize("recipe", ALL)
 def test_what_is_held_out_serves_a_plateau(recipe):
-    held_out = imagenet.HELD_OUT if isinstance(recipe.schedule, Plateau) else 0
+    held_out = imagenet.VALIDATION_IMAGES if isinstance(recipe.schedule, Plateau) else 0
     assert recipe.validation == held_out
 
 
@@ -275,17 +275,17 @@ def test_resnet_for_cifar10_as_the_paper_says():
     recipe = recipes.RESNET_CIFAR10_PAPER
     assert recipe.steps == 64_000
     assert round(recipe.steps * recipe.batch_size / 45_000) == 182
-    per_step = [recipe.schedule(Moment(step, 64_000, 390)) for step in range(64_000)]
+    per_step = [recipe.schedule(StepInfo(step, 64_000, 390)) for step in range(64_000)]
     values, counts = np.unique(per_step, return_counts=True)
     assert values == pytest.approx([0.001, 0.01, 0.1])
     assert counts.tolist() == [16_000, 16_000, 32_000]
     assert recipe.augmentation == augment.CropFlip(padding=4)
     assert (recipe.optimizer.momentum, recipe.optimizer.weight_decay) == (0.9, 1e-4)
     warm = recipes.RESNET_CIFAR10_PAPER_110
-    first = [warm.schedule(Moment(step, 64_000, 390)) for step in range(1000)]
+    first = [warm.schedule(StepInfo(step, 64_000, 390)) for step in range(1000)]
     assert first == pytest.approx(400 * [0.01] + 600 * [0.1])
     later = range(0, 64_000, 999)
-    assert [warm.schedule(Moment(step, 64_000, 390)) for step in later[1:]] == [
+    assert [warm.schedule(StepInfo(step, 64_000, 390)) for step in later[1:]] == [
         per_step[step] for step in later[1:]
     ]
 

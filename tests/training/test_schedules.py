@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from keras_classics.training import recipes, schedules
-from keras_classics.training.schedules import Moment, rates
+from keras_classics.training.schedules import StepInfo, rates
 from tests.data.test_pipeline import plan
 
 SPE = 10
 
 
 def at(schedule, passes: float, epochs: int = 20, history=()) -> float:
-    return schedule(Moment(round(passes * SPE), epochs * SPE, SPE, history))
+    return schedule(StepInfo(round(passes * SPE), epochs * SPE, SPE, history))
 
 
 def test_constant():
@@ -46,7 +46,7 @@ def test_cosine():
     ],
 )
 def test_drops_at_steps_passes_and_shares(unit, places, passes):
-    schedule = schedules.Drops(0.4, places, factor=0.5, unit=unit)
+    schedule = schedules.MultiStepDecay(0.4, places, factor=0.5, unit=unit)
     first, second = passes
     got = [at(schedule, p, 10) for p in (0, first - 0.1, first, second - 0.1, second, 9.9)]
     assert got == pytest.approx([0.4, 0.4, 0.2, 0.2, 0.1, 0.1])
@@ -78,22 +78,22 @@ def test_polynomial():
 
 def test_inverse_is_caffe_s():
     # Caffe's LeNet: 0.01 (1 + 0.0001 iter) ** -0.75.
-    schedule = schedules.Inverse(0.01, gamma=0.0001, power=0.75)
-    assert schedule(Moment(0, 10_000, SPE)) == 0.01
-    assert schedule(Moment(10_000, 10_000, SPE)) == pytest.approx(0.01 * 2**-0.75)
+    schedule = schedules.InverseDecay(0.01, gamma=0.0001, power=0.75)
+    assert schedule(StepInfo(0, 10_000, SPE)) == 0.01
+    assert schedule(StepInfo(10_000, 10_000, SPE)) == pytest.approx(0.01 * 2**-0.75)
 
 
 def test_warmup_grows_in_a_line_or_jumps():
     line = schedules.Warmup(schedules.Constant(0.4), passes=2)
     assert [at(line, p) for p in (0, 0.5, 1, 2, 3)] == pytest.approx([0, 0.1, 0.2, 0.4, 0.4])
     jump = schedules.Warmup(schedules.Constant(0.1), steps=4, first=0.1, jump=True)
-    got = [jump(Moment(step, 100, SPE)) for step in (0, 3, 4, 50)]
+    got = [jump(StepInfo(step, 100, SPE)) for step in (0, 3, 4, 50)]
     assert got == pytest.approx([0.01, 0.01, 0.1, 0.1])
 
 
 def test_rates_of_consecutive_steps():
     # 8 steps an epoch.
-    each = (schedules.PerPass((1.0, 2.0), (1, 1)), schedules.Constant(0.5))
+    each = (schedules.PiecewiseConstant((1.0, 2.0), (1, 1)), schedules.Constant(0.5))
     got = rates(each, plan(), first_step=6, steps=4)
     assert got.dtype == np.float32
     assert got.tolist() == [[1, 0.5], [1, 0.5], [2, 0.5], [2, 0.5]]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_classics.data import FileSplit, ImageData, Split
 from keras_classics.errors import StoppedError, UserError
 from keras_classics.training import train
-from keras_classics.training.logs import HISTORY_COLUMNS, VALIDATION_COLUMNS
+from keras_classics.training.run_directory import HISTORY_COLUMNS, VALIDATION_COLUMNS
 from keras_classics.training.schedules import Plateau
 from tests.data.test_pipeline import numbered
 from tests.training.test_loop import MODERN, assert_same_bits, history

@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_classics as kc
 from keras_classics.weights import keras_applications, timm, torchvision
-from keras_classics.weights.placing import Tensors, named_slots, place
+from keras_classics.weights.assign import Tensors, named_slots, place
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
 TOLERANCE = 1e-4

@@ -17,7 +17,7 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import load_weights, torchvision
-from keras_classics.weights.placing import named_slots, taken_out
+from keras_classics.weights.assign import extract, named_slots
 from tests.models.golden import fill
 
 ENDINGS = (".weights.h5", ".keras", ".h5", ".safetensors")
@@ -57,7 +57,7 @@ def write(model: keras.Model, path: Path) -> Path:
     elif path.suffix == ".keras":
         model.save(path)
     elif path.suffix == ".h5":
-        write_named(taken_out(named_slots(model)), path)
+        write_named(extract(named_slots(model)), path)
     else:
         torchvision.write(model, path)
     return path
@@ -342,7 +342,7 @@ def test_the_names_of_keras_applications_first_files(tmp_path):
     narrow = {"filters": (2, 3, 4, 5, 5), "hidden": (6, 7), "input_shape": (32, 32, 3)}
     source = kc.vgg16(**narrow)
     path = tmp_path / "a.h5"
-    tensors = taken_out(named_slots(source))
+    tensors = extract(named_slots(source))
     write_named(tensors, path)
     with h5py.File(path, "r+") as file:
         for layer in {name.split("/")[0] for name in tensors}:

@@ -14,7 +14,7 @@ from PIL import Image
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.weights.imagenet import IDS
 from tests.conftest import photograph
 from tests.weights import presets

@@ -106,7 +106,7 @@ def test_the_default_is_the_one_that_needs_least():
 
 
 def test_the_table_in_the_readme():
-    from reproduce.zoo import weights_table
+    from reproduce.report.zoo_table import weights_table
 
     assert weights_table() in (ROOT / "README.md").read_text()
 

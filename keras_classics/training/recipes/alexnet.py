@@ -1,7 +1,7 @@
 """AlexNet, Krizhevsky, Sutskever, Hinton 2012; one column, Krizhevsky 2014.
 
 `paper` differs from the paper by
-- the images that the rate goes by, `HELD_OUT` of the training images;
+- the images that the rate goes by, `VALIDATION_IMAGES` of the training images;
 - colour: the shift is along standard deviations, as in the authors' program. See `PCAColour`;
 - crops: 33 x 33 places, as in that program, for 32 x 32;
 - the figure: the paper's is of ten views, the mean of their probabilities; a run's is of one.
@@ -28,7 +28,7 @@ from keras_classics.data.augment import AlexNetCrop, PCAColour
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.recipes import imagenet
-from keras_classics.training.schedules import Constant, Drops, PerPass, Plateau
+from keras_classics.training.schedules import Constant, MultiStepDecay, PiecewiseConstant, Plateau
 
 # The paper prints 1.0; the network's own default is Caffe's 0.1.
 BIAS_INIT = 1.0
@@ -45,7 +45,7 @@ ALEXNET_PAPER = Recipe(
     preprocessing="image",
     preprocessing_arguments={"resize": 256, "crop": 224, "mean": "per_pixel"},
     augmentation=AlexNetCrop(size=224, whole=256, colour=PCAColour(deviation=0.1)),
-    validation=imagenet.HELD_OUT,
+    validation=imagenet.VALIDATION_IMAGES,
     paper=Paper(
         "test_error",
         0.407,
@@ -63,7 +63,7 @@ ALEXNET_PAPER = Recipe(
     },
 )
 
-_CONV1 = PerPass(
+_CONV1 = PiecewiseConstant(
     rates=(0.01, 0.001, 0.0001, 0.00001, 0.0, 0.00001),
     passes=(25, 26, 16, 5, 7, 12),
 )
@@ -72,7 +72,7 @@ ALEXNET_CODE = dataclasses.replace(
     ALEXNET_PAPER,
     name="code",
     epochs=91,
-    schedule=PerPass(rates=(0.01, 0.001, 0.0001, 0.00001), passes=(25, 26, 28, 12)),
+    schedule=PiecewiseConstant(rates=(0.01, 0.001, 0.0001, 0.00001), passes=(25, 26, 28, 12)),
     schedules={"conv1/kernel": _CONV1, "*/bias": Constant(0.02)},
     model_arguments={
         **ALEXNET_PAPER.model_arguments,
@@ -106,7 +106,7 @@ ALEXNET_ONE_WEIRD_TRICK = Recipe(
     epochs=90,
     batch_size=128,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=Drops(rate=0.01, at=(0.25, 0.5, 0.75), factor=250 ** (-1 / 3), unit="share"),
+    schedule=MultiStepDecay(rate=0.01, at=(0.25, 0.5, 0.75), factor=250 ** (-1 / 3), unit="share"),
     preprocessing="image",
     preprocessing_arguments={
         "resize": 256,

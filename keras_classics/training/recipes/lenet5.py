@@ -5,7 +5,7 @@ import dataclasses
 from keras_classics.data.augment import AffineDistortion
 from keras_classics.training.optimizer import LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe
-from keras_classics.training.schedules import Cosine, PerPass
+from keras_classics.training.schedules import Cosine, PiecewiseConstant
 
 LENET5_MODERN = Recipe(
     name="modern",
@@ -41,7 +41,7 @@ LENET5_PAPER = Recipe(
     epochs=20,
     batch_size=1,
     optimizer=LevenbergMarquardt(mu=0.5, samples=500),
-    schedule=PerPass(
+    schedule=PiecewiseConstant(
         rates=(0.0005, 0.0002, 0.0001, 0.00005, 0.00001),
         passes=(2, 3, 3, 4, 8),
     ),

@@ -3,7 +3,8 @@
 What all recipes after the paper differ by from it: the last layer starts from Glorot's weights.
 
 ImageNet. `paper` differs by
-- the images that the rate goes by, which the paper does not name: `HELD_OUT` training images;
+- the images that the rate goes by, which the paper does not name: `VALIDATION_IMAGES` of the
+  training images;
 - the number of drops, which the paper does not print: three at most;
 - colour: the shift is along standard deviations, as in AlexNet's program. See `PCAColour`;
 - the figure: the paper's is of ten views; a run's is of one.
@@ -28,7 +29,7 @@ from keras_classics.models import find_model
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.recipes import imagenet
-from keras_classics.training.schedules import Cosine, Drops, Plateau, Warmup
+from keras_classics.training.schedules import Cosine, MultiStepDecay, Plateau, Warmup
 
 # By network, shortcut and version. Tables 2 and 3, top-1 error of ten views.
 TEN_VIEWS = {
@@ -119,7 +120,7 @@ RESNET_IMAGENET_PAPER = variant(
         preprocessing="image",
         preprocessing_arguments={"resize": 256, "crop": 224, "mean": "per_pixel"},
         augmentation=ScaleJitter(low=256, high=480, size=224, colour=PCAColour()),
-        validation=imagenet.HELD_OUT,
+        validation=imagenet.VALIDATION_IMAGES,
         sources={
             "steps": "section 3.4: up to 60 x 10^4 iterations",
             "batch_size": "section 3.4",
@@ -140,7 +141,7 @@ RESNET_IMAGENET_TORCHVISION = variant(
         epochs=90,
         batch_size=256,
         optimizer=Momentum(momentum=0.9, weight_decay=0.0001, decayed="all"),
-        schedule=Drops(rate=0.1, at=(30, 60), factor=0.1, unit="passes"),
+        schedule=MultiStepDecay(rate=0.1, at=(30, 60), factor=0.1, unit="passes"),
         model_arguments={
             "shortcut": "B",
             "version": "v1.5",
@@ -198,7 +199,7 @@ RESNET_CIFAR10_PAPER = variant(
         steps=64_000,
         batch_size=128,
         optimizer=Momentum(momentum=0.9, weight_decay=0.0001),
-        schedule=Drops(rate=0.1, at=(32_000, 48_000), factor=0.1, unit="steps"),
+        schedule=MultiStepDecay(rate=0.1, at=(32_000, 48_000), factor=0.1, unit="steps"),
         model_arguments={"shortcut": "A", "version": "v1"},
         preprocessing="image",
         preprocessing_arguments={"resize": 32, "crop": 32, "mean": "per_pixel"},
@@ -237,7 +238,7 @@ RESNET_CIFAR10_TORCH = dataclasses.replace(
     steps=None,
     epochs=164,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0001, nesterov=True, decayed="all"),
-    schedule=Drops(rate=0.1, at=(80, 121), factor=0.1, unit="passes"),
+    schedule=MultiStepDecay(rate=0.1, at=(80, 121), factor=0.1, unit="passes"),
     model_arguments={"shortcut": "A", "version": "v1", "kernel_initializer": "he_fan_out"},
     preprocessing_arguments=_CIFAR10_STD,
     sources={

@@ -15,7 +15,7 @@ The paper's figures come from nets that were started as from_a is. That Glorot's
 the authors found when the paper was submitted (section 3.1); paper starts so.
 
 What the recipes differ by from the paper:
-- the images that the rate goes by, `HELD_OUT` of the training images;
+- the images that the rate goes by, `VALIDATION_IMAGES` of the training images;
 - the figure: the paper's is dense, of the whole image at Q = S, 384 for jitter, and of its mirror
   image; a run's is of one 224x224 view in the middle of the same Q;
 - normal weights: the paper prints "10^-2 variance". By it the scores of A start at 10^8 and its
@@ -89,7 +89,7 @@ VGG_PAPER = of_config(
         preprocessing="image",
         preprocessing_arguments={"resize": 256, "crop": 224, "mean": "per_channel"},
         augmentation=ScaleJitter(low=256, high=256, colour=PCAColour()),
-        validation=imagenet.HELD_OUT,
+        validation=imagenet.VALIDATION_IMAGES,
         sources={
             "steps": "section 3.1: 370K iterations, 74 epochs",
             "batch_size": "section 3.1",

@@ -226,3 +226,7 @@ def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
     if channels == 1:
         return tf.image.rgb_to_grayscale(images)
     return tf.image.grayscale_to_rgb(images)
+
+
+# By the name that recipes, results and manifests know them by.
+PREPROCESSINGS = {"canvas": CanvasPreprocessing, "image": ImagePreprocessing}

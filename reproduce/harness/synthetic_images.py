@@ -77,7 +77,7 @@ def generate(
                 "Remove it, or take another folder."
             )
         return folder
-    with files.written_aside(folder) as aside, ThreadPoolExecutor() as threads:
+    with files.atomic_write(folder) as aside, ThreadPoolExecutor() as threads:
         for index, motif in enumerate(_motifs(classes)):
             pictures = list(_pictures(aside, index, classes, counts, seed))
             for path in {picture.path.parent for picture in pictures}:

@@ -38,7 +38,7 @@ class CommonArguments(TypedDict, total=False):
     classifier_activation: str | None
 
 
-class Frame:
+class ModelBuilder:
     """Both ends of a network, as the common arguments of all builders want them.
 
     Args:

@@ -1,7 +1,7 @@
 """The tables of all networks and of all known weights in README.md, rendered from the registers.
 
-    python -m reproduce.zoo           render them
-    python -m reproduce.zoo --check   fail where one is out of date
+    python -m reproduce.report.zoo_table           render them
+    python -m reproduce.report.zoo_table --check   fail where one is out of date
 
 It builds every network once, in about two minutes.
 """
@@ -14,7 +14,7 @@ from keras_classics.models import describe, find_model, list_models
 from keras_classics.models.registry import ModelEntry
 from keras_classics.weights import WeightsRecord, find_weights, list_weights
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
-from reproduce.tables import update_readme
+from reproduce.harness.tables import update_readme
 
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 

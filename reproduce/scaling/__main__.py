@@ -5,7 +5,7 @@
     python -m reproduce.scaling --measure   measure workers on this machine first, some 3 minutes
                                             on two cores that have nothing else to do
 
-The formulas and what they are fed with are in scaling_model.py, the workers in loopback.py.
+The formulas and what they are fed with are in model.py, the workers in loopback.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,12 @@ from pathlib import Path
 
 from absl import flags
 
+from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
-from keras_classics.training.logs import write_csv
-from reproduce import loopback
-from reproduce.scaling_model import (
+from reproduce.harness.tables import ENVIRONMENT, markdown, read_rows, update
+from reproduce.scaling import loopback
+from reproduce.scaling.model import (
     A100,
     A100_MIXED,
     BATCH,
@@ -43,12 +44,11 @@ from reproduce.scaling_model import (
     relative_rate,
     ring_seconds,
 )
-from reproduce.tables import ENVIRONMENT, markdown, read_rows, update
 
 MEASURE = flags.DEFINE_bool("measure", False, "Measure workers on this machine first.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ROWS = HERE / "results" / "scaling.csv"
 DOC = HERE.parent / "docs" / "scaling.md"
 FIGURE = DOC.with_name("scaling.png")
@@ -94,7 +94,7 @@ def main() -> None:
     """Measures if asked to, then renders or checks."""
     if MEASURE.value:
         rows = loopback.measure(WORKERS)
-        write_csv(ROWS, COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows])
+        files.write_csv(ROWS, COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows])
     update(DOC, tables(read_rows(ROWS)), CHECK.value)
     if not CHECK.value:
         _draw()

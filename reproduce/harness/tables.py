@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_classics import files
 from keras_classics.errors import UserError
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 # Columns that say what a row was measured with; its program's command ends them.
 ENVIRONMENT = ("commit", "device", "python", "tensorflow", "keras", "command")
@@ -62,7 +62,7 @@ def write_or_check(path: Path, text: str, check: bool) -> None:
         UserError: With `check`, the file is another.
     """
     if not check:
-        with files.written_aside(path) as aside:
+        with files.atomic_write(path) as aside:
             aside.write_text(text)
     elif not path.exists() or path.read_text() != text:
         name = path.relative_to(README.parent)

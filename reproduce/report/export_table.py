@@ -5,11 +5,11 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from keras_classics import files
 from keras_classics.errors import UserError
-from keras_classics.training.logs import write_csv
-from reproduce.tables import ENVIRONMENT, Row, markdown, read_rows
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows
 
-ROWS = Path(__file__).parent / "results" / "export.csv"
+ROWS = Path(__file__).parents[1] / "results" / "export.csv"
 
 COLUMNS = (
     "model",
@@ -45,7 +45,7 @@ def add_exports(manifests: Iterable[Path]) -> None:
     by_identity = {
         (r["model"], r["dataset"], r["weights"], list(FORMS).index(r["form"])): r for r in rows
     }
-    write_csv(ROWS, COLUMNS, [by_identity[key] for key in sorted(by_identity)])
+    files.write_csv(ROWS, COLUMNS, [by_identity[key] for key in sorted(by_identity)])
 
 
 def rows_of(path: Path) -> list[Row]:

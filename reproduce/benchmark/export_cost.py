@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras_classics.export.saved_model import build as build_saved_model
 from keras_classics.export.source import Source
 from keras_classics.export.tflite import build as build_tflite
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import vgg16
 
 

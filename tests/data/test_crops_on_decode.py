@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_classics.data.augment import AlexNetCrop, RandomResizedCrop, ScaleJitter, cut
-from keras_classics.data.pictures import decode
+from keras_classics.data.image_files import decode
 from tests.conftest import photograph
-from tests.data.test_pictures import FATAL, JPEG, READABLE, encoded
+from tests.data.test_image_files import FATAL, JPEG, READABLE, encoded
 
 # Not whole blocks of a JPEG.
 HEIGHT, WIDTH = 197, 251

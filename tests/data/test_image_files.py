@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_classics.data import pictures
-from keras_classics.data.pictures import Fault, decode, fault_of, faults
+from keras_classics.data import image_files
+from keras_classics.data.image_files import Fault, decode, fault_of, faults
 from tests.conftest import photograph
 
 PHOTO = Image.fromarray(photograph()).resize((120, 90))
@@ -194,7 +194,7 @@ def test_fault_of():
 
 @pytest.mark.parametrize("batch", [1, 4, 256])
 def test_faults(tmp_path, monkeypatch, batch):
-    monkeypatch.setattr(pictures, "BATCH", batch)
+    monkeypatch.setattr(image_files, "BATCH", batch)
     # Good, unusual and fatal ones among each other, the last ones fatal.
     for name, (content, _) in (READABLE | FATAL).items():
         (tmp_path / name).write_bytes(content)

@@ -25,15 +25,14 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
 from keras_classics.training import recipes
-from keras_classics.training.logs import write_csv
-from reproduce.claim_tables import update_claims
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import FIGURES, RESULTS, claim_of, finished_runs, row_of
-from reproduce.export_tables import ROWS as EXPORTS
-from reproduce.export_tables import add_exports, export_table
-from reproduce.paper_tables import update_papers
-from reproduce.papers import EVALUATIONS
-from reproduce.tables import ENVIRONMENT, Row, markdown, read_rows, spread, update_readme
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows, spread, update_readme
+from reproduce.report.claims_page import update_claims
+from reproduce.report.export_table import ROWS as EXPORTS
+from reproduce.report.export_table import add_exports, export_table
+from reproduce.report.paper_tables import update_papers
+from reproduce.report.papers import EVALUATIONS
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
@@ -109,13 +108,13 @@ def _add(folders: Sequence[Path]) -> None:
     if evaluations:
         new = [_evaluation_row(folder / "evaluation.json") for folder in evaluations]
         rows = _joined(read_rows(EVALUATIONS), new, _evaluation_identity)
-        write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
+        files.write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
     for name, claim in CLAIMS.items():
         if of_claim := [run for run in runs if claim_of(run) == name]:
             claim.add(of_claim)
     if of_no_claim:
         new = [row_of(run / "result.json", COLUMNS) for run in of_no_claim]
-        write_csv(ROWS, COLUMNS, _joined(read_rows(ROWS), new, _identity))
+        files.write_csv(ROWS, COLUMNS, _joined(read_rows(ROWS), new, _identity))
         _keep_mistakes(of_no_claim)
 
 
@@ -189,7 +188,7 @@ def _keep_mistakes(run_dirs: Sequence[Path]) -> None:
     for run_dir in run_dirs:
         row = row_of(run_dir / "result.json", COLUMNS)
         if all(row[name] == value for name, value in SHOWN_RUN.items()):
-            with files.written_aside(FIGURES / "lenet5_mistakes.png") as aside:
+            with files.atomic_write(FIGURES / "lenet5_mistakes.png") as aside:
                 shutil.copyfile(run_dir / "plots" / "mistakes.png", aside)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.images import CanvasPreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing
 
 
 def image(height: int, width: int, channels: int = 1) -> np.ndarray:

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics.models import find_model
-from keras_classics.models.assembly import CommonArguments
-from reproduce.tables import Row, spread
+from keras_classics.models.builder import CommonArguments
+from reproduce.harness.tables import Row, spread
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 PAPERS = HERE / "papers.csv"
 EVALUATIONS = HERE / "results" / "evaluations.csv"
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import keras
 from absl import flags
 
+from keras_classics import files
 from keras_classics.cli._program import default_run_dir
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy
-from keras_classics.training.logs import RunDirectory, write_csv
+from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
-from reproduce import program
 from reproduce.claims.claim import LAYER_COLUMNS, Claim, results_of
+from reproduce.harness import program
 
 VARIANT = flags.DEFINE_list("variant", None, "Which of what is compared to run; all if unset.")
 SEEDS = flags.DEFINE_integer(
@@ -120,4 +121,4 @@ def _look_into(claim: Claim, recipe: Recipe, run: RunDirectory, load: _Data) -> 
     path = run.path / "layers.csv"
     if not path.exists():
         data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
-        write_csv(path, LAYER_COLUMNS[3:], claim.measure(load_run(run.path), recipe, data))
+        files.write_csv(path, LAYER_COLUMNS[3:], claim.measure(load_run(run.path), recipe, data))

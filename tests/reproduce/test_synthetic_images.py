@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.data.pictures import decode, faults
+from keras_classics.data.image_files import decode, faults
 from keras_classics.errors import UserError
 
 SIZE = (50, 38)
@@ -14,7 +14,7 @@ SIZE = (50, 38)
 
 @pytest.fixture(scope="module")
 def generate():
-    from reproduce.pictures import generate
+    from reproduce.harness.synthetic_images import generate
 
     return generate
 
@@ -91,7 +91,7 @@ def test_whole_or_not_at_all(generate, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("reproduce.pictures._write", fail)
+    monkeypatch.setattr("reproduce.harness.synthetic_images._write", fail)
     with pytest.raises(OSError, match="No space left"):
         generate(tmp_path / "set", 2, 3, 1)
     assert list(tmp_path.iterdir()) == []

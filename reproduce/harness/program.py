@@ -14,11 +14,11 @@ from keras_classics.cli._program import default_run_dir, run
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.data import ImageData, pipeline
 from keras_classics.errors import UserError, require, unknown_name
-from keras_classics.training import Pace, Recipe, load_data, load_run, make_strategy, train
-from keras_classics.training.logs import RunDirectory
+from keras_classics.training import Recipe, RunOptions, load_data, load_run, make_strategy, train
+from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.schedules import Schedule, Warmup
 from keras_classics.training.strategy import STRATEGIES, is_chief
-from reproduce import pictures
+from reproduce.harness import synthetic_images
 
 __all__ = ["run", "run_recipe", "smoke_on_pictures", "smoke_run"]
 
@@ -116,7 +116,7 @@ def smoke_on_pictures(recipe: Recipe, train: int, test: int, batch_size: int) ->
     """
     folder = Path(RUN_DIR.value).parent if RUN_DIR.value else Path("runs")
     folder = folder / f"pictures_{train}_{test}"
-    pictures.generate(folder, SMOKE_CLASSES, train // SMOKE_CLASSES, test // SMOKE_CLASSES)
+    synthetic_images.generate(folder, SMOKE_CLASSES, train // SMOKE_CLASSES, test // SMOKE_CLASSES)
 
     def slower(schedule: Schedule) -> Schedule:
         return Warmup(schedule, passes=2, first=batch_size / recipe.batch_size, jump=True)
@@ -186,7 +186,7 @@ def train_as_flags_say(
             data=data,
             data_dir=DATA_DIR.value,
             max_bad_images=MAX_BAD_IMAGES.value,
-            pace=Pace(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
+            pace=RunOptions(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
             only=only,
             **show,
         )

@@ -76,7 +76,7 @@ def place(tensors: Tensors, slots: Slots) -> None:
         slot.variable.assign(slot.to_keras(tensors[name]))
 
 
-def taken_out(slots: Slots) -> Tensors:
+def extract(slots: Slots) -> Tensors:
     """Returns what the slots' variables hold, in the layout of the file."""
     return {
         name: np.ascontiguousarray(slot.from_keras(keras.ops.convert_to_numpy(slot.variable)))

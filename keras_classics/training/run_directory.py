@@ -1,14 +1,9 @@
 """The run directory: what a run reads and writes beside its checkpoints."""
 
-import csv
 import fcntl
 import functools
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_classics import files
+from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
 from keras_classics.training.recipe import Recipe
 
@@ -33,8 +29,6 @@ HISTORY_COLUMNS = (
 )
 
 VALIDATION_COLUMNS = ("validation_loss", "validation_accuracy")
-
-PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
 class RunDirectory:
@@ -105,16 +99,16 @@ class RunDirectory:
         Returns:
             What the run runs on: versions, commit, device, command.
         """
-        write_json(self._recipe, recipe.to_json())
-        content = environment()
+        files.write_json(self._recipe, recipe.to_json())
+        content = current_environment()
         content["command"] = f"{content['command']} {only}".rstrip()
-        write_json(self.path / "environment.json", content)
+        files.write_json(self.path / "environment.json", content)
         return content
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
         """Writes `history.csv`, one row an epoch; what was held out of training comes last."""
         held_out = VALIDATION_COLUMNS if rows and VALIDATION_COLUMNS[0] in rows[0] else ()
-        write_csv(self.path / "history.csv", HISTORY_COLUMNS + held_out, rows)
+        files.write_csv(self.path / "history.csv", HISTORY_COLUMNS + held_out, rows)
 
     def write_events(self, row: dict[str, Any]) -> None:
         """Adds an epoch to the TensorBoard events."""
@@ -126,64 +120,3 @@ class RunDirectory:
     @functools.cached_property
     def _events(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(str(self.path / "events"))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
-    with files.written_aside(path) as aside:
-        aside.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def write_csv(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
-    """Writes a CSV file with a head, whole or not at all."""
-    with files.written_aside(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def environment() -> dict[str, Any]:
-    """Returns versions, commit, device and command of this process."""
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
-    command = getattr(sys, "orig_argv", sys.argv)
-    # The interpreter before a console script stands in the script's first line.
-    if len(command) > 1 and Path(command[1]).name == "keras-classics":
-        command = command[1:]
-    return {
-        "command": " ".join(command),
-        "commit": _commit(),
-        "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The checkout's commit, with a + where files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        git = ["git", "-C", str(here)]
-        commit = subprocess.check_output([*git, "rev-parse", "HEAD"], stderr=subprocess.DEVNULL)
-        changed = subprocess.check_output([*git, "status", "--porcelain", "-uno"])
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.decode().strip() + ("+" if changed.strip() else "")
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keras_classics.errors import by_number
-from reproduce.papers import (
+from keras_classics.errors import natural_key
+from reproduce.harness.tables import NOT_RUN, Row, read_rows, update
+from reproduce.report.papers import (
     AND,
     EVALUATIONS,
     PAPERS,
@@ -22,9 +23,8 @@ from reproduce.papers import (
     measures,
     names,
 )
-from reproduce.tables import NOT_RUN, Row, read_rows, update
 
-DOC = Path(__file__).parents[1] / "docs" / "papers.md"
+DOC = Path(__file__).parents[2] / "docs" / "papers.md"
 
 # Names of the columns that hold numbers.
 PUBLISHED = {
@@ -120,7 +120,7 @@ def _others_table(papers: Sequence[Row], evaluations: Sequence[Row]) -> str:
 
 def _order(group: Sequence[Row]) -> tuple:
     first = group[0]
-    return first["dataset"], first["protocol"], by_number(first["model"]), first["weights"]
+    return first["dataset"], first["protocol"], natural_key(first["model"]), first["weights"]
 
 
 def _other_line(group: Sequence[Row]) -> Line:

@@ -24,14 +24,15 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_classics import files
 from keras_classics.cli._program import run
 from keras_classics.data import load
+from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
 from keras_classics.training import Momentum, Recipe, make_strategy
-from keras_classics.training.logs import environment, write_json
 from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
-from reproduce.scaling_model import reduced_bytes
+from reproduce.scaling.model import reduced_bytes
 
 # Turns of each measurement, of which the median counts.
 TURNS = 5
@@ -78,7 +79,7 @@ def main(folder: str) -> None:
     rows = [] if strategy.num_replicas_in_sync == 1 else _all_reduces(strategy)
     for load_ in LOADS:
         rows += _trainings(load_, strategy)
-    write_json(Path(folder) / f"worker{index}.json", rows)
+    files.write_json(Path(folder) / f"worker{index}.json", rows)
 
 
 def measure(counts: Sequence[int]) -> list[dict[str, Any]]:
@@ -89,7 +90,7 @@ def measure(counts: Sequence[int]) -> list[dict[str, Any]]:
         `network`, `batch` (images a worker), `bytes` and `seconds` of one all-reduce or step, and
         what it ran on. `load` is what the machine was busy with before.
     """
-    facts = environment()
+    facts = current_environment()
     facts |= facts.pop("versions") | {"turns": TURNS, "seed": 0}
     facts["load"] = f"{os.getloadavg()[0]:.2f}"
     rows = []
@@ -122,7 +123,7 @@ def _cluster(count: int) -> list[list[dict[str, Any]]]:
 
 
 def _start(config: str, folder: Path, index: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "reproduce.loopback", folder]
+    command = [sys.executable, "-m", "reproduce.scaling.loopback", folder]
     with open(folder / f"worker{index}.log", "wb") as log:
         return subprocess.Popen(
             command,

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.training.logs import RunDirectory
-from keras_classics.training.recipe import LOSSES, MEANS, PREPROCESSINGS
+from keras_classics.image_preprocessing import PREPROCESSINGS
+from keras_classics.training.recipe import LOSSES, MEANS
+from keras_classics.training.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ from keras_classics.export.source import Source
 from keras_classics.export.tflite import build as build_tflite
 from keras_classics.export.tflite import runtime as tflite_runtime
 from keras_classics.export.verify import Run
-from keras_classics.images import ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
 from keras_classics.models.layers import TowerConv2D
 from keras_classics.models.losses import SmoothedCrossEntropy
@@ -63,7 +63,8 @@ from keras_classics.training import Momentum, checkpoint, make_strategy, recipes
 from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import values
 from keras_classics.training.step import Step, compiled_block
-from reproduce import export_cost, peers, pictures
+from reproduce.benchmark import baselines, export_cost
+from reproduce.harness import synthetic_images
 
 WHAT = flags.DEFINE_string("what", "loop", "What to measure, see above.")
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
@@ -113,7 +114,7 @@ def benchmark_train() -> None:
     labels = np.arange(128) % 10
     sides = {
         "resnet20": _step_of_the_loop(resnet20(), batch=128),
-        "torch": peers.torch_resnet20_step(images, labels),
+        "torch": baselines.torch_resnet20_step(images, labels),
     }
     _compare(sides, 128, "images/s")
     sides = {
@@ -296,7 +297,7 @@ BENCHMARKS = {
 def _pictures() -> FileSplit:
     """JPEG files of ImageNet's shape."""
     folder = Path(tempfile.gettempdir()) / "keras_classics_pictures"
-    return load(f"folder:{pictures.generate(folder, 10, 200, 1)}", encoded=True).train
+    return load(f"folder:{synthetic_images.generate(folder, 10, 200, 1)}", encoded=True).train
 
 
 def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> Turn:

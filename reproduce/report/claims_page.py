@@ -6,9 +6,9 @@ from pathlib import Path
 
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import FIGURES, Claim, Results
-from reproduce.tables import NOT_RUN, markdown, write_or_check
+from reproduce.harness.tables import NOT_RUN, markdown, write_or_check
 
-PAGE = Path(__file__).parent / "README.md"
+PAGE = Path(__file__).parents[1] / "README.md"
 
 HEAD = """# The claims, run
 

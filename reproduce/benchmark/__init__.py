@@ -1,0 +1,1 @@
+"""How fast, beside the baselines: `python -m reproduce.benchmark`."""

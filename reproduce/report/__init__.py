@@ -1,0 +1,1 @@
+"""Pages, tables and figures, rendered from rows of results: `python -m reproduce.report`."""

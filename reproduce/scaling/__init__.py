@@ -1,0 +1,1 @@
+"""How far training scales over many GPUs: `python -m reproduce.scaling`."""
