@@ -106,10 +106,10 @@ def mistakes(
     wrong = np.flatnonzero(predictions != labels)
     worst = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:count]
     titles = [f"{class_names[labels[i]]}\nsaid {class_names[predictions[i]]}" for i in worst]
-    pictures([image_of(i) for i in worst], titles or ["no mistakes"], path)
+    image_grid([image_of(i) for i in worst], titles or ["no mistakes"], path)
 
 
-def pictures(
+def image_grid(
     images: Sequence[np.ndarray], titles: Sequence[str], path: Path, columns: int = 8
 ) -> None:
     """Draws images in rows, each under its title.

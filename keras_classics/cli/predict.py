@@ -26,7 +26,7 @@ def main(*images: str) -> None:
     encoded = [_read(Path(image)) for image in images]
     exported = load_exported(MODEL_PATH.value)
     width = max(map(len, exported.labels))
-    for image, probabilities in zip(images, exported.answer(encoded), strict=True):
+    for image, probabilities in zip(images, exported.predict(encoded), strict=True):
         print(image)
         for label in np.argsort(-probabilities, kind="stable")[:TOP]:
             print(f"  {exported.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")

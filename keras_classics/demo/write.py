@@ -81,14 +81,14 @@ def write_site(
     manifest = _manifest(export)
     first = first_layer(_model(export, run))
     packages = runtime()
-    facts = _facts(manifest, export, dataset or _dataset(manifest, run), first)
+    metadata = _metadata(manifest, export, dataset or _dataset(manifest, run), first)
     with files.atomic_write(out) as aside:
         shutil.copytree(PAGES, aside)
         shutil.copyfile(export / NETWORK, aside / NETWORK)
         _write_tflite(first, aside / FIRST_LAYER)
         copy_runtime(packages, aside / "litert")
-        (aside / "network.json").write_text(json.dumps(facts, indent=2) + "\n")
-    return facts
+        (aside / "network.json").write_text(json.dumps(metadata, indent=2) + "\n")
+    return metadata
 
 
 def first_layer(model: keras.Model) -> keras.Model:
@@ -152,7 +152,7 @@ def _dataset(manifest: dict[str, Any], run: Path) -> str | None:
     return manifest.get("dataset")
 
 
-def _facts(
+def _metadata(
     manifest: dict[str, Any], export: Path, dataset: str | None, first: keras.Model
 ) -> dict[str, Any]:
     model, images = manifest["model"], manifest["preprocessing"]

@@ -25,11 +25,11 @@ class Exported:
     """A network that answers to pictures.
 
     Attributes:
-        answer: From encoded pictures to probabilities, float32, shape (count, classes).
+        predict: From encoded images to probabilities, float32, shape (count, classes).
         labels: Name of each class.
     """
 
-    answer: Callable[[Sequence[bytes]], np.ndarray]
+    predict: Callable[[Sequence[bytes]], np.ndarray]
     labels: tuple[str, ...]
 
 
@@ -47,9 +47,9 @@ def load_exported(path: str | os.PathLike) -> Exported:
     path = Path(path)
     if path.is_dir() and not (path / "saved_model.pb").exists():
         path = path / next(iter(_manifest(path)["exports"]))
-    facts = _manifest(path.parent)
+    metadata = _manifest(path.parent)
     if path.is_dir():
-        return Exported(_whole(path, _saved_model), tuple(facts["labels"]))
+        return Exported(_whole(path, _saved_model), tuple(metadata["labels"]))
     if path.suffix not in RUNTIMES:
         raise UserError(
             f"An export is a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
@@ -57,15 +57,15 @@ def load_exported(path: str | os.PathLike) -> Exported:
         )
     if not path.is_file():
         raise UserError(f"There is no {path}.")
-    ready, run = _prepared(facts["preprocessing"]), _whole(path, RUNTIMES[path.suffix])
-    return Exported(lambda encoded: run(ready(encoded)), tuple(facts["labels"]))
+    ready, run = _prepared(metadata["preprocessing"]), _whole(path, RUNTIMES[path.suffix])
+    return Exported(lambda encoded: run(ready(encoded)), tuple(metadata["labels"]))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
-        facts = json.loads(path.read_text())
-        return {name: facts[name] for name in ("labels", "preprocessing", "exports")}
+        metadata = json.loads(path.read_text())
+        return {name: metadata[name] for name in ("labels", "preprocessing", "exports")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path}, which says what the network takes, cannot be read. Name a folder that "
@@ -97,11 +97,11 @@ def _saved_model(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
     return lambda encoded: serve(encoded=tf.constant(list(encoded)))["probabilities"].numpy()
 
 
-def _prepared(facts: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
-    arguments = {key: value for key, value in facts.items() if key != "layer"}
-    if facts["layer"] not in LAYERS:
-        raise unknown_name("preprocessing", facts["layer"], LAYERS)
-    layer = LAYERS[facts["layer"]](**arguments)
+def _prepared(metadata: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
+    arguments = {key: value for key, value in metadata.items() if key != "layer"}
+    if metadata["layer"] not in LAYERS:
+        raise unknown_name("preprocessing", metadata["layer"], LAYERS)
+    layer = LAYERS[metadata["layer"]](**arguments)
 
     def ready(encoded: Sequence[bytes]) -> np.ndarray:
         images = [image_files.decode(tf.constant(one)) for one in encoded]

@@ -49,7 +49,7 @@ def named_slots(model: keras.Model) -> dict[str, Slot]:
     }
 
 
-def place(tensors: Tensors, slots: Slots) -> None:
+def assign(tensors: Tensors, slots: Slots) -> None:
     """Gives every slot's variable the tensor of its name.
 
     Raises:

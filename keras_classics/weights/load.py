@@ -12,7 +12,7 @@ import keras
 
 from keras_classics.errors import UserError
 from keras_classics.weights import hdf5, keras_applications, timm, torchvision
-from keras_classics.weights.assign import Slots, Tensors, named_slots, place
+from keras_classics.weights.assign import Slots, Tensors, assign, named_slots
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
 
 logger = logging.getLogger("keras_classics")
@@ -83,7 +83,7 @@ def load_weights(
     try:
         tensors, slots = form.read(path, model), dict(form.slots(model))
         said = None if whole else _set_top_aside(tensors, slots, form)
-        place(tensors, slots)
+        assign(tensors, slots)
     except UserError as error:
         raise UserError(
             f"{path} cannot be loaded into {model.name}: {error}. The model is as it was."

@@ -254,13 +254,13 @@ _VIEW = "ImageNet's 50,000 validation images, one view: short side {}, the middl
 _BSD = "BSD-3-Clause (torchvision)"
 
 
-def _torch_record(model: str, accuracy: tuple[float, float], **facts: Any) -> WeightsRecord:
+def _torch_record(model: str, accuracy: tuple[float, float], **metadata: Any) -> WeightsRecord:
     normalizes = model.startswith("resnet") or model.endswith("_bn")
-    facts = {
+    metadata = {
         "licence": _BSD,
         "preprocessing": _TORCH_IMAGES,
         "protocol": _VIEW.format(256, 224),
-        **facts,
+        **metadata,
     }
     return WeightsRecord(
         model=model,
@@ -270,23 +270,23 @@ def _torch_record(model: str, accuracy: tuple[float, float], **facts: Any) -> We
         epsilon=torchvision.EPSILON if normalizes else None,
         momentum=torchvision.MOMENTUM if normalizes else None,
         arguments=torchvision.builder_arguments(model),
-        **facts,
+        **metadata,
     )
 
 
 def _torchvision_record(model: str, version: int) -> WeightsRecord:
     file, digest, accuracy = TORCHVISION[model, version]
-    facts = {}
+    metadata = {}
     if version == 2:
-        facts["preprocessing"] = functools.partial(_TORCH_IMAGES, resize=232)
-        facts["protocol"] = _VIEW.format(232, 224)
+        metadata["preprocessing"] = functools.partial(_TORCH_IMAGES, resize=232)
+        metadata["protocol"] = _VIEW.format(232, 224)
     return _torch_record(
         model,
         accuracy,
         name="imagenet_torchvision" + ("_v2" if version == 2 else ""),
         origin=f"torchvision, {model.removesuffix('_owt')}, IMAGENET1K_V{version}",
         file=RemoteFile(file, f"{TORCHVISION_URL}/{file}", f"sha256:{digest}"),
-        **facts,
+        **metadata,
     )
 
 
@@ -339,22 +339,22 @@ def _keras_record(model: str, there: str) -> WeightsRecord:
 
 def _own_record(path: Path) -> WeightsRecord:
     """The record of weights of our own, from what the run that made them wrote down."""
-    facts = json.loads(path.read_text())
-    environment = facts["environment"]
-    normalizes = facts["model"].startswith("resnet")
-    arguments = {k: v for k, v in facts["preprocessing"].items() if k != "kind"}
+    metadata = json.loads(path.read_text())
+    environment = metadata["environment"]
+    normalizes = metadata["model"].startswith("resnet")
+    arguments = {k: v for k, v in metadata["preprocessing"].items() if k != "kind"}
     return WeightsRecord(
-        model=facts["model"],
-        name=facts["dataset"],
-        origin=f"keras_classics, recipe {facts['recipe']}, seed {facts['seed']}, "
-        f"{facts['epochs']} epochs, commit {environment['commit'][:12]}",
+        model=metadata["model"],
+        name=metadata["dataset"],
+        origin=f"keras_classics, recipe {metadata['recipe']}, seed {metadata['seed']}, "
+        f"{metadata['epochs']} epochs, commit {environment['commit'][:12]}",
         licence="Apache-2.0",
-        file=PackagedFile(path.with_suffix(".weights.h5").name, facts["weights_digest"]),
+        file=PackagedFile(path.with_suffix(".weights.h5").name, metadata["weights_digest"]),
         preprocessing=functools.partial(CanvasPreprocessing, **arguments),
-        class_names=tuple(facts["class_names"]),
-        top1=100 * facts["metrics"]["test_accuracy"],
+        class_names=tuple(metadata["class_names"]),
+        top1=100 * metadata["metrics"]["test_accuracy"],
         top5=None,
-        protocol=f"{facts['images']:,} images, {facts['protocol']}",
+        protocol=f"{metadata['images']:,} images, {metadata['protocol']}",
         epsilon=torchvision.EPSILON if normalizes else None,
         momentum=torchvision.MOMENTUM if normalizes else None,
     )

@@ -74,7 +74,7 @@ def hexadecimal(colour: str) -> tuple[int, int, int]:
 
 def test_pictures_stand_under_their_titles(tmp_path):
     images = [np.full((8, 8, 3), value, "uint8") for value in ((200, 0, 0), (0, 0, 200))]
-    plots.pictures(images, ["red", "blue"], tmp_path / "a.png", columns=2)
+    plots.image_grid(images, ["red", "blue"], tmp_path / "a.png", columns=2)
     drawn = picture(tmp_path / "a.png")
     middle = drawn.shape[1] // 2
     assert share_of(drawn[:, :middle], (200, 0, 0)) > 0.5
@@ -82,7 +82,7 @@ def test_pictures_stand_under_their_titles(tmp_path):
 
 
 def test_grey_pictures_are_ink(tmp_path):
-    plots.pictures([np.full((8, 8, 1), 255, "uint8")], ["one"], tmp_path / "a.png", columns=1)
+    plots.image_grid([np.full((8, 8, 1), 255, "uint8")], ["one"], tmp_path / "a.png", columns=1)
     assert share_of(picture(tmp_path / "a.png"), (0, 0, 0)) > 0.5
 
 

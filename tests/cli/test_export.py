@@ -50,13 +50,13 @@ def test_says_how_well_each_form_does(exported):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_answers(exported, digits, picture, form):
-    answer = load_exported(exported[1] / form)
-    assert answer.labels == digits.class_names
+    network = load_exported(exported[1] / form)
+    assert network.labels == digits.class_names
     encoded = [picture.read_bytes()] * 2
     model, layer = kc.lenet5(weights="digits"), kc.preprocessing("lenet5/digits")
     expected = model(layer(digits.test.images[:1])).numpy()
     tolerance = 0.05 if "int8" in form else 1e-5
-    got = answer.answer(encoded)
+    got = network.predict(encoded)
     np.testing.assert_allclose(got, np.repeat(expected, 2, axis=0), atol=tolerance)
 
 

@@ -79,13 +79,13 @@ def litert(path: Path, image: np.ndarray) -> np.ndarray:
 
 def test_files(digits_export, packages, tmp_path):
     site = tmp_path / "site"
-    facts = demo.write_site(digits_export, site, dataset="digits")
-    assert json.loads((site / "network.json").read_text()) == facts
-    assert facts["title"] == "LeNet-5"
-    assert facts["labels"] == list("0123456789")
-    assert facts["bytes"] == (site / "model.tflite").stat().st_size
-    assert facts["dataset"] == "scikit-learn's handwritten digits"
-    assert facts["drawing"] == {"side": 28, "margin": 0, "brush": 10}
+    metadata = demo.write_site(digits_export, site, dataset="digits")
+    assert json.loads((site / "network.json").read_text()) == metadata
+    assert metadata["title"] == "LeNet-5"
+    assert metadata["labels"] == list("0123456789")
+    assert metadata["bytes"] == (site / "model.tflite").stat().st_size
+    assert metadata["dataset"] == "scikit-learn's handwritten digits"
+    assert metadata["drawing"] == {"side": 28, "margin": 0, "brush": 10}
     assert (site / "model.tflite").read_bytes() == (digits_export / "model.tflite").read_bytes()
     own = {path.name for path in write.PAGES.iterdir()}
     vendored = {f"litert/{name}" for name in runtime.FILES.values()}
@@ -135,9 +135,9 @@ def test_takes_the_network_of_a_run(digits_export, packages, tmp_path):
     with pytest.raises(UserError, match="Name the run that was exported: --run"):
         demo.write_site(export, tmp_path / "site")
     (run / "result.json").write_text('{"dataset": "mnist"}')
-    facts = demo.write_site(export, tmp_path / "site", run=run)
-    assert facts["dataset"] == "MNIST"
-    assert facts["drawing"]["margin"] == 4
+    metadata = demo.write_site(export, tmp_path / "site", run=run)
+    assert metadata["dataset"] == "MNIST"
+    assert metadata["drawing"]["margin"] == 4
 
 
 def test_refuses(digits_export, packages, tmp_path):
@@ -255,15 +255,15 @@ def check_answer(browser, site: Path, image: np.ndarray, folder: Path) -> None:
     Image.fromarray(image.squeeze()).save(path)
     got = answer_in_browser(browser, path)
     assert got["invert"] == (image.mean() > 127)
-    facts = json.loads((site / "network.json").read_text())
-    ready = in_python(255 - image if got["invert"] else image, facts["input_shape"][-1])
+    metadata = json.loads((site / "network.json").read_text())
+    ready = in_python(255 - image if got["invert"] else image, metadata["input_shape"][-1])
     np.testing.assert_allclose(got["input"], ready.ravel(), atol=1e-4)
     expected = litert(site / "model.tflite", ready[np.newaxis])[0]
     np.testing.assert_allclose(got["probabilities"], expected, atol=1e-3)
     np.testing.assert_allclose(got["bars"], got["probabilities"], atol=1e-6)
     maps = litert(site / "first_layer.tflite", ready[np.newaxis])
     np.testing.assert_allclose(got["maps"], maps.ravel(), atol=1e-3)
-    assert got["verdict"].startswith(facts["labels"][expected.argmax()])
+    assert got["verdict"].startswith(metadata["labels"][expected.argmax()])
 
 
 @needs_browser

@@ -31,13 +31,13 @@ manifest = export.export_model(
     quantize=["none", "float16", "dynamic", "int8"],
     **arguments(model),
 )
-facts = {
+metadata = {
     "parameters": model.count_params(),
     "seconds": time.monotonic() - start,
     "gibibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
     "manifest": manifest,
 }
-print(json.dumps(facts))
+print(json.dumps(metadata))
 """
 
 EXACT = ("saved_model", "model.tflite", "model.onnx")
@@ -57,8 +57,8 @@ WIDTHS = {
 def test_every_form(name, run_python, tmp_path):
     done = run_python("-c", PROGRAM, name, str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    facts = json.loads(done.stdout.splitlines()[-1])
-    exports, parameters = facts["manifest"]["exports"], facts["parameters"]
+    metadata = json.loads(done.stdout.splitlines()[-1])
+    exports, parameters = metadata["manifest"]["exports"], metadata["parameters"]
     assert set(exports) == set(WIDTHS)
     for form, width in WIDTHS.items():
         agreement = exports[form]["agreement"]
@@ -71,5 +71,5 @@ def test_every_form(name, run_python, tmp_path):
         # Beside the parameters: the graph, and scales and biases that stay wide.
         least, most = 0.99 * width * parameters, 1.03 * width * parameters + 500_000
         assert least <= size <= most
-    print(f"{name} {facts['seconds']:.0f} s, {facts['gibibytes']:.1f} GiB")
-    assert facts["gibibytes"] < 10
+    print(f"{name} {metadata['seconds']:.0f} s, {metadata['gibibytes']:.1f} GiB")
+    assert metadata["gibibytes"] < 10

@@ -24,7 +24,7 @@ import numpy as np
 
 import keras_classics as kc
 from keras_classics.weights import keras_applications, timm, torchvision
-from keras_classics.weights.assign import Tensors, named_slots, place
+from keras_classics.weights.assign import Tensors, assign, named_slots
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
 TOLERANCE = 1e-4
@@ -106,7 +106,7 @@ def ours(case: str) -> np.ndarray:
     )
     if library == "keras":
         tensors = keras_applications.folded(_keras_tensors(model, name), model)
-        place(tensors, named_slots(model))
+        assign(tensors, named_slots(model))
     else:
         slots = torchvision.slots(model)
         shapes = {n: slot.shape for n, slot in slots.items()}
@@ -114,7 +114,7 @@ def ours(case: str) -> np.ndarray:
             tensors = timm.as_torchvision(_timm_tensors(shapes))
         else:
             tensors = {n: generated(n, shape) for n, shape in shapes.items()}
-        place(tensors, slots)
+        assign(tensors, slots)
     return model.predict(image(shape), verbose=0)[0]
 
 

@@ -15,7 +15,7 @@ const ink = pad.getContext("2d", { willReadFrequently: true });
 /** What is on the page: the picture that was given (null: the drawing is it), and the answer. */
 export const shown = { picture: null, answer: null };
 
-let facts;
+let metadata;
 let network;
 let wanted = false;
 let busy = false;
@@ -23,11 +23,11 @@ let busy = false;
 start().catch((error) => say(`This page cannot answer: ${error.message}`));
 
 async function start() {
-  facts = await (await fetch("./network.json")).json();
+  metadata = await (await fetch("./network.json")).json();
   describe();
   clear();
   listen();
-  network = await loadNetwork(facts.input_shape);
+  network = await loadNetwork(metadata.input_shape);
   document.body.dataset.ready = "";
   answer();
 }
@@ -35,19 +35,19 @@ async function start() {
 // What the page says of the network.
 
 function describe() {
-  document.title = `${facts.title}: ${document.title}`;
-  element("title").textContent = facts.title;
-  element("subject").textContent = facts.subject;
-  element("first-layer").textContent = facts.first_layer;
-  element("brush").value = facts.drawing.brush;
-  element("classes").replaceChildren(...facts.labels.map(classRow));
+  document.title = `${metadata.title}: ${document.title}`;
+  element("title").textContent = metadata.title;
+  element("subject").textContent = metadata.subject;
+  element("first-layer").textContent = metadata.first_layer;
+  element("brush").value = metadata.drawing.brush;
+  element("classes").replaceChildren(...metadata.labels.map(classRow));
   element("about").textContent = about();
 }
 
 function about() {
-  const trained = facts.dataset ? ` was trained on ${facts.dataset}` : "";
-  const size = `${trained ? " and" : ""} is a file of ${Math.round(facts.bytes / 1024)} KB`;
-  return `${facts.title}${trained}${size}. ${facts.paper ? `${facts.paper}.` : ""}`;
+  const trained = metadata.dataset ? ` was trained on ${metadata.dataset}` : "";
+  const size = `${trained ? " and" : ""} is a file of ${Math.round(metadata.bytes / 1024)} KB`;
+  return `${metadata.title}${trained}${size}. ${metadata.paper ? `${metadata.paper}.` : ""}`;
 }
 
 function classRow(label) {
@@ -165,8 +165,8 @@ function given() {
 /** What the network is given; null where there is nothing to be seen. */
 function image() {
   const drawing = () => fromCanvas(ink.getImageData(0, 0, pad.width, pad.height));
-  const picture = shown.picture ? given() : framed(drawing(), facts.drawing);
-  return picture && prepared(picture, facts.preprocessing);
+  const picture = shown.picture ? given() : framed(drawing(), metadata.drawing);
+  return picture && prepared(picture, metadata.preprocessing);
 }
 
 /** One answer at a time; of what is drawn meanwhile, the newest is answered next. */
@@ -184,7 +184,7 @@ async function answer() {
 }
 
 function show(answered) {
-  const probabilities = answered?.probabilities ?? new Float32Array(facts.labels.length);
+  const probabilities = answered?.probabilities ?? new Float32Array(metadata.labels.length);
   const best = probabilities.indexOf(Math.max(...probabilities));
   [...element("classes").children].forEach((row, i) => {
     row.classList.toggle("best", Boolean(answered) && i === best);
@@ -193,7 +193,7 @@ function show(answered) {
     number.value = probabilities[i];
     number.textContent = answered ? percent(probabilities[i]) : "";
   });
-  say(answered ? `${facts.labels[best]}, ${percent(probabilities[best])}` : "Nothing drawn yet.");
+  say(answered ? `${metadata.labels[best]}, ${percent(probabilities[best])}` : "Nothing drawn yet.");
   showMaps(answered);
 }
 
