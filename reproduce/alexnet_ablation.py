@@ -24,8 +24,8 @@ Both differ from the paper by
 The paper's figures are of one network each; here an interval over seeds stands beside a difference.
 """
 
-from reproduce.claims import alexnet_ablation
-from reproduce.harness import comparison, program
+from reproduce.claims import alexnet_ablation, comparison
+from reproduce.harness import program
 
 
 def main() -> None:

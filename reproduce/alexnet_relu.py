@@ -29,8 +29,8 @@ Both differ from the paper by
 - the time, which is counted in steps; that of a step depends on the program.
 """
 
-from reproduce.claims import alexnet_relu
-from reproduce.harness import comparison, program
+from reproduce.claims import alexnet_relu, comparison
+from reproduce.harness import program
 
 
 def main() -> None:

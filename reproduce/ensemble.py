@@ -16,8 +16,9 @@ It differs from the papers by the networks: theirs are AlexNets, VGGs and ResNet
 in reproduce/README.md.
 """
 
+from reproduce.claims import comparison
 from reproduce.claims.ensemble import CLAIM
-from reproduce.harness import comparison, program
+from reproduce.harness import program
 
 
 def main() -> None:

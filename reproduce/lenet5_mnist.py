@@ -21,8 +21,8 @@ reproduce/results/lenet5.csv.
 from absl import flags
 
 from keras_classics.training import recipes
-from reproduce.claims import lenet5_networks
-from reproduce.harness import comparison, program
+from reproduce.claims import comparison, lenet5_networks
+from reproduce.harness import program
 
 COMPARISONS = {"networks": lenet5_networks.CLAIM}
 

@@ -33,8 +33,8 @@ from absl import flags
 from keras_classics.errors import UserError
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
-from reproduce.claims import resnet_depth, resnet_shortcuts
-from reproduce.harness import comparison, program
+from reproduce.claims import comparison, resnet_depth, resnet_shortcuts
+from reproduce.harness import program
 
 COMPARISONS = {"depth": resnet_depth.CLAIM, "shortcuts": resnet_shortcuts.CLAIM}
 

@@ -27,8 +27,9 @@ reproduce.vgg_imagenet has the paper's recipes on ImageNet. --smoke is on digits
 network. What was measured stands in reproduce/README.md.
 """
 
+from reproduce.claims import comparison
 from reproduce.claims.vgg_depth import CLAIM
-from reproduce.harness import comparison, program
+from reproduce.harness import program
 
 
 def main() -> None:

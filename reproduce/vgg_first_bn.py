@@ -22,8 +22,9 @@ after training. --smoke is on digits and needs no network. What was measured sta
 reproduce/README.md.
 """
 
+from reproduce.claims import comparison
 from reproduce.claims.vgg_first_bn import CLAIM
-from reproduce.harness import comparison, program
+from reproduce.harness import program
 
 
 def main() -> None:

@@ -16,8 +16,9 @@ Each run also leaves `layers.csv`: parameters and multiply-adds of each layer. -
 and needs no network. What was measured stands in reproduce/README.md.
 """
 
+from reproduce.claims import comparison
 from reproduce.claims.vgg_receptive_field import CLAIM
-from reproduce.harness import comparison, program
+from reproduce.harness import program
 
 
 def main() -> None:

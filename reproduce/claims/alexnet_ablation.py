@@ -13,7 +13,8 @@ from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 BASELINE = "all"

@@ -12,7 +12,8 @@ from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}

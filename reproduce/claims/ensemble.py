@@ -13,7 +13,8 @@ from keras_classics.data import ImageData
 from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.training import FinishedRun, Recipe, recipes
 from reproduce.claims import resnet_shortcuts
-from reproduce.claims.claim import Claim, Results, on_images_of
+from reproduce.claims.claim import Claim, on_images_of
+from reproduce.claims.results import Results
 from reproduce.harness.tables import NOT_RUN, markdown
 
 NETWORKS = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}

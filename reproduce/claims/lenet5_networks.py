@@ -5,7 +5,8 @@ from pathlib import Path
 
 from keras_classics.analysis import plots
 from keras_classics.training import Recipe, recipes
-from reproduce.claims.claim import Claim, Results, on_images_of
+from reproduce.claims.claim import Claim, on_images_of
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 NAMES = {"1998": "LeNet-5 of 1998, as in 1998", "today": "today's LeNet-5, as today"}

@@ -11,7 +11,8 @@ from keras_classics.data import ImageData, pipeline
 from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)

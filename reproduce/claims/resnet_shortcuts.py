@@ -9,7 +9,8 @@ from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims import resnet_depth
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 # By variant: depth, shortcut, version, and what that is.

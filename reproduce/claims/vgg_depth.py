@@ -13,7 +13,8 @@ from keras_classics.models.vgg import FILTERS
 from keras_classics.training import Momentum, Recipe
 from keras_classics.training.recipes.vgg import CONFIGS, TABLE_3
 from keras_classics.training.schedules import MultiStepDecay
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 # Filters of each block and units of the dense layers: an eighth and a 32nd of the paper's.

@@ -10,7 +10,8 @@ from keras_classics.analysis.profile import profile
 from keras_classics.data import ImageData
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims import vgg_depth
-from reproduce.claims.claim import Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
 # Network, whether it is as the paper's, and what its blocks are.

@@ -15,7 +15,7 @@ with that file's hash.
 import json
 import shutil
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,16 @@ from keras_classics.analysis import plots
 from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from reproduce.claims import CLAIMS
-from reproduce.claims.claim import FIGURES, RESULTS, claim_of, finished_runs, row_of
-from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows, spread, update_readme
-from reproduce.report.claims_page import update_claims
-from reproduce.report.export_table import ROWS as EXPORTS
-from reproduce.report.export_table import add_exports, export_table
+from reproduce.claims.results import add_results, claim_of
+from reproduce.harness.result_table import RESULTS, ResultTable, finished_runs, result_row
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, spread, update_readme
+from reproduce.report.claims_page import FIGURES, update_claims
+from reproduce.report.export_table import EXPORTS, add_exports, export_table
 from reproduce.report.paper_tables import update_papers
 from reproduce.report.papers import EVALUATIONS
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
-
-ROWS = RESULTS / "lenet5.csv"
 
 # The run whose worst mistakes README shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
@@ -83,11 +81,25 @@ EVALUATION_COLUMNS = (
 )
 
 
+def _identity(row: Row) -> tuple:
+    numbers = (int(row[name]) for name in ("train_images", "images", "epochs", "seed"))
+    return (row["dataset"], row["recipe"], *numbers)
+
+
+def _evaluation_identity(row: Row) -> tuple:
+    names = ("dataset", "model", "arguments", "weights", "protocol", "train_images", "images")
+    return (*(row[name] for name in names), row["epochs"], row["seed"])
+
+
+LENET5 = ResultTable(RESULTS / "lenet5.csv", COLUMNS, _identity)
+EVALUATED = ResultTable(EVALUATIONS, EVALUATION_COLUMNS, _evaluation_identity)
+
+
 def main() -> None:
     """Adds rows, then renders or checks."""
     _add([Path(path) for path in ADD.value])
-    rows = read_rows(ROWS)
-    tables = {"lenet5": _lenet5_table(rows), "exports": export_table(read_rows(EXPORTS))}
+    rows = LENET5.read()
+    tables = {"lenet5": _lenet5_table(rows), "exports": export_table(EXPORTS.read())}
     update_readme(tables, CHECK.value)
     update_papers(CHECK.value)
     if not CHECK.value:
@@ -106,22 +118,13 @@ def _add(folders: Sequence[Path]) -> None:
     if exports:
         add_exports(folder / "manifest.json" for folder in exports)
     if evaluations:
-        new = [_evaluation_row(folder / "evaluation.json") for folder in evaluations]
-        rows = _joined(read_rows(EVALUATIONS), new, _evaluation_identity)
-        files.write_csv(EVALUATIONS, EVALUATION_COLUMNS, rows)
-    for name, claim in CLAIMS.items():
+        EVALUATED.add([_evaluation_row(folder / "evaluation.json") for folder in evaluations])
+    for name in CLAIMS:
         if of_claim := [run for run in runs if claim_of(run) == name]:
-            claim.add(of_claim)
+            add_results(name, of_claim)
     if of_no_claim:
-        new = [row_of(run / "result.json", COLUMNS) for run in of_no_claim]
-        files.write_csv(ROWS, COLUMNS, _joined(read_rows(ROWS), new, _identity))
+        LENET5.add([result_row(run / "result.json", COLUMNS) for run in of_no_claim])
         _keep_mistakes(of_no_claim)
-
-
-def _joined(rows: list[Row], new: list[Row], identity: Callable[[Row], tuple]) -> list[Row]:
-    """Adds rows; one of the same identity takes the old one's place."""
-    by_identity = {identity(row): row for row in [*rows, *new]}
-    return [by_identity[key] for key in sorted(by_identity)]
 
 
 def _evaluation_row(path: Path) -> Row:
@@ -137,16 +140,6 @@ def _evaluation_row(path: Path) -> Row:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _evaluation_identity(row: Row) -> tuple:
-    names = ("dataset", "model", "arguments", "weights", "protocol", "train_images", "images")
-    return (*(row[name] for name in names), row["epochs"], row["seed"])
-
-
-def _identity(row: Row) -> tuple:
-    numbers = (int(row[name]) for name in ("train_images", "images", "epochs", "seed"))
-    return (row["dataset"], row["recipe"], *numbers)
 
 
 def _lenet5_table(rows: Sequence[Row]) -> str:
@@ -186,7 +179,7 @@ def _table_order(item: tuple) -> tuple:
 def _keep_mistakes(run_dirs: Sequence[Path]) -> None:
     """Keeps the picture of the worst mistakes of the run that README shows them of."""
     for run_dir in run_dirs:
-        row = row_of(run_dir / "result.json", COLUMNS)
+        row = result_row(run_dir / "result.json", COLUMNS)
         if all(row[name] == value for name, value in SHOWN_RUN.items()):
             with files.atomic_write(FIGURES / "lenet5_mistakes.png") as aside:
                 shutil.copyfile(run_dir / "plots" / "mistakes.png", aside)

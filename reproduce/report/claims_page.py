@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reproduce.claims import CLAIMS
-from reproduce.claims.claim import FIGURES, Claim, Results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results
 from reproduce.harness.tables import NOT_RUN, markdown, write_or_check
 
-PAGE = Path(__file__).parents[1] / "README.md"
+HERE = Path(__file__).parents[1]
+PAGE = HERE / "README.md"
+FIGURES = HERE / "figures"
 
 HEAD = """# The claims, run
 

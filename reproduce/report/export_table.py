@@ -5,11 +5,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from keras_classics import files
 from keras_classics.errors import UserError
-from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows
-
-ROWS = Path(__file__).parents[1] / "results" / "export.csv"
+from reproduce.harness.result_table import RESULTS, ResultTable
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown
 
 COLUMNS = (
     "model",
@@ -39,13 +37,16 @@ FORMS = {
 }
 
 
+def _identity(row: Row) -> tuple:
+    return row["model"], row["dataset"], row["weights"], list(FORMS).index(row["form"])
+
+
+EXPORTS = ResultTable(RESULTS / "export.csv", COLUMNS, _identity)
+
+
 def add_exports(manifests: Iterable[Path]) -> None:
-    """Adds the rows of exports whose images had labels; new ones take the place of old ones."""
-    rows = [*read_rows(ROWS), *(row for path in manifests for row in rows_of(path))]
-    by_identity = {
-        (r["model"], r["dataset"], r["weights"], list(FORMS).index(r["form"])): r for r in rows
-    }
-    files.write_csv(ROWS, COLUMNS, [by_identity[key] for key in sorted(by_identity)])
+    """Adds the rows of exports whose images had labels; new rows replace old ones."""
+    EXPORTS.add(row for path in manifests for row in rows_of(path))
 
 
 def rows_of(path: Path) -> list[Row]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
-from reproduce.harness.tables import ENVIRONMENT, markdown, read_rows, update
+from reproduce.harness.result_table import RESULTS, ResultTable
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, update
 from reproduce.scaling import loopback
 from reproduce.scaling.model import (
     A100,
@@ -49,7 +49,6 @@ MEASURE = flags.DEFINE_bool("measure", False, "Measure workers on this machine f
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 HERE = Path(__file__).parents[1]
-ROWS = HERE / "results" / "scaling.csv"
 DOC = HERE.parent / "docs" / "scaling.md"
 FIGURE = DOC.with_name("scaling.png")
 
@@ -90,12 +89,18 @@ COLUMNS = (
 NOT_RUN = "not run"
 
 
+def _identity(row: Row) -> tuple:
+    return row["what"], row["workers"], row["network"], row["bytes"]
+
+
+MEASURED = ResultTable(RESULTS / "scaling.csv", COLUMNS, _identity)
+
+
 def main() -> None:
     """Measures if asked to, then renders or checks."""
     if MEASURE.value:
-        rows = loopback.measure(WORKERS)
-        files.write_csv(ROWS, COLUMNS, [{name: row[name] for name in COLUMNS} for row in rows])
-    update(DOC, tables(read_rows(ROWS)), CHECK.value)
+        MEASURED.write(loopback.measure(WORKERS))
+    update(DOC, tables(MEASURED.read()), CHECK.value)
     if not CHECK.value:
         _draw()
 

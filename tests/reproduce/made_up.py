@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reproduce.claims.claim import Results
+from reproduce.claims.results import Results
 
 
 def run_of(

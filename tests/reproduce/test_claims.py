@@ -8,8 +8,10 @@ from collections import Counter
 
 import pytest
 
-from reproduce.claims import CLAIMS, claim
-from reproduce.claims.claim import Claim, Results, finished_runs, run_of
+from reproduce.claims import CLAIMS, results
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results, add_results, read_results, run_of
+from reproduce.harness.result_table import finished_runs
 from reproduce.report import claims_page
 
 # The programs and what tells each to test a claim. Those on a line can share a process.
@@ -113,7 +115,7 @@ def test_a_page_of_claims_that_were_not_run():
 @pytest.fixture
 def tiny(tmp_path, monkeypatch) -> Claim:
     """A claim whose rows lie in a folder of their own."""
-    monkeypatch.setattr(claim, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     return Claim(**{**vars(CLAIMS["resnet_shortcuts"]), "name": "tiny"})
 
 
@@ -122,7 +124,7 @@ def finished(folder, variant: str, seed: int, error: float) -> None:
     folder.mkdir(parents=True)
     environment = {"commit": "c", "device": "d", "python": "3", "command": "run"}
     result = {
-        **dict.fromkeys(claim.COLUMNS, "-"),
+        **dict.fromkeys(results.COLUMNS, "-"),
         "train_images": 10,
         "images": 5,
         "epochs": 2,
@@ -134,7 +136,7 @@ def finished(folder, variant: str, seed: int, error: float) -> None:
     (folder / "result.json").write_text(json.dumps(result))
     with open(folder / "history.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(claim.HISTORY_COLUMNS[3:])
+        writer.writerow(results.HISTORY_COLUMNS[3:])
         writer.writerows([[1, 7, 0.1, 2, 0.4, 2, 0.9], [2, 14, 0.1, 1, 0.5, 1, 1 - error]])
 
 
@@ -142,21 +144,21 @@ def test_rows_of_folders_are_added_and_take_the_place_of_old_ones(tiny, tmp_path
     finished(tmp_path / "runs" / "20_B_seed0", "20_B", 0, 0.25)
     finished(tmp_path / "runs" / "20_A_seed0", "20_A", 0, 0.5)
     finished(tmp_path / "again", "20_A", 0, 0.125)
-    tiny.add(finished_runs(tmp_path / "runs"))
-    results = tiny.results()
-    assert [row["variant"] for row in results.runs] == ["20_A", "20_B"]
+    add_results("tiny", finished_runs(tmp_path / "runs"))
+    rows = read_results("tiny")
+    assert [row["variant"] for row in rows.runs] == ["20_A", "20_B"]
     content = (tmp_path / "runs" / "20_A_seed0" / "result.json").read_bytes()
-    assert results.runs[0]["result_sha256"] == hashlib.sha256(content).hexdigest()
-    tiny.add(finished_runs(tmp_path / "again"))
-    results = tiny.results()
-    assert [float(row["test_error"]) for row in results.runs] == [0.125, 0.25]
-    assert results.errors("20_A") == [12.5]
-    assert results.errors("20_A", "training") == [50]
+    assert rows.runs[0]["result_sha256"] == hashlib.sha256(content).hexdigest()
+    add_results("tiny", finished_runs(tmp_path / "again"))
+    rows = read_results("tiny")
+    assert [float(row["test_error"]) for row in rows.runs] == [0.125, 0.25]
+    assert rows.errors("20_A") == [12.5]
+    assert rows.errors("20_A", "training") == [50]
     # The rows of the old run's epochs went with it.
-    assert len(results.epochs) == 4
-    (history,) = results.histories("20_A")
+    assert len(rows.epochs) == 4
+    (history,) = rows.histories("20_A")
     assert [row["test_accuracy"] for row in history] == ["0.9", "0.875"]
-    test, training = results.error_lines("20_A", "A")
+    test, training = rows.error_lines("20_A", "A")
     assert [round(value, 6) for value in test.runs[0]] == [10, 12.5]
     assert [round(value, 6) for value in training.runs[0]] == [60, 50]
 

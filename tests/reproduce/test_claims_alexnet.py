@@ -10,7 +10,7 @@ from keras_classics.training import Recipe
 from reproduce.claims import alexnet_ablation, alexnet_relu
 from reproduce.claims.alexnet_relu import CLAIM as RELU
 from reproduce.claims.alexnet_relu import chosen_rate, compared, steps_to, times
-from reproduce.claims.claim import Results
+from reproduce.claims.results import Results
 from tests.analysis.test_plots import picture
 from tests.reproduce.made_up import accuracies, rows_of, run_of, together
 

@@ -1,14 +1,14 @@
 """Rows of exports, and the table of them."""
 
+import dataclasses
 import hashlib
 import json
 
 import pytest
 
 from keras_classics.errors import UserError
-from reproduce.harness.tables import read_rows
 from reproduce.report import export_table as export_tables
-from reproduce.report.export_table import add_exports, export_table, rows_of
+from reproduce.report.export_table import EXPORTS, add_exports, export_table, rows_of
 
 FORMS = ("saved_model", "model.tflite", "model_int8.tflite", "model.onnx")
 
@@ -41,12 +41,13 @@ def manifest(path, int8: float, labelled: bool = True) -> None:
 
 
 def test_rows_are_added_and_take_the_place_of_old_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(export_tables, "ROWS", tmp_path / "export.csv")
+    table = dataclasses.replace(EXPORTS, path=tmp_path / "export.csv")
+    monkeypatch.setattr(export_tables, "EXPORTS", table)
     path = tmp_path / "manifest.json"
     for int8 in (0.5, 0.74):
         manifest(path, int8)
         add_exports([path])
-    rows = read_rows(export_tables.ROWS)
+    rows = table.read()
     assert [row["form"] for row in rows] == list(FORMS)
     assert {row["manifest_sha256"] for row in rows} == {
         hashlib.sha256(path.read_bytes()).hexdigest()
@@ -62,7 +63,7 @@ def test_an_export_without_labels_gives_no_row(tmp_path):
 
 
 def test_eight_bits_cost_at_most_half_a_point():
-    rows = read_rows(export_tables.ROWS)
+    rows = EXPORTS.read()
     assert {row["model"] for row in rows} == {"lenet5", "resnet20"}
     for row in rows:
         assert int(row["images"]) == 10_000

@@ -40,10 +40,11 @@ SLOW = Link("slow", 1e9, 1e-3, 2e-3, "")
 TABLES = """
 import sys
 from pathlib import Path
+from reproduce.harness.tables import read_rows
 from reproduce.scaling import __main__ as scaling
 
 for path in sys.argv[1:]:
-    rows = scaling.read_rows(Path(path))
+    rows = read_rows(Path(path))
     print(scaling._machine_line(rows))
     print(scaling._all_reduces_table(rows))
     print(scaling._measured_table(rows))

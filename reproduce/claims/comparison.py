@@ -19,7 +19,8 @@ from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
-from reproduce.claims.claim import LAYER_COLUMNS, Claim, results_of
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import LAYER_COLUMNS, results_of
 from reproduce.harness import program
 
 VARIANT = flags.DEFINE_list("variant", None, "Which of what is compared to run; all if unset.")

@@ -1,0 +1,202 @@
+"""The result rows of a claim.
+
+A claim has up to three files in reproduce/results: NAME.csv has a row for each run,
+NAME_history.csv a row for each epoch, and NAME_layers.csv a row for each layer that was measured.
+All come from the run directories that `python -m reproduce.PROGRAM` writes. The column `run` holds
+the first characters of the run's `result_sha256`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_classics.analysis import plots
+from keras_classics.evaluation.statistics import mean_difference
+from reproduce.harness.result_table import RESULTS, ResultTable, result_row
+from reproduce.harness.tables import ENVIRONMENT, Row, read_rows
+
+COLUMNS = (
+    "variant",
+    "model",
+    "recipe",
+    "dataset",
+    "train_images",
+    "images",
+    "seed",
+    "epochs",
+    "steps",
+    "parameters",
+    "test_error",
+    "test_loss",
+    "train_accuracy",
+    "train_loss",
+    "protocol",
+    "seconds",
+    "images_per_second",
+    *ENVIRONMENT,
+    "result_sha256",
+)
+
+HISTORY_COLUMNS = (
+    "run",
+    "variant",
+    "seed",
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+)
+
+LAYER_COLUMNS = ("run", "variant", "seed", "when", "layer", "quantity", "value")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows of the runs of a claim.
+
+    Attributes:
+        runs: A row a run, with `COLUMNS`.
+        epochs: A row an epoch of a run, with `HISTORY_COLUMNS`.
+        layers: A row for each quantity of a layer of a run, or of what else was looked at, with
+            `LAYER_COLUMNS`.
+    """
+
+    runs: Sequence[Row] = ()
+    epochs: Sequence[Row] = ()
+    layers: Sequence[Row] = ()
+
+    def of(self, variant: str) -> list[Row]:
+        """Returns the runs of a variant."""
+        return [row for row in self.runs if row["variant"] == variant]
+
+    def histories(self, variant: str) -> list[list[Row]]:
+        """Returns the epochs of each run of a variant."""
+        return [[e for e in self.epochs if e["run"] == run_of(row)] for row in self.of(variant)]
+
+    def errors(self, variant: str, part: str = "test") -> list[float]:
+        """Returns the errors of a variant's runs after the last epoch, in per cent.
+
+        Args:
+            variant: The variant.
+            part: `"test"`, or `"training"`: the running error of the last pass.
+        """
+        if part == "training":
+            return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
+        return [100 * float(run["test_error"]) for run in self.of(variant)]
+
+    def gain(self, variant: str, over: str, part: str = "test") -> str:
+        """Returns by how many points a variant's error is larger, with the 95 % interval."""
+        runs = self.errors(variant, part), self.errors(over, part)
+        if min(map(len, runs)) < 2:
+            return "-"
+        difference, low, high = mean_difference(*runs)
+        return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+    def error_lines(self, variant: str, label: str) -> list[plots.Line]:
+        """Returns the test errors of a variant over the epochs, and the training errors dashed."""
+        histories = self.histories(variant)
+        return [
+            plots.Line(
+                label,
+                [[100 * (1 - float(e[f"{part}_accuracy"])) for e in h] for h in histories],
+                dashed=part == "train",
+            )
+            for part in ("test", "train")
+            if histories
+        ]
+
+    def layers_of(self, variant: str, quantity: str, when: str) -> list[dict[str, float]]:
+        """Returns a quantity of each layer, in their order, for each run that was looked into."""
+        by_run = {run_of(row): {} for row in self.of(variant)}
+        for row in self.layers:
+            if row["run"] in by_run and (row["quantity"], row["when"]) == (quantity, when):
+                by_run[row["run"]][row["layer"]] = float(row["value"])
+        return [layers for layers in by_run.values() if layers]
+
+    def layer_lines(
+        self, variant: str, label: str, quantity: str, when: str = "end"
+    ) -> list[plots.Line]:
+        """Returns a quantity of a variant over its layers."""
+        runs = [list(layers.values()) for layers in self.layers_of(variant, quantity, when)]
+        return [plots.Line(label, runs)] if runs else []
+
+
+def read_results(claim: str) -> Results:
+    """Reads the rows of a claim, given its name."""
+    return Results(*(table.read() for table in _tables(claim)))
+
+
+def add_results(claim: str, folders: Iterable[Path]) -> None:
+    """Adds the rows of finished runs to those of a claim.
+
+    A run that was repeated replaces the old one, with the rows of its epochs and layers.
+    """
+    runs, epochs, layers = _tables(claim)
+    new = results_of(folders)
+    runs.add(new.runs)
+    unchanged = {run_of(row) for row in runs.read()} - {run_of(row) for row in new.runs}
+    for table, rows in ((epochs, new.epochs), (layers, new.layers)):
+        table.add(rows, keep=lambda row: row["run"] in unchanged)
+
+
+def results_of(folders: Iterable[Path]) -> Results:
+    """Reads the folders of finished runs."""
+    runs, epochs, layers = [], [], []
+    for folder in folders:
+        row = result_row(folder / "result.json", COLUMNS)
+        common = {"run": run_of(row), "variant": row["variant"], "seed": row["seed"]}
+        runs.append(row)
+        epochs += [
+            _only(HISTORY_COLUMNS, {**e, **common}) for e in read_rows(folder / "history.csv")
+        ]
+        for layer in read_rows(folder / "layers.csv"):
+            # As many digits as float32 has.
+            value = f"{float(layer['value']):.9g}"
+            layers.append(_only(LAYER_COLUMNS, {**layer, **common, "value": value}))
+    return Results(runs, epochs, layers)
+
+
+def claim_of(folder: Path) -> str | None:
+    """Returns the name of the claim that a run belongs to, if it is of one."""
+    variant = json.loads((folder / "result.json").read_text()).get("variant")
+    return variant and variant.partition("/")[0]
+
+
+def run_of(row: Row) -> str:
+    """Returns the value of `run` in the rows of a run's epochs and layers."""
+    return row["result_sha256"][:12]
+
+
+def _tables(claim: str) -> tuple[ResultTable, ResultTable, ResultTable]:
+    """The tables of runs, epochs and layers."""
+    return (
+        ResultTable(RESULTS / f"{claim}.csv", COLUMNS, _identity),
+        ResultTable(RESULTS / f"{claim}_history.csv", HISTORY_COLUMNS, _epoch, _variant_and_seed),
+        ResultTable(RESULTS / f"{claim}_layers.csv", LAYER_COLUMNS, _layer, _variant_and_seed),
+    )
+
+
+def _identity(row: Row) -> tuple:
+    numbers = (int(row[name]) for name in ("train_images", "images", "epochs", "seed"))
+    return (row["dataset"], row["recipe"], row["variant"], *numbers)
+
+
+def _epoch(row: Row) -> tuple:
+    return row["run"], row["epoch"]
+
+
+def _layer(row: Row) -> tuple:
+    return row["run"], row["when"], row["layer"], row["quantity"]
+
+
+def _variant_and_seed(row: Row) -> tuple:
+    return row["variant"], int(row["seed"])
+
+
+def _only(columns: Sequence[str], row: Mapping[str, Any]) -> Row:
+    return {name: str(row[name]) for name in columns}

@@ -1,0 +1,90 @@
+"""Result rows: the CSV files in reproduce/results, and the row of a finished run."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_classics import files
+from keras_classics.errors import UserError
+from reproduce.harness.tables import Row, read_rows
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A CSV file of result rows.
+
+    Attributes:
+        path: The file. It need not exist.
+        columns: Names of its columns.
+        identity: Returns what identifies a row, which is also what rows are sorted by. A new row
+            replaces the old row of the same identity.
+        order: Returns what rows are sorted by instead; rows that it ranks alike keep their order.
+    """
+
+    path: Path
+    columns: Sequence[str]
+    identity: Callable[[Row], tuple]
+    order: Callable[[Row], tuple] | None = None
+
+    def read(self) -> list[Row]:
+        """Returns the rows; none if there is no file."""
+        return read_rows(self.path)
+
+    def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replaces all rows. Keys that are not columns are left out."""
+        kept = [{name: row[name] for name in self.columns} for row in rows]
+        files.write_csv(self.path, self.columns, kept)
+
+    def add(self, rows: Iterable[Row], keep: Callable[[Row], bool] = lambda row: True) -> None:
+        """Adds rows, or replaces the old rows of the same identity.
+
+        Args:
+            rows: The new rows.
+            keep: Returns whether an old row stays. By default all do.
+        """
+        old = [row for row in self.read() if keep(row)]
+        by_identity = {self.identity(row): row for row in [*old, *rows]}
+        if by_identity:
+            self.write(sorted(by_identity.values(), key=self.order or self.identity))
+
+
+def result_row(path: Path, columns: Sequence[str]) -> Row:
+    """Returns the row of a finished run.
+
+    Args:
+        path: The run's `result.json`.
+        columns: The columns of the row.
+    """
+    content = path.read_bytes()
+    result = json.loads(content)
+    environment = result["environment"]
+    values = {
+        **result,
+        **result["metrics"],
+        **environment,
+        **environment["versions"],
+        "variant": (result.get("variant") or "").rpartition("/")[2],
+        "result_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    return {name: str(values[name]) for name in columns}
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Returns a folder that holds a finished run, or those in it that do.
+
+    Raises:
+        UserError: There are none.
+    """
+    runs = [path.parent for path in sorted([folder / "result.json", *folder.glob("*/result.json")])]
+    runs = [run for run in runs if (run / "result.json").exists()]
+    if not runs:
+        raise UserError(
+            f"{folder} holds no finished run: there is no {folder / 'result.json'}, and none in "
+            "the folders in it."
+        )
+    return runs
