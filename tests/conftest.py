@@ -3,17 +3,13 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 import tensorflow as tf
-from sklearn.datasets import load_sample_image
 
 from keras_classics.data import ImageData, load
-
-ROOT = Path(__file__).parents[1]
-REPLICAS = 3
+from tests.helpers.programs import ROOT
+from tests.helpers.replicas import REPLICAS
 
 # Before TensorFlow starts: MirroredStrategy over logical CPUs is tested in this process.
 tf.config.set_logical_device_configuration(
@@ -45,16 +41,3 @@ def run_python():
         )
 
     return run
-
-
-def mirrored(replicas: int) -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(replicas)])
-
-
-def random_images(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-0.1, 1.175, shape).astype("float32")
-
-
-def photograph() -> np.ndarray:
-    """A real photograph, uint8, 427x640x3."""
-    return load_sample_image("china.jpg")

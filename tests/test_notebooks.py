@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from notebooks.execute import METADATA, executed
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import keras_classics as kc
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 PACKAGE = ROOT / "keras_classics"
 

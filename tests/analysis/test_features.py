@@ -6,7 +6,7 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 LEVELS = {
     "lenet5": {0: "c1", 1: "c3", 2: "s4"},

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import keras_classics as kc
 from keras_classics.analysis import plots
+from tests.helpers.images import read_png
 
 ROW = {"train_loss": 0.5, "test_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.7}
-
-
-def picture(path) -> np.ndarray:
-    return tf.io.decode_png(path.read_bytes()).numpy()
 
 
 def draw_mistakes(path, wrong: int, channels: int = 1) -> None:
@@ -25,21 +21,21 @@ def draw_mistakes(path, wrong: int, channels: int = 1) -> None:
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_curves(tmp_path, epochs):
     plots.curves([{"epoch": e + 1, **ROW} for e in range(epochs)], tmp_path / "a.png")
-    assert picture(tmp_path / "a.png").std() > 5
+    assert read_png(tmp_path / "a.png").std() > 5
 
 
 @pytest.mark.parametrize("classes", [2, 10, 40, 1000])
 def test_confusion(tmp_path, classes):
     names = [f"class {i}" for i in range(classes)]
     plots.confusion(7 * np.eye(classes, dtype="int64"), names, tmp_path / "a.png")
-    assert picture(tmp_path / "a.png").std() > 5
+    assert read_png(tmp_path / "a.png").std() > 5
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("wrong", "rows"), [(0, 1), (3, 1), (9, 2), (30, 3)])
 def test_mistakes_take_as_many_rows_as_there_are(tmp_path, wrong, rows, channels):
     draw_mistakes(tmp_path / "a.png", wrong, channels)
-    height, width, _ = picture(tmp_path / "a.png").shape
+    height, width, _ = read_png(tmp_path / "a.png").shape
     assert round(height / width / (1.55 / 10)) == rows
 
 
@@ -51,7 +47,7 @@ def test_mistakes_are_those_that_the_network_was_surest_of(tmp_path):
     plots.mistakes(
         images.__getitem__, np.zeros(3, "int32"), probabilities, ["a", "b"], tmp_path / "a.png"
     )
-    drawn = picture(tmp_path / "a.png")[..., :3]
+    drawn = read_png(tmp_path / "a.png")[..., :3]
     middle = drawn[drawn.shape[0] * 2 // 3, : drawn.shape[1] // 4].mean(axis=-1)
     dark = np.flatnonzero(middle < 50)
     assert dark.size
@@ -60,7 +56,7 @@ def test_mistakes_are_those_that_the_network_was_surest_of(tmp_path):
 
 def test_error_by_size(tmp_path):
     plots.error_by_size({100: [0.2, 0.21], 50: [0.3]}, tmp_path / "a.png")
-    assert picture(tmp_path / "a.png").std() > 5
+    assert read_png(tmp_path / "a.png").std() > 5
 
 
 def share_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:
@@ -75,7 +71,7 @@ def hexadecimal(colour: str) -> tuple[int, int, int]:
 def test_pictures_stand_under_their_titles(tmp_path):
     images = [np.full((8, 8, 3), value, "uint8") for value in ((200, 0, 0), (0, 0, 200))]
     plots.image_grid(images, ["red", "blue"], tmp_path / "a.png", columns=2)
-    drawn = picture(tmp_path / "a.png")
+    drawn = read_png(tmp_path / "a.png")
     middle = drawn.shape[1] // 2
     assert share_of(drawn[:, :middle], (200, 0, 0)) > 0.5
     assert share_of(drawn[:, middle:], (0, 0, 200)) > 0.5
@@ -83,7 +79,7 @@ def test_pictures_stand_under_their_titles(tmp_path):
 
 def test_grey_pictures_are_ink(tmp_path):
     plots.image_grid([np.full((8, 8, 1), 255, "uint8")], ["one"], tmp_path / "a.png", columns=1)
-    assert share_of(picture(tmp_path / "a.png"), (0, 0, 0)) > 0.5
+    assert share_of(read_png(tmp_path / "a.png"), (0, 0, 0)) > 0.5
 
 
 def test_filters_in_colour_have_grey_for_zero(tmp_path):
@@ -91,7 +87,7 @@ def test_filters_in_colour_have_grey_for_zero(tmp_path):
     kernel = np.zeros((3, 3, 3, 2), "float32")
     kernel[:, :, 0, 0] = 0.01
     plots.filters(kernel, tmp_path / "a.png")
-    drawn = picture(tmp_path / "a.png")
+    drawn = read_png(tmp_path / "a.png")
     assert share_of(drawn, (255, 127, 127)) + share_of(drawn, (255, 128, 128)) > 0.25
     assert share_of(drawn, (127, 127, 127)) + share_of(drawn, (128, 128, 128)) > 0.25
 
@@ -100,7 +96,7 @@ def test_filters_in_colour_have_grey_for_zero(tmp_path):
 def test_filters_of_other_maps_stand_in_a_row_an_input(inputs, count, columns, rows, tmp_path):
     kernel = np.ones((3, 3, inputs, count), "float32")
     plots.filters(kernel, tmp_path / "a.png")
-    drawn = picture(tmp_path / "a.png")[..., :3]
+    drawn = read_png(tmp_path / "a.png")[..., :3]
     blue = (drawn == drawn[drawn.sum(axis=-1) < 400][0]).all(axis=-1)
     starts = np.diff(blue.astype(int), axis=1) == 1
     assert starts.sum(axis=1).max() == columns
@@ -111,17 +107,17 @@ def test_activations_of_a_layer_have_one_scale(tmp_path):
     maps = np.zeros((8, 8, 4), "float32")
     maps[..., 3] = 5
     plots.activations({"a": maps, "b": maps[..., 2:]}, tmp_path / "a.png")
-    drawn = picture(tmp_path / "a.png")
+    drawn = read_png(tmp_path / "a.png")
     left, right = np.split(drawn[:, : drawn.shape[1] // 2 * 2], 2, axis=1)
     dark, bright = (0, 0, 4), (252, 253, 191)
     assert share_of(left, dark) == pytest.approx(3 * share_of(left, bright), rel=0.1)
     assert share_of(right, dark) == pytest.approx(share_of(right, bright), rel=0.1)
 
 
-def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_picture(tmp_path):
+def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_read_png(tmp_path):
     image = np.full((100, 100, 3), 240, "uint8")
     plots.receptive_field(image, {"near": 50, "far": 120}, tmp_path / "a.png")
-    drawn = picture(tmp_path / "a.png")[..., :3].astype(int)
+    drawn = read_png(tmp_path / "a.png")[..., :3].astype(int)
     # Without the names at the right.
     drawn = drawn[:, : int(0.55 * drawn.shape[1])]
     sides = {}
@@ -139,7 +135,7 @@ def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_picture(tmp_path):
 @pytest.mark.parametrize(("name", "maps", "vectors"), [("lenet5", 4, 3), ("resnet20", 3, 2)])
 def test_a_diagram_has_a_box_for_each_size_of_maps(name, maps, vectors, tmp_path):
     plots.diagram(kc.describe(name), tmp_path / "a.png")
-    drawn = picture(tmp_path / "a.png")
+    drawn = read_png(tmp_path / "a.png")
     # Through the middle of all boxes.
     line = drawn[int(drawn.shape[0] * 1.8 / 5.2), :, :3]
     for colour, count in ((plots.MUTED, 1), (plots.INK, maps), (plots.ACCENT, vectors)):

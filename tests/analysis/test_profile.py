@@ -7,7 +7,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.analysis.profile import profile, receptive_fields
 from keras_classics.errors import UserError
-from tests.models.golden import fill
+from tests.helpers.golden import fill
 
 
 def stacked(*kernels: int, stride: int = 1) -> keras.Model:

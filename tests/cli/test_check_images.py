@@ -4,8 +4,8 @@ import pytest
 
 from keras_classics.cli import check_images
 from keras_classics.errors import UserError
-from tests.data.test_image_files import JPEG, PNG
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.image_files import JPEG, PNG
+from tests.helpers.programs import assert_one_line
 
 PROGRAM = """
 from keras_classics.cli import _program

@@ -3,10 +3,10 @@
 import pytest
 
 import keras_classics as kc
-from tests.data import test_importers as idx_files
-from tests.data.test_importers import write_idx_set
-from tests.data.test_sources import folder_of_pictures
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers import idx_files
+from tests.helpers.folders import folder_of_images
+from tests.helpers.idx_files import write_idx_set
+from tests.helpers.programs import assert_one_line
 
 CLI = ("-m", "keras_classics.cli")
 
@@ -119,7 +119,7 @@ def test_convert_says_what_is_wrong(run_python, tmp_path):
 
 
 def test_finetune_on_pictures(run_python, tmp_path):
-    folder_of_pictures(tmp_path / "pictures")
+    folder_of_images(tmp_path / "pictures")
     command = (
         *CLI,
         "finetune",

@@ -13,9 +13,9 @@ from keras_classics.evaluation import Dense, Evaluator, Views, average
 from keras_classics.evaluation.predictions import Predictions, digest
 from keras_classics.training import Momentum, Recipe, load_run, train
 from keras_classics.training.schedules import Constant
-from tests.conftest import photograph
-from tests.data.test_sources import folder_of_pictures
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.folders import folder_of_images
+from tests.helpers.images import photograph
+from tests.helpers.programs import assert_one_line
 
 EVALUATE = ("-m", "keras_classics.cli", "evaluate")
 DIGITS = (*EVALUATE, "--model=lenet5", "--weights=digits", "--dataset=digits")
@@ -149,7 +149,7 @@ def test_says_what_is_wrong(run_python, run, flags, message):
 
 
 def test_says_what_is_wrong_with_pictures(run_python, run, tmp_path):
-    command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_pictures(tmp_path)}")
+    command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_images(tmp_path)}")
     (tmp_path / "validation" / "bird").mkdir()
     assert_one_line(run_python(*command), 2, "validation has others: bird")
     (tmp_path / "validation" / "bird").rmdir()

@@ -11,7 +11,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.programs import assert_one_line
 
 EXPORT = ("-m", "keras_classics.cli", "export", "--model=lenet5", "--weights=digits")
 PREDICT = ("-m", "keras_classics.cli", "predict")

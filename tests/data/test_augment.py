@@ -21,8 +21,9 @@ from keras_classics.data.augment import (
     WithColour,
 )
 from keras_classics.errors import UserError
-from tests.conftest import mirrored, random_images
-from tests.data.test_pipeline import numbered, plan
+from tests.helpers.images import random_images
+from tests.helpers.pipelines import numbered, plan
+from tests.helpers.replicas import mirrored
 
 NONE = AffineDistortion(shift=0, scale=0, squeeze=0, shear=0)
 

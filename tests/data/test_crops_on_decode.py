@@ -12,8 +12,8 @@ from PIL import Image
 
 from keras_classics.data.augment import AlexNetCrop, RandomResizedCrop, ScaleJitter, cut
 from keras_classics.data.image_files import decode
-from tests.conftest import photograph
-from tests.data.test_image_files import FATAL, JPEG, READABLE, encoded
+from tests.helpers.image_files import FATAL, JPEG, READABLE, encoded
+from tests.helpers.images import photograph
 
 # Not whole blocks of a JPEG.
 HEIGHT, WIDTH = 197, 251

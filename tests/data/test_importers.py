@@ -1,8 +1,6 @@
 """IDX files, whole and damaged."""
 
 import gzip
-import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,24 +9,15 @@ from hypothesis import strategies as st
 
 from keras_classics.data import importers
 from keras_classics.errors import UserError
-
-
-def idx(array: np.ndarray) -> bytes:
-    head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return head + array.astype("uint8").tobytes()
-
-
-def write_idx_set(folder: Path, train: int, test: int, top_label: int = 9):
-    folder.mkdir(parents=True)
-    random = np.random.default_rng(0)
-    images, labels = {}, {}
-    for part, count in (("train", train), ("test", test)):
-        images[part] = random.integers(0, 256, (count, 28, 28), dtype="uint8")
-        labels[part] = np.arange(count) % (top_label + 1)
-        names = importers.IDX_FILES[part]
-        (folder / names[0]).write_bytes(idx(images[part]))
-        (folder / f"{names[1]}.gz").write_bytes(gzip.compress(idx(labels[part])))
-    return images, labels
+from tests.helpers.idx_files import (
+    damage_count,
+    damage_images,
+    damage_labels,
+    damage_shape,
+    idx,
+    remove_one,
+    write_idx_set,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -63,28 +52,6 @@ def test_other_files_are_refused(tmp_path):
     path.write_bytes(gzip.compress(idx(np.zeros((9, 9))))[:-8])
     with pytest.raises(UserError, match="cannot be read"):
         importers.read_idx(path)
-
-
-def damage_images(folder):
-    path = folder / "train-images-idx3-ubyte"
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def damage_labels(folder):
-    path = folder / "t10k-labels-idx1-ubyte.gz"
-    path.write_bytes(gzip.compress(idx(np.array([0, 1, 10, 3, 4, 5]))))
-
-
-def damage_count(folder):
-    (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros(5))))
-
-
-def damage_shape(folder):
-    (folder / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((6, 27, 28))))
-
-
-def remove_one(folder):
-    (folder / "t10k-images-idx3-ubyte").unlink()
 
 
 @pytest.mark.parametrize(

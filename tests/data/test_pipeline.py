@@ -14,30 +14,13 @@ from keras_classics.data.augment import PCAColour, RandomResizedCrop, ScaleJitte
 from keras_classics.data.image_files import decode
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
-from tests.conftest import mirrored
-from tests.data.test_image_files import encoded
-
-
-def numbered(count: int) -> Split:
-    """Images whose one pixel is their position, and labels too."""
-    positions = np.arange(count)
-    return Split(positions.astype("uint8").reshape(-1, 1, 1, 1), positions.astype("int32"))
+from tests.helpers.image_files import encoded
+from tests.helpers.pipelines import numbered, plan
+from tests.helpers.replicas import mirrored
 
 
 def as_float(images):
     return tf.cast(images, tf.float32)
-
-
-def plan(**changes) -> pipeline.Plan:
-    values = {
-        "images": 50,
-        "batch_size": 6,
-        "steps": 24,
-        "steps_per_block": 3,
-        "seed": 7,
-        **changes,
-    }
-    return pipeline.Plan(**values)
 
 
 def taken(plan_: pipeline.Plan, strategy=None, first_block: int = 0) -> np.ndarray:

@@ -8,22 +8,8 @@ import tensorflow_datasets as tfds
 from keras_classics.data import Split, importers, load, sources
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import CanvasPreprocessing
-from tests.data.test_importers import write_idx_set
-
-
-def write_picture(path, height=9, width=12, encode=tf.io.encode_png, channels=3):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    value = sum(path.name.encode()) % 200
-    image = tf.cast(tf.fill((height, width, channels), 255 - value), tf.uint8)
-    path.write_bytes(encode(image).numpy())
-
-
-def folder_of_pictures(root):
-    for part in ("train", "validation"):
-        for name in ("cat", "dog"):
-            for i in range(3):
-                write_picture(root / part / name / f"{i}.png")
-    return root
+from tests.helpers.folders import folder_of_images, write_image
+from tests.helpers.idx_files import write_idx_set
 
 
 def test_digits(digits):
@@ -69,14 +55,14 @@ def test_classes_that_are_not_there(digits, labels):
 
 
 def test_some_classes_of_picture_files(tmp_path):
-    data = load(f"folder:{folder_of_pictures(tmp_path)}", encoded=True).of_classes((1,))
+    data = load(f"folder:{folder_of_images(tmp_path)}", encoded=True).of_classes((1,))
     assert data.class_names == ("dog",)
     assert data.train.labels.tolist() == [0, 0, 0]
     assert all("/dog/" in path for path in data.train.paths)
 
 
 def test_folder(tmp_path):
-    data = load(f"folder:{folder_of_pictures(tmp_path)}")
+    data = load(f"folder:{folder_of_images(tmp_path)}")
     assert data.class_names == ("cat", "dog")
     assert data.train.images.shape == (6, 9, 12, 3)
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
@@ -84,10 +70,10 @@ def test_folder(tmp_path):
 
 
 def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
-    root = folder_of_pictures(tmp_path)
-    write_picture(root / "train" / "cat" / "tall.jpg", 30, 10, tf.io.encode_jpeg)
-    write_picture(root / "train" / "cat" / "grey.png", 7, 7, channels=1)
-    write_picture(root / "train" / "dog" / "alpha.png", 7, 7, channels=4)
+    root = folder_of_images(tmp_path)
+    write_image(root / "train" / "cat" / "tall.jpg", 30, 10, tf.io.encode_jpeg)
+    write_image(root / "train" / "cat" / "grey.png", 7, 7, channels=1)
+    write_image(root / "train" / "dog" / "alpha.png", 7, 7, channels=4)
     with pytest.raises(UserError, match="differ in shape"):
         load(f"folder:{root}")
     data = load(f"folder:{root}", fit=CanvasPreprocessing().fit)
@@ -98,14 +84,14 @@ def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
 def test_folders_that_are_not_right(tmp_path):
     with pytest.raises(UserError, match="train is not a folder"):
         load(f"folder:{tmp_path / 'none'}")
-    root = folder_of_pictures(tmp_path)
+    root = folder_of_images(tmp_path)
     (root / "train" / "bird").mkdir()
     with pytest.raises(UserError, match=r"train/bird holds none"):
         load(f"folder:{root}")
-    write_picture(root / "train" / "bird" / "0.png")
+    write_image(root / "train" / "bird" / "0.png")
     with pytest.raises(UserError, match=r"validation/bird holds none"):
         load(f"folder:{root}")
-    write_picture(root / "validation" / "bird" / "0.png")
+    write_image(root / "validation" / "bird" / "0.png")
     (root / "train" / "bird" / "1.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"bird/1.png cannot be decoded"):
         load(f"folder:{root}")

@@ -15,10 +15,10 @@ from keras_classics.data.augment import ScaleJitter
 from keras_classics.data.image_files import decode
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
-from tests.data.test_image_files import PHOTO, encoded
-from tests.data.test_importers import write_idx_set
-from tests.data.test_pipeline import plan
-from tests.data.test_sources import folder_of_pictures
+from tests.helpers.folders import folder_of_images
+from tests.helpers.idx_files import write_idx_set
+from tests.helpers.image_files import PHOTO, encoded
+from tests.helpers.pipelines import plan
 
 COUNT = 30
 
@@ -257,7 +257,7 @@ def test_another_form_than_tfrecord_is_refused(builder, tmp_path):
 
 
 def test_files_are_read_in_any_order(tmp_path):
-    data = load(f"folder:{folder_of_pictures(tmp_path)}", encoded=True)
+    data = load(f"folder:{folder_of_images(tmp_path)}", encoded=True)
     split = data.train
     assert isinstance(split, FileSplit)
     assert isinstance(data.test, FileSplit)
@@ -282,7 +282,7 @@ def test_files_are_read_in_any_order(tmp_path):
 
 
 def test_names_that_are_not_utf_8(tmp_path):
-    root = folder_of_pictures(tmp_path)
+    root = folder_of_images(tmp_path)
     path = root / "train" / "cat" / os.fsdecode(b"caf\xe9.png")
     path.write_bytes(encoded(PHOTO, "PNG"))
     split = load(f"folder:{root}", encoded=True).train

@@ -18,9 +18,9 @@ from keras_classics.errors import UserError
 from keras_classics.export import export_model
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights import find_weights
-from tests.conftest import photograph
-from tests.demo.browser import CHROMEDRIVER, CHROMIUM, Browser, addresses, served
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.browser import CHROMEDRIVER, CHROMIUM, Browser, addresses, served
+from tests.helpers.images import photograph
+from tests.helpers.programs import assert_one_line
 
 HERE = Path(__file__).parent
 FASHION = HERE.parent / "golden" / "fashion_mnist_sample.npz"

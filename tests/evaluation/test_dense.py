@@ -10,7 +10,7 @@ from keras_classics.errors import UserError
 from keras_classics.evaluation import Dense, fully_convolutional
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.builder import probabilities_of
-from tests.conftest import photograph
+from tests.helpers.images import photograph
 
 VGGS = kc.list_models("vgg1*")
 ALEXNETS = kc.list_models("alexnet*") + ["caffenet"]

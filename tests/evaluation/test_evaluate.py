@@ -13,7 +13,7 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.image_preprocessing import CanvasPreprocessing
-from tests.conftest import mirrored
+from tests.helpers.replicas import mirrored
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras_classics.data import FileSplit, RecordSplit, Split, load
 from keras_classics.errors import UserError
 from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
-from tests.data.test_sources import folder_of_pictures
+from tests.helpers.folders import folder_of_images
 
 
 def predictions(**changes) -> Predictions:
@@ -144,7 +144,7 @@ def test_other_images():
 
 
 def files(root) -> FileSplit:
-    return load(f"folder:{folder_of_pictures(root)}", encoded=True).test
+    return load(f"folder:{folder_of_images(root)}", encoded=True).test
 
 
 def records(root, **changes) -> RecordSplit:

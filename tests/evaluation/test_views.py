@@ -13,7 +13,8 @@ from keras_classics.errors import UserError
 from keras_classics.evaluation import Dense, Evaluator, Views, one_view
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.models.losses import SmoothedCrossEntropy
-from tests.conftest import mirrored, photograph
+from tests.helpers.images import photograph
+from tests.helpers.replicas import mirrored
 
 # A picture whose red is its row and whose green is its column. Its short side is the scale, so
 # that nothing is scaled and every value is a place.

@@ -7,7 +7,6 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 import keras_classics as kc
@@ -19,43 +18,14 @@ from keras_classics.export.source import Source, generated_images
 from keras_classics.image_preprocessing import (
     CanvasPreprocessing,
     ImagePreprocessing,
-    with_channels,
 )
-from keras_classics.models.layers import AdaptiveAveragePooling2D, LocalResponseNormalization
-from tests.export.networks import DEEP, network, small
+from keras_classics.models.layers import AdaptiveAveragePooling2D
+from tests.helpers.exports import arguments
+from tests.helpers.networks import DEEP, network, small
 
 # With the families below and `adapted` they have all kinds of layers there are.
 FAST = ("alexnet", "cuda_convnet", "lenet5_1998", "vgg16_first_bn")
 FAMILIES = ["lenet5", "vgg16_mini", "resnet20", pytest.param("alexnet", marks=pytest.mark.slow)]
-
-
-class Centred(keras.layers.Layer):
-    """Brings images to any sides, and 0..255 to -scale..scale."""
-
-    def __init__(self, sides: tuple[int, int, int], scale: float, **kwargs):
-        super().__init__(dtype="float32", autocast=False, **kwargs)
-        self.sides = sides
-        self.scale = scale
-
-    def call(self, images):
-        *sides, channels = self.sides
-        images = tf.image.resize(with_channels(images, channels), sides)
-        return (images / 128.0 - 1.0) * self.scale
-
-    def get_config(self):
-        return {"sides": self.sides, "scale": self.scale}
-
-
-def arguments(model: keras.Model) -> dict:
-    """What every export takes."""
-    normalizes = any(isinstance(layer, LocalResponseNormalization) for layer in model.layers)
-    # On values near 1, response normalisation does nothing. Without it, scores grow with the
-    # images, and their rounding with them.
-    scale = 128.0 if normalizes else 2.0
-    return {
-        "preprocessing": Centred(model.input_shape[1:], scale),
-        "labels": [f"class {i}" for i in range(model.output_shape[-1])],
-    }
 
 
 def networks() -> list:

@@ -16,8 +16,7 @@ import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import CanvasPreprocessing
-from tests.conftest import ROOT
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.programs import ROOT, assert_one_line
 
 PROGRAM = ("-m", "keras_classics.cli", "export", "--model=lenet5", "--weights=digits")
 COMMAND = (*PROGRAM, "--dataset=digits", "--limit_test=16", "--overwrite")

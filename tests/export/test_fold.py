@@ -10,7 +10,7 @@ from keras import layers
 from keras_classics.export.fold import fold_batch_norm
 from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.models.layers import TowerConv2D
-from tests.export.networks import assert_near, every_network, images, network
+from tests.helpers.networks import assert_near, every_network, images, network
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import keras_classics as kc
 from keras_classics import export
 from keras_classics.export import verify
 from keras_classics.export.source import generated_images
-from tests.export.networks import settled
-from tests.export.test_export import arguments
+from tests.helpers.networks import settled
+from tests.helpers.exports import arguments
 
 name, folder = sys.argv[1:]
 verify.LATENCY_RUNS = 3

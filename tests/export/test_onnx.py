@@ -18,7 +18,7 @@ from keras_classics.export.onnx import OPSET, onnx, runtime
 from keras_classics.models import find_model
 from keras_classics.models import layers as own
 from keras_classics.models.builder import scores_and_probabilities
-from tests.export.networks import assert_near, every_network, images, network
+from tests.helpers.networks import assert_near, every_network, images, network
 
 # Rounding along a hundred layers takes a third of it.
 TOLERANCE = 1e-4

@@ -13,7 +13,7 @@ from PIL import Image
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
-from tests.conftest import photograph
+from tests.helpers.images import photograph
 
 # Plain TensorFlow: neither Keras nor this package can be imported in that process.
 PLAIN_TENSORFLOW = """

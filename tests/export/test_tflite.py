@@ -13,8 +13,8 @@ from keras_classics import export
 from keras_classics.errors import UserError
 from keras_classics.export.tflite import operations_of, read_metadata, runtime
 from keras_classics.image_preprocessing import CanvasPreprocessing
-from tests.export.networks import network
-from tests.export.test_export import Centred, arguments
+from tests.helpers.exports import Centred, arguments
+from tests.helpers.networks import network
 
 
 @pytest.fixture(scope="module")

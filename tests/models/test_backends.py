@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from tests.models import golden
+from tests.helpers import golden
 
 # One of each family, layer and version that a backend could compute differently.
 NAMES = ("lenet5_1998", "alexnet", "alexnet_owt", "vgg11_lrn", "vgg16_first_bn", "resnet20")
@@ -19,7 +19,7 @@ MORE = ("lenet5", "alexnet_slim", "caffenet", "vgg16_c", "vgg19_bn", "resnet50",
 def test_same_outputs(run_python, backend, names):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    done = run_python("-m", "tests.models.golden", *names, KERAS_BACKEND=backend)
+    done = run_python("-m", "tests.helpers.golden", *names, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     stored = json.loads(golden.PATH.read_text())

@@ -23,7 +23,7 @@ from keras_classics.models.layers import (
     scaled_tanh,
     softmin,
 )
-from tests.conftest import mirrored
+from tests.helpers.replicas import mirrored
 
 TABLE = [[1, 0, 1], [0, 1, 1]]
 

@@ -11,7 +11,7 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.lenet import C3_TABLE, digit_codes
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 # LeCun et al. 1998, Table I, as the sets of S2 maps that each C3 map takes: six runs of three,
 # six runs of four, three broken fours, all.

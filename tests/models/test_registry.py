@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-from math import prod
 
 import keras
 import numpy as np
@@ -13,10 +12,12 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
-from tests.conftest import ROOT, random_images
-from tests.models import golden
-from tests.models.golden import second_shape
-from tests.models.papers import MACS, PARAMETERS, PUBLISHED
+from tests.helpers import golden
+from tests.helpers.golden import second_shape
+from tests.helpers.images import random_images
+from tests.helpers.networks import trainable_parameters
+from tests.helpers.papers import MACS, PARAMETERS, PUBLISHED
+from tests.helpers.programs import ROOT
 
 NAMES = kc.list_models()
 
@@ -33,10 +34,6 @@ def up_to(depth: int) -> list:
 def build(name: str, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
     return kc.get_model(name, **arguments)
-
-
-def count(model: keras.Model) -> int:
-    return sum(prod(variable.shape) for variable in model.trainable_variables)
 
 
 def images_for(model: keras.Model, number: int = 2) -> np.ndarray:
@@ -69,7 +66,7 @@ def test_every_network_is_published():
 
 
 def test_parameters(full):
-    assert count(full) == PUBLISHED[full.name]
+    assert trainable_parameters(full) == PUBLISHED[full.name]
 
 
 def test_multiply_adds(full):
@@ -138,7 +135,7 @@ def test_without_top(small):
     images = images_for(small)
     features = build(small.name, include_top=False)
     assert features.input_shape == (None, None, None, images.shape[-1])
-    assert count(features) < count(small)
+    assert trainable_parameters(features) < trainable_parameters(small)
     maps = features(images).numpy()
     assert maps.ndim == 4
     pooled = build(small.name, include_top=False, pooling="avg")

@@ -9,9 +9,9 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.resnet import resnet, resnet_cifar
-from tests.conftest import random_images
-from tests.models.golden import fill
-from tests.models.test_registry import count
+from tests.helpers.golden import fill
+from tests.helpers.images import random_images
+from tests.helpers.networks import trainable_parameters
 
 SMALL = {"input_shape": (32, 32, 3)}
 
@@ -51,33 +51,36 @@ MOVING = {"resnet18": 9_600, "resnet34": 17_024, "resnet50": 53_120, "resnet20":
 @pytest.mark.parametrize(("which", "parameters"), BY_SHORTCUT.items(), ids=str)
 def test_parameters_by_shortcut(which, parameters):
     name, shortcut = which
-    assert count(kc.get_model(name, shortcut=shortcut)) == parameters
+    assert trainable_parameters(kc.get_model(name, shortcut=shortcut)) == parameters
 
 
 @pytest.mark.parametrize(
     ("depth", "millions"), [(50, 40.1), pytest.param(101, 77.0), pytest.param(152, 107.3)]
 )
 def test_parameters_of_option_c(depth, millions):
-    assert count(resnet(depth, shortcut="C")) / 1e6 == pytest.approx(millions, abs=0.05)
+    assert trainable_parameters(resnet(depth, shortcut="C")) / 1e6 == pytest.approx(
+        millions, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("version", ["v1", "v1.5", "v2"])
 def test_plain_and_option_a_have_equal_counts(version):
     for name in ("resnet18", "resnet50", "resnet20"):
         residual, plain = (
-            count(kc.get_model(name, version=version, shortcut=s)) for s in ("A", "none")
+            trainable_parameters(kc.get_model(name, version=version, shortcut=s))
+            for s in ("A", "none")
         )
         assert residual == plain
 
 
 def test_version_2_of_basic_units_has_the_count_of_version_1():
-    assert count(kc.resnet20(version="v2")) == 269_722
+    assert trainable_parameters(kc.resnet20(version="v2")) == 269_722
 
 
 @pytest.mark.parametrize(("name", "parameters"), MOVING.items())
 def test_statistics_that_do_not_train(name, parameters):
     model = kc.get_model(name)
-    assert model.count_params() - count(model) == parameters
+    assert model.count_params() - trainable_parameters(model) == parameters
 
 
 @pytest.mark.parametrize(("which", "giga"), GIGA_MACS.items(), ids=str)
@@ -148,7 +151,7 @@ KERAS_V2 = {
 def test_parameters_of_keras_applications_v2(depth):
     model = resnet(depth, version="v2_keras")
     trainable, moving = KERAS_V2[depth]
-    assert count(model) == trainable
+    assert trainable_parameters(model) == trainable
     assert model.count_params() == trainable + moving
 
 
@@ -293,4 +296,4 @@ def test_errors(build, message):
 
 def test_other_depths_for_cifar():
     assert kc.describe(resnet_cifar(26)).name == "resnet26"
-    assert count(resnet_cifar(29, bottleneck=True, version="v2", shortcut="B")) > 0
+    assert trainable_parameters(resnet_cifar(29, bottleneck=True, version="v2", shortcut="B")) > 0

@@ -8,7 +8,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.transfer import copy_first_and_last, with_classifier
-from tests.conftest import random_images
+from tests.helpers.images import random_images
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 4}
 

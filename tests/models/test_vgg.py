@@ -8,8 +8,8 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.layers import BatchNormalization
 from keras_classics.models.vgg import vgg
-from tests.conftest import random_images
-from tests.models.golden import fill
+from tests.helpers.golden import fill
+from tests.helpers.images import random_images
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 3, "hidden": (8, 8), "filters": (4, 4, 8, 8, 8)}
 

@@ -11,8 +11,8 @@ from reproduce.claims import alexnet_ablation, alexnet_relu
 from reproduce.claims.alexnet_relu import CLAIM as RELU
 from reproduce.claims.alexnet_relu import chosen_rate, compared, steps_to, times
 from reproduce.claims.results import Results
-from tests.analysis.test_plots import picture
-from tests.reproduce.made_up import accuracies, rows_of, run_of, together
+from tests.helpers.claims import accuracies, rows_of, run_of, together
+from tests.helpers.images import read_png
 
 ABLATION = alexnet_ablation.CLAIM
 
@@ -171,7 +171,7 @@ def test_pictures_are_drawn(tmp_path):
     results = together(*(training(v, s, [0.5, 0.1]) for v in ABLATION.variants for s in (0, 1)))
     ABLATION.draw(results, tmp_path / "ablation.png")
     for name in ("relu", "ablation"):
-        assert picture(tmp_path / f"{name}.png").std() > 5
+        assert read_png(tmp_path / f"{name}.png").std() > 5
 
 
 def changed(before: Recipe, after: Recipe) -> dict:

@@ -6,8 +6,8 @@ from reproduce.claims.ensemble import CLAIM as ENSEMBLE
 from reproduce.claims.lenet5_networks import CLAIM as LENET5
 from reproduce.claims.resnet_depth import CLAIM as DEPTH
 from reproduce.claims.resnet_shortcuts import CLAIM as SHORTCUTS
-from tests.analysis.test_plots import picture
-from tests.reproduce.made_up import accuracies, rows_of, run_of, together
+from tests.helpers.claims import accuracies, rows_of, run_of, together
+from tests.helpers.images import read_png
 
 
 def responses(*values: float) -> list[tuple]:
@@ -57,7 +57,7 @@ def test_responses_are_drawn_where_there_are_some(tmp_path):
     assert results.layer_lines("plain32", "32 layers", "response") == []
     DEPTH.draw(results, tmp_path / "depth.png")
     for name in ("depth", "depth_layers"):
-        assert picture(tmp_path / f"{name}.png").std() > 5
+        assert read_png(tmp_path / f"{name}.png").std() > 5
 
 
 def test_the_table_of_shortcuts():
@@ -111,4 +111,4 @@ def test_pictures_are_drawn(claim, tmp_path):
     choices = [("end", "0", "error", 0.1), ("end", "0+1", "error", 0.09)]
     runs = [run_of(name, 1, 0.1, accuracies(0.3, 0.1), choices) for name in claim.variants]
     claim.draw(together(*runs), tmp_path / "claim.png")
-    assert picture(tmp_path / "claim.png").std() > 5
+    assert read_png(tmp_path / "claim.png").std() > 5

@@ -11,7 +11,7 @@ from reproduce.claims.vgg_depth import CLAIM as DEPTH
 from reproduce.claims.vgg_first_bn import CLAIM as FIRST_BN
 from reproduce.claims.vgg_first_bn import passes_to_leave
 from reproduce.claims.vgg_receptive_field import CLAIM as RECEPTIVE_FIELD
-from tests.reproduce.made_up import rows_of, run_of, together
+from tests.helpers.claims import rows_of, run_of, together
 
 
 def losses_of(*losses: float) -> list[dict]:

@@ -13,7 +13,7 @@ from keras_classics.weights import list_weights
 from reproduce.harness.tables import read_rows
 from reproduce.report.paper_tables import tables, update_papers
 from reproduce.report.papers import PAPERS, by_training, error, measured, networks, views
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 ROWS = read_rows(PAPERS)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.reproduce.test_programs import assert_one_line
+from tests.helpers.programs import assert_one_line
 
 CIFAR10 = ("-m", "reproduce.resnet_cifar10")
 VGG = ("-m", "reproduce.vgg_imagenet")

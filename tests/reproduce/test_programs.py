@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from reproduce.harness.tables import rendered
-from tests.conftest import ROOT
-from tests.data.test_sources import folder_of_pictures
+from tests.helpers.folders import folder_of_images
+from tests.helpers.programs import ROOT, assert_one_line
 
 LENET5 = ("-m", "reproduce.lenet5_mnist")
 TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
@@ -26,12 +26,6 @@ from keras_classics.training.schedules import PiecewiseConstant
 wild = dataclasses.replace(recipes.LENET5_MODERN, schedule=PiecewiseConstant((0.01, 1e38), (1, 1)))
 program.run(lambda: program.run_recipe("wild", {"wild": wild}))
 """
-
-
-def assert_one_line(done: subprocess.CompletedProcess, status: int, message: str) -> None:
-    assert done.returncode == status, done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
 def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
@@ -85,14 +79,14 @@ def test_wrong_flags(run_python, tmp_path, flags, message):
 
 
 def test_a_folder_with_an_empty_class(run_python, tmp_path):
-    root = folder_of_pictures(tmp_path / "pictures")
+    root = folder_of_images(tmp_path / "pictures")
     (root / "train" / "empty").mkdir()
     done = run_python(*LENET5, f"--dataset=folder:{root}", f"--run_dir={tmp_path / 'run'}")
     assert_one_line(done, 2, "train/empty holds none")
 
 
 def test_a_folder_of_pictures(run_python, tmp_path):
-    root = folder_of_pictures(tmp_path / "pictures")
+    root = folder_of_images(tmp_path / "pictures")
     done = run_python(
         *LENET5,
         f"--dataset=folder:{root}",

@@ -32,7 +32,7 @@ from reproduce.scaling.model import (
     ring_seconds,
     tree_seconds,
 )
-from tests.conftest import mirrored
+from tests.helpers.replicas import mirrored
 
 # A gigabyte a second; a millisecond a step of a ring, two a level of a tree.
 SLOW = Link("slow", 1e9, 1e-3, 2e-3, "")

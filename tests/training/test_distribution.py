@@ -14,16 +14,16 @@ import pytest
 
 from keras_classics.data import pipeline
 from keras_classics.training import make_strategy
-from tests.conftest import ROOT
-from tests.training.distributed import PLAIN, STEPS, steps
-from tests.training.test_loop import assert_same_bits
+from tests.helpers.distributed import PLAIN, STEPS, steps
+from tests.helpers.programs import ROOT
+from tests.helpers.runs import assert_same_bits
 
 
 def start(kind: str, out: Path, **environment: str) -> subprocess.Popen:
     # Into a file: a pipe that nobody reads fills up, and workers wait for each other.
     said = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `statuses`)
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.training.distributed", kind, str(out)],
+        [sys.executable, "-m", "tests.helpers.distributed", kind, str(out)],
         cwd=ROOT,
         env={**os.environ, **environment},
         stdout=said,

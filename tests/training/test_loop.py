@@ -1,6 +1,5 @@
 """The training loop: what it writes, and that nothing is lost however it ends."""
 
-import csv
 import dataclasses
 import fcntl
 import json
@@ -10,43 +9,18 @@ import shutil
 import signal
 import subprocess
 
-import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_classics.data import pipeline
-from keras_classics.data.augment import CropFlip
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
 from keras_classics.training import Recipe, loop, recipes, train
 from keras_classics.training.run_directory import HISTORY_COLUMNS
 from keras_classics.training.schedules import PiecewiseConstant
-from tests.conftest import mirrored
-
-MODERN = dataclasses.replace(
-    recipes.LENET5_MODERN, dataset="digits", epochs=3, batch_size=12, limit_train=96, limit_test=40
-)
-PAPER = dataclasses.replace(
-    recipes.LENET5_PAPER, dataset="digits", epochs=2, limit_train=24, limit_test=10
-)
-
-# Eight passes of eight steps, with all that has a state: dropout, averages, augmentation.
-RESNET20 = dataclasses.replace(
-    MODERN,
-    model="resnet20",
-    epochs=8,
-    preprocessing_arguments={"channels": 3},
-    augmentation=CropFlip(padding=4, fill=-0.1),
-    average=0.9,
-)
-VGG16_MINI = dataclasses.replace(
-    RESNET20,
-    model="vgg16_mini",
-    model_arguments={"dropout": 0.5, "batch_norm": "first"},
-    preprocessing_arguments={"channels": 3, "size": 64},
-)
-VICTIMS = {"modern": MODERN, "paper": PAPER, "resnet20": RESNET20, "vgg16_mini": VGG16_MINI}
+from tests.helpers.replicas import mirrored
+from tests.helpers.runs import MODERN, assert_same_bits, final_weights, history
 
 # Trains in small blocks with a checkpoint after each, and ends by SIGKILL: at the block number
 # KILL_AT, or in the middle of writing the checkpoint after it.
@@ -56,7 +30,7 @@ import numpy as np
 from keras_classics import files
 from keras_classics.data import pipeline
 from keras_classics.training import loop, train
-from tests.training.test_loop import VICTIMS
+from tests.helpers.runs import VICTIMS
 
 pipeline.BLOCK_STEPS = 3
 recipe = VICTIMS[sys.argv[1]]
@@ -83,28 +57,6 @@ train(recipe, run_dir, watch=watch, pace=loop.RunOptions(checkpoint_steps=1))
 def finished(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     return run_dir, train(MODERN, run_dir)
-
-
-def final_weights(run_dir) -> dict[str, np.ndarray]:
-    weights = {}
-    with h5py.File(run_dir / "final.weights.h5") as file:
-        file.visititems(
-            lambda name, item: weights.update({name: item[()]} if hasattr(item, "shape") else {})
-        )
-    return weights
-
-
-def assert_same_bits(run_dir, other) -> None:
-    one, two = final_weights(run_dir), final_weights(other)
-    assert one.keys() == two.keys()
-    assert one
-    for name in one:
-        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
-
-
-def history(run_dir) -> list[dict[str, float]]:
-    with open(run_dir / "history.csv") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def test_a_run_directory_holds_what_the_contract_says(finished):
@@ -282,7 +234,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path, few_digits, set_handler):
 MIRRORED = """
 import sys
 from keras_classics.training import make_strategy, train
-from tests.training.test_loop import MODERN
+from tests.helpers.runs import MODERN
 
 train(MODERN, sys.argv[1], make_strategy("mirrored", int(sys.argv[2])))
 """

@@ -14,8 +14,8 @@ from keras_classics.data.augment import ScaleJitter
 from keras_classics.training import Momentum, Recipe
 from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
-from tests.conftest import photograph
-from tests.training.test_loop import MODERN
+from tests.helpers.images import photograph
+from tests.helpers.runs import MODERN
 
 PAGE = resource.getpagesize()
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_classics.training import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.optimizer import Updater
-from tests.conftest import mirrored
+from tests.helpers.replicas import mirrored
 
 
 def tiny_model() -> keras.Model:

@@ -19,7 +19,7 @@ from keras_classics.models import get_model
 from keras_classics.training import Recipe, load_run, loop, train
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
-from tests.training.test_loop import assert_same_bits, history
+from tests.helpers.runs import assert_same_bits, history
 
 VIEW = ScaleJitter(32, 48, size=32)
 SIZES = {"resize": 40, "crop": 32, "std": (50, 50, 50)}

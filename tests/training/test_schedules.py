@@ -7,7 +7,7 @@ import pytest
 
 from keras_classics.training import recipes, schedules
 from keras_classics.training.schedules import StepInfo, rates
-from tests.data.test_pipeline import plan
+from tests.helpers.pipelines import plan
 
 SPE = 10
 

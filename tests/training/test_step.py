@@ -14,8 +14,8 @@ from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import LossScale, MovingAverage
 from keras_classics.training.schedules import Constant
 from keras_classics.training.step import Step, compiled_block
-from tests.conftest import mirrored
-from tests.training.test_loop import MODERN
+from tests.helpers.replicas import mirrored
+from tests.helpers.runs import MODERN
 
 IMAGES = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
 PLAIN = Momentum(0.0)

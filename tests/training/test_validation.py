@@ -14,8 +14,8 @@ from keras_classics.errors import StoppedError, UserError
 from keras_classics.training import train
 from keras_classics.training.run_directory import HISTORY_COLUMNS, VALIDATION_COLUMNS
 from keras_classics.training.schedules import Plateau
-from tests.data.test_pipeline import numbered
-from tests.training.test_loop import MODERN, assert_same_bits, history
+from tests.helpers.pipelines import numbered
+from tests.helpers.runs import MODERN, assert_same_bits, history
 
 # No error is lower by 1, so that it drops after each pass but the first.
 WATCHING = dataclasses.replace(

@@ -16,7 +16,7 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.weights import download
 from keras_classics.weights.download import RemoteFile
-from tests.conftest import ROOT
+from tests.helpers.programs import ROOT
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

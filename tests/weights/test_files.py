@@ -18,7 +18,8 @@ from keras_classics.errors import UserError
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.assign import extract, named_slots
-from tests.models.golden import fill
+from tests.helpers.golden import fill
+from tests.helpers.weight_files import assert_refused
 
 ENDINGS = (".weights.h5", ".keras", ".h5", ".safetensors")
 
@@ -61,17 +62,6 @@ def write(model: keras.Model, path: Path) -> Path:
     else:
         torchvision.write(model, path)
     return path
-
-
-def assert_refused(model: keras.Model, path: Path, message: str) -> None:
-    """A file does not load, and leaves the model as it was."""
-    before = model.get_weights()
-    with pytest.raises(UserError, match=message) as refusal:
-        load_weights(model, path)
-    assert str(path) in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    for was, now in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(was, now)
 
 
 @pytest.fixture(scope="module")

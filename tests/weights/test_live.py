@@ -15,9 +15,9 @@ import keras_classics as kc
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
-from tests.conftest import photograph
-from tests.weights import parity
-from tests.weights.test_files import assert_refused
+from tests.helpers import parity
+from tests.helpers.images import photograph
+from tests.helpers.weight_files import assert_refused
 
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")

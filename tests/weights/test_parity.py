@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.weights import parity
+from tests.helpers import parity
 
 GOLDENS = json.loads(parity.PATH.read_text())
 

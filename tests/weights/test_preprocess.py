@@ -16,8 +16,8 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.weights.imagenet import IDS
-from tests.conftest import photograph
-from tests.weights import presets
+from tests.helpers import presets
+from tests.helpers.images import photograph
 
 RGB = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype("uint8")
 

@@ -14,8 +14,8 @@ from keras_classics.errors import UserError
 from keras_classics.models import find_model
 from keras_classics.weights import records, torchvision
 from keras_classics.weights.download import RemoteFile
-from tests.conftest import ROOT
-from tests.models.golden import fill
+from tests.helpers.golden import fill
+from tests.helpers.programs import ROOT
 
 NAMES = kc.list_weights()
 

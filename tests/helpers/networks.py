@@ -1,6 +1,7 @@
 """Small networks of every name, for the tests of what they are turned into."""
 
 import inspect
+from math import prod
 
 import keras
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.models import find_model
-from tests.models import golden
+from tests.helpers import golden
 
 # Fewer weights in the same graph, where a network takes these arguments.
 NARROW = {"classes": 7, "filters": (4, 8, 16, 32, 32), "hidden": (32, 16)}
@@ -82,3 +83,7 @@ def assert_near(got, expected, tolerance: float) -> None:
     """Holds outputs to others, within a share of the largest."""
     expected = np.asarray(expected)
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+def trainable_parameters(model: keras.Model) -> int:
+    return sum(prod(variable.shape) for variable in model.trainable_variables)

@@ -5,7 +5,7 @@ has weights here, a few of its outputs on one image. The tests give the networks
 the same names and compare. So no other library is needed to run them; only to make the file:
 
     pip install torch torchvision timm
-    python -m tests.weights.parity
+    python -m tests.helpers.parity
 
 That also compares all outputs, not only the stored ones, and prints how far apart they are. Where
 torchvision's compiled operators do not fit the torch that is there, its networks, which do not use

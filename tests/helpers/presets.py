@@ -3,7 +3,7 @@
 `tests/golden/presets.json` is made with torchvision, which the tests do not need:
 
     pip install torch torchvision
-    python -m tests.weights.presets
+    python -m tests.helpers.presets
 """
 
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.conftest import photograph
-from tests.weights.parity import import_torchvision
+from tests.helpers.images import photograph
+from tests.helpers.parity import import_torchvision
 
 PATH = Path(__file__).parents[1] / "golden" / "presets.json"
 VERSIONS = {"": "IMAGENET1K_V1", "_v2": "IMAGENET1K_V2"}

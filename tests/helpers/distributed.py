@@ -1,6 +1,6 @@
 """A worker of a training that the tests share out over replicas and processes.
 
-    python -m tests.training.distributed KIND OUT
+    python -m tests.helpers.distributed KIND OUT
 
 KIND is `steps`: twenty steps by hand, everything about them written to OUT; or `run`: a whole run
 in the folder OUT, where the worker that the environment variable DIES names kills itself after as

@@ -4,7 +4,7 @@ A stored output (`tests/golden/zoo.json`) pins the whole function of a network: 
 padding, normalisation. Run as a program, it prints the outputs of the networks that it is given, so
 that another backend of Keras can be asked; it imports no TensorFlow itself.
 
-    KERAS_BACKEND=jax python -m tests.models.golden resnet20 alexnet
+    KERAS_BACKEND=jax python -m tests.helpers.golden resnet20 alexnet
 """
 
 import json
