@@ -1,6 +1,6 @@
 """From uint8 images to what a network takes: the same layer trains, evaluates and is exported.
 
-Each layer works in two steps, which are there on their own too: `fit` brings images to one size,
+Each layer works in two steps, which are there on their own too: `resize` brings images to one size,
 `normalize` does the arithmetic.
 """
 
@@ -55,7 +55,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         self.background = background
         self.foreground = foreground
 
-    def fit(self, images: "tf.Tensor") -> "tf.Tensor":
+    def resize(self, images: "tf.Tensor") -> "tf.Tensor":
         """Scales images into the box, and centres them in it.
 
         Args:
@@ -82,7 +82,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         return images * ((self.foreground - self.background) / 255.0) + self.background
 
     def call(self, images):
-        images = self.fit(images)
+        images = self.resize(images)
         images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
 
@@ -131,7 +131,7 @@ class ImagePreprocessing(keras.layers.Layer):
         super().__init__(trainable=False, dtype="float32", autocast=False, **kwargs)
         if crop > resize:
             raise UserError(f"crop must be at most resize, {resize}. Received: {crop}.")
-        self.resize = resize
+        self.short_side = resize
         self.crop = crop
         self.mean = tuple(mean)
         if np.shape(self.mean) not in ((3,), (crop, crop, 3)):
@@ -142,7 +142,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self.std = tuple(std)
         self.bgr = bgr
 
-    def fit(self, images: "tf.Tensor") -> "tf.Tensor":
+    def resize(self, images: "tf.Tensor") -> "tf.Tensor":
         """Scales images and takes the square in the middle.
 
         Args:
@@ -151,7 +151,7 @@ class ImagePreprocessing(keras.layers.Layer):
         Returns:
             float32, same range, (batch, crop, crop, 3).
         """
-        images = scaled(with_channels(images, 3), self.resize)
+        images = scaled(with_channels(images, 3), self.short_side)
         # Halves go to the even side, as in torchvision.
         free = tf.shape(images)[1:3] - self.crop
         top, left = tf.unstack(tf.cast(tf.round(free / 2), tf.int32))
@@ -175,7 +175,7 @@ class ImagePreprocessing(keras.layers.Layer):
         return (images - np.array(self.mean, "float32")) / np.array(self.std, "float32")
 
     def call(self, images):
-        return self.normalize(self.fit(images))
+        return self.normalize(self.resize(images))
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.crop, self.crop, 3)
@@ -183,7 +183,7 @@ class ImagePreprocessing(keras.layers.Layer):
     def get_config(self):
         return {
             "name": self.name,
-            "resize": self.resize,
+            "resize": self.short_side,
             "crop": self.crop,
             "mean": self.mean,
             "std": self.std,

@@ -28,8 +28,8 @@ run's figure is of one view in the middle of each image;
 
 It needs imagenet2012 in TensorFlow Datasets, whose two archives image-net.org gives to those who
 register, or the same pictures as --dataset=folder:PATH. Where a batch of 256 does not fit into a
-device's memory, --parts=8 works through it in eight parts. --smoke makes 48 pictures of its own
-and needs no network. Measured runs: none yet.
+device's memory, --gradient_accumulation_steps=8 works through it in eight parts. --smoke makes 48
+pictures of its own and needs no network. Measured runs: none yet.
 """
 
 import functools

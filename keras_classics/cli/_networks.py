@@ -109,5 +109,5 @@ def _of_name(name: str, weights: str) -> Network:
     arguments = builder_arguments(name, {"weights": weights})
     del arguments["weights"]
     model = get_model(name, **arguments)
-    load_weights(model, weights, whole=True)
+    load_weights(model, weights, strict=True)
     return Network(model, preprocessing, loss, None, Path(weights).name, arguments)

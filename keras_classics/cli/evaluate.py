@@ -150,10 +150,10 @@ def _dataset(nets: Sequence[Network]) -> str:
 def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str, ...]]:
     """The images to evaluate on, of classes that all networks know."""
     first = nets[0].preprocessing
-    cuts = isinstance(first, ImagePreprocessing)
-    if any(isinstance(net.preprocessing, ImagePreprocessing) != cuts for net in nets):
+    encoded = isinstance(first, ImagePreprocessing)
+    if any(isinstance(net.preprocessing, ImagePreprocessing) != encoded for net in nets):
         raise UserError("An ensemble's networks take all pictures, or all images on a canvas.")
-    split, class_names = load_test(dataset, DATA_DIR.value, first.fit, encoded=cuts)
+    split, class_names = load_test(dataset, DATA_DIR.value, first.resize, encoded=encoded)
     for net in nets:
         classes = net.model.output_shape[-1]
         if classes != len(class_names):

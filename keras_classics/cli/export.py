@@ -73,16 +73,16 @@ def _images(net: Network) -> dict:
         if net.class_names is None:
             raise UserError("A file of weights does not name its classes. Name the --dataset.")
         return {"labels": net.class_names}
-    fit = net.preprocessing.fit
+    resize = net.preprocessing.resize
     encoded = isinstance(net.preprocessing, ImagePreprocessing) and dataset != "digits"
-    data = load(dataset, DATA_DIR.value, fit, encoded)
+    data = load(dataset, DATA_DIR.value, resize, encoded)
     data = data.limited(export.CALIBRATION_IMAGES, LIMIT_TEST.value)
-    images, labels = pipeline.fitted(data.test, fit)
+    images, labels = pipeline.resized(data.test, resize)
     return {
         "labels": data.class_names,
         "images": images,
         "image_labels": labels,
-        "calibration": pipeline.fitted(data.train, fit)[0],
+        "calibration": pipeline.resized(data.train, resize)[0],
     }
 
 

@@ -69,12 +69,12 @@ def main() -> None:
         batch_norm=BATCH_NORM.value,
         seed=SEED.value,
     )
-    data = load(DATASET.value, DATA_DIR.value, recipes[0].make_preprocessing().fit)
+    data = load(DATASET.value, DATA_DIR.value, recipes[0].make_preprocessing().resize)
     for recipe, what in zip(recipes, ("the new last layer", "all layers"), strict=True):
         print(f"{what}, {recipe.epochs} epochs")
         with ProgressLine() as line:
             folder = run_dir / recipe.name
-            result = train(recipe, folder, strategy, data=data, watch=line.show)
+            result = train(recipe, folder, strategy, data=data, on_progress=line.show)
         print(
             f"{what}: accuracy {100 * result['metrics']['test_accuracy']:.2f} % on "
             f"{result['images']:,} images"

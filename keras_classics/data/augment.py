@@ -1,11 +1,11 @@
 """The papers' augmentations, one class each.
 
-An augmentation changes images by random numbers that it is given, `draws` of them an image,
+An augmentation changes images by random numbers that it is given, `num_random` of them an image,
 uniform in [0, 1): a function of (seed, epoch, place in the epoch), so a cut run goes on with the
 same images on any number of replicas.
 
 There are two kinds. The first changes images of one size that lie in memory, as the network takes
-them. The second, a `View`, cuts its part out of a picture file while decoding it.
+them. The second, a `RandomCrop`, cuts its part out of a picture file while decoding it.
 """
 
 import math
@@ -39,20 +39,20 @@ class AffineDistortion:
     shear: float = 0.15
     fill: float = -0.1
 
-    draws: ClassVar[int] = 5
+    num_random: ClassVar[int] = 5
 
-    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
         """Distorts each image in its own way.
 
         Args:
             images: float32, shape (count, height, width, channels).
-            draws: Shape (count, 5), values 0 to 1.
+            random: Shape (count, 5), values 0 to 1.
 
         Returns:
             Images of the same shape.
         """
         amounts = [self.shift, self.shift, self.scale, self.squeeze, self.shear]
-        right, down, scale, squeeze, shear = tf.unstack((2 * draws - 1) * amounts, axis=1)
+        right, down, scale, squeeze, shear = tf.unstack((2 * random - 1) * amounts, axis=1)
         # Where in the image each place of the result comes from.
         across = tf.exp(-scale - squeeze)
         along = tf.exp(-scale + squeeze)
@@ -91,22 +91,22 @@ class CropFlip:
     padding: int = 4
     fill: float = 0.0
 
-    draws: ClassVar[int] = 3
+    num_random: ClassVar[int] = 3
 
-    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
         """Crops and flips each image in its own way.
 
         Args:
             images: float32, shape (count, height, width, channels).
-            draws: Shape (count, 3), values 0 to 1, 1 excluded.
+            random: Shape (count, 3), values 0 to 1, 1 excluded.
 
         Returns:
             Images of the same shape.
         """
         right, down = tf.unstack(
-            tf.floor(draws[:, :2] * (2 * self.padding + 1)) - self.padding, axis=1
+            tf.floor(random[:, :2] * (2 * self.padding + 1)) - self.padding, axis=1
         )
-        flips = draws[:, 2] < 0.5
+        flips = random[:, 2] < 0.5
         height, width = images.shape[1:3]
         one, zero = tf.ones_like(right), tf.zeros_like(right)
         across = tf.where(flips, -one, one)
@@ -159,13 +159,13 @@ class PCAColour:
     scale: Literal["code", "torch", "paper"] = "code"
     until: int | None = None
 
-    draws: ClassVar[int] = 3
+    num_random: ClassVar[int] = 3
 
-    def __call__(self, draws: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def __call__(self, random: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         """Returns what is added to red, green and blue of each image.
 
         Args:
-            draws: Shape (..., 3), values 0 to 1, 1 excluded.
+            random: Shape (..., 3), values 0 to 1, 1 excluded.
             epoch: Passes done, a scalar.
 
         Returns:
@@ -176,8 +176,8 @@ class PCAColour:
             "torch": tuple(255 * variance for variance in VARIANCES),
             "paper": tuple(deviation**2 for deviation in DEVIATIONS),
         }[self.scale]
-        # Half a step of the draws' grid away from 0, where the normal's inverse is infinite.
-        alphas = self.deviation * tf.math.ndtri(draws + 2.0**-24)
+        # Half a step of the numbers' grid away from 0, where the normal's inverse is infinite.
+        alphas = self.deviation * tf.math.ndtri(random + 2.0**-24)
         shifts = tf.linalg.matvec(tf.constant(DIRECTIONS), alphas * tf.constant(lambdas))
         if self.until is None:
             return shifts
@@ -199,19 +199,19 @@ class GreyShift:
     pixels: float
     deviation: float = 0.1
 
-    draws: ClassVar[int] = 1
+    num_random: ClassVar[int] = 1
 
-    def __call__(self, draws: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def __call__(self, random: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
         """Returns what is added to each channel of each image, in levels of 255.
 
         Args:
-            draws: Shape (..., 1), values 0 to 1, 1 excluded.
+            random: Shape (..., 1), values 0 to 1, 1 excluded.
             epoch: Passes done, which change nothing.
 
         Returns:
             float32 of the same shape.
         """
-        return self.pixels * self.deviation * tf.math.ndtri(draws + 2.0**-24)
+        return self.pixels * self.deviation * tf.math.ndtri(random + 2.0**-24)
 
 
 @dataclass(frozen=True)
@@ -239,39 +239,39 @@ class WithColour:
             )
 
     @property
-    def draws(self) -> int:
+    def num_random(self) -> int:
         """Random numbers an image."""
-        return self.first.draws + self.colour.draws
+        return self.first.num_random + self.colour.num_random
 
-    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
         """Changes each image in its own way.
 
         Args:
             images: float32, shape (count, height, width, channels).
-            draws: Shape (count, `draws`), values 0 to 1, 1 excluded.
+            random: Shape (count, `num_random`), values 0 to 1, 1 excluded.
 
         Returns:
             Images of the same shape.
         """
-        images = self.first(images, draws[:, : self.first.draws])
-        shifts = self.colour(draws[:, self.first.draws :], tf.constant(0, tf.int64))
+        images = self.first(images, random[:, : self.first.num_random])
+        shifts = self.colour(random[:, self.first.num_random :], tf.constant(0, tf.int64))
         return images + shifts[:, tf.newaxis, tf.newaxis]
 
 
-class View(Protocol):
+class RandomCrop(Protocol):
     """An augmentation that cuts its part out of a picture file while decoding it.
 
     Attributes:
         size: Side of what comes out.
         colour: Shift of the colour, or None.
-        draws: Random numbers an image that the part takes; those of the colour come after.
+        num_random: Random numbers an image that the part takes; those of the colour come after.
     """
 
     size: int
     colour: PCAColour | None
-    draws: int
+    num_random: int
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
         """Returns top, left, height and width of the part, float32, in the picture's pixels."""
 
 
@@ -294,7 +294,7 @@ class AlexNetCrop:
     whole: int = 256
     colour: PCAColour | None = PCAColour()
 
-    draws: ClassVar[int] = 3
+    num_random: ClassVar[int] = 3
 
     def __post_init__(self):
         if self.size > self.whole:
@@ -302,10 +302,10 @@ class AlexNetCrop:
                 f"AlexNetCrop takes size <= whole. Received: size={self.size}, whole={self.whole}."
             )
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns top, left, height and width of the part. See `View`."""
+    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+        """Returns top, left, height and width of the part. See `RandomCrop`."""
         short = tf.minimum(height, width)
-        places = tf.floor(draws[:2] * (self.whole - self.size + 1)) / self.whole * short
+        places = tf.floor(random[:2] * (self.whole - self.size + 1)) / self.whole * short
         side = self.size / self.whole * short
         return tf.stack(
             [(height - short) / 2 + places[0], (width - short) / 2 + places[1], side, side]
@@ -331,7 +331,7 @@ class ScaleJitter:
     size: int = 224
     colour: PCAColour | None = PCAColour()
 
-    draws: ClassVar[int] = 4
+    num_random: ClassVar[int] = 4
 
     def __post_init__(self):
         if not self.size <= self.low <= self.high:
@@ -340,11 +340,11 @@ class ScaleJitter:
                 f"Received: size={self.size}, low={self.low}, high={self.high}."
             )
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns top, left, height and width of the part. See `View`."""
-        length = self.low + tf.floor(draws[3] * (self.high - self.low + 1))
+    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+        """Returns top, left, height and width of the part. See `RandomCrop`."""
+        length = self.low + tf.floor(random[3] * (self.high - self.low + 1))
         side = self.size / length * tf.minimum(height, width)
-        return tf.stack([draws[0] * (height - side), draws[1] * (width - side), side, side])
+        return tf.stack([random[0] * (height - side), random[1] * (width - side), side, side])
 
 
 @dataclass(frozen=True)
@@ -368,12 +368,12 @@ class RandomResizedCrop:
     colour: PCAColour | None = None
 
     tries: ClassVar[int] = 10
-    draws: ClassVar[int] = 3 + 2 * tries
+    num_random: ClassVar[int] = 3 + 2 * tries
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns top, left, height and width of the part. See `View`."""
+    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+        """Returns top, left, height and width of the part. See `RandomCrop`."""
         low, high = self.shape
-        areas, shapes = tf.unstack(tf.reshape(draws[3 : self.draws], (2, self.tries)))
+        areas, shapes = tf.unstack(tf.reshape(random[3 : self.num_random], (2, self.tries)))
         areas = (self.area[0] + areas * (self.area[1] - self.area[0])) * height * width
         shapes = tf.exp(math.log(low) + shapes * math.log(high / low))
         # Behind the tries, what is taken when none fits.
@@ -385,11 +385,11 @@ class RandomResizedCrop:
         taken = tf.argmax(tf.concat([fits[:-1], [True]], 0))
         part = tf.minimum(tf.stack([heights[taken], widths[taken]]), [height, width])
         free = [height, width] - part
-        places = tf.where(taken == self.tries, 0.5, draws[:2]) * free
+        places = tf.where(taken == self.tries, 0.5, random[:2]) * free
         return tf.concat([places, part], 0)
 
 
-def cut(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def decode_crop(crop: RandomCrop, encoded: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     """Decodes a picture's part and brings it to its size.
 
     Of a JPEG only the part is decoded, at half, a quarter or an eighth of its size where it is to
@@ -398,27 +398,27 @@ def cut(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     reduced picture where it is one.
 
     Args:
-        view: Which part. The third of its draws decides whether it is mirrored.
+        crop: Which part. The third random number decides whether it is mirrored.
         encoded: A picture file, a scalar string.
-        draws: Random numbers, at least `view.draws` of them.
+        random: Random numbers, at least `crop.num_random` of them.
 
     Returns:
         uint8, shape (size, size, 3).
     """
-    sides = view.size, view.size
+    sides = crop.size, crop.size
     image = tf.cond(
         tf.io.is_jpeg(encoded),
-        lambda: tf.image.resize(_cut_jpeg(view, encoded, draws), sides),
-        lambda: tf.image.resize(_cut_decoded(view, encoded, draws), sides, antialias=True),
+        lambda: tf.image.resize(_crop_jpeg(crop, encoded, random), sides),
+        lambda: tf.image.resize(_crop_decoded(crop, encoded, random), sides, antialias=True),
     )
     image = tf.cast(tf.round(image), tf.uint8)
-    return tf.cond(draws[2] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
+    return tf.cond(random[2] < 0.5, lambda: tf.reverse(image, [1]), lambda: image)
 
 
-def _cut_jpeg(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def _crop_jpeg(crop: RandomCrop, encoded: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     sides = tf.image.extract_jpeg_shape(encoded)[:2]
-    window = _window(view, sides, draws)
-    shrinking = tf.reduce_min(window[2:]) // view.size
+    window = _window(crop, sides, random)
+    shrinking = tf.reduce_min(window[2:]) // crop.size
 
     def decode(ratio: int) -> tf.Tensor:
         # The nearest whole pixels of the reduced picture, whose sides are rounded up.
@@ -434,23 +434,23 @@ def _cut_jpeg(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _cut_decoded(view: View, encoded: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def _crop_decoded(crop: RandomCrop, encoded: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     image = image_files.decode(encoded)
-    top, left, height, width = tf.unstack(_window(view, tf.shape(image)[:2], draws))
+    top, left, height, width = tf.unstack(_window(crop, tf.shape(image)[:2], random))
     return image[top : top + height, left : left + width]
 
 
-def _window(view: View, sides: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+def _window(crop: RandomCrop, sides: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     """The part in whole pixels: int32, top, left, height, width, at least one pixel."""
     height, width = tf.unstack(tf.cast(sides, tf.float32))
-    box = view.box(height, width, draws)
+    box = crop.box(height, width, random)
     first = tf.cast(tf.round(box[:2]), tf.int32)
     first = tf.clip_by_value(first, 0, sides - 1)
     last = tf.cast(tf.round(box[:2] + box[2:]), tf.int32)
     return tf.concat([first, tf.clip_by_value(last, first + 1, sides) - first], 0)
 
 
-VIEWS = (AlexNetCrop, ScaleJitter, RandomResizedCrop)
+RANDOM_CROPS = (AlexNetCrop, ScaleJitter, RandomResizedCrop)
 Augmentation = (
     AffineDistortion | CropFlip | WithColour | AlexNetCrop | ScaleJitter | RandomResizedCrop
 )

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
-from keras_classics.data.augment import Augmentation, View, cut
+from keras_classics.data.augment import Augmentation, RandomCrop, decode_crop
 from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, FileSplit, Split
 from keras_classics.errors import UserError
 
@@ -114,31 +114,33 @@ class Plan:
         shuffled = tf.random.experimental.index_shuffle(flat, seed, self.images - 1)
         return tf.reshape(shuffled, tf.shape(places))
 
-    def draws(self, epoch: tf.Tensor, first: tf.Tensor, count: int, of_each: int) -> tf.Tensor:
+    def random_numbers(
+        self, epoch: tf.Tensor, first: tf.Tensor, count: int, num_random: int
+    ) -> tf.Tensor:
         """Random numbers of consecutive places of an epoch, the same wherever one starts.
 
         Args:
             epoch: int64 scalar.
             first: First of the places, int64 scalar.
             count: How many places.
-            of_each: Numbers of each place.
+            num_random: Numbers of each place.
 
         Returns:
-            float32, shape (count, of_each), uniform in [0, 1): rows of one endless table.
+            float32, shape (count, num_random), uniform in [0, 1): rows of one endless table.
         """
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
         # Philox makes four numbers a count, so it can start anywhere in the table.
-        number = first * of_each
+        number = first * num_random
         start = tf.cast(number // 4, tf.uint64)
         over = number % 4
         numbers = tf.raw_ops.StatelessRandomUniformV2(
-            shape=tf.reshape(over + count * of_each, [1]),
+            shape=tf.reshape(over + count * num_random, [1]),
             key=key,
             counter=counter + tf.stack([start, tf.constant(0, tf.uint64)]),
             alg=1,
         )
-        return tf.reshape(numbers[over:], (-1, of_each))
+        return tf.reshape(numbers[over:], (-1, num_random))
 
 
 def steps_per_block(image_bytes: int, batch_size: int, steps_per_epoch: int) -> int:
@@ -164,15 +166,15 @@ def training_blocks(
         first_block: Where to start, counted over all epochs.
 
     Yields:
-        Inputs and labels for each replica; labels of shape (steps, batch). What `entrance` makes
-        of the inputs is what the network takes.
+        Inputs and labels for each replica; labels of shape (steps, batch). `device_preprocess`
+        turns the inputs into what the network takes.
     """
     if isinstance(split, Split):
         return _array_blocks(split, preprocess, plan, strategy, first_block)
     return _picture_blocks(split, plan, strategy, first_block)
 
 
-def entrance(split: AnySplit, preprocess: Any) -> Callable[[Any], tf.Tensor]:
+def device_preprocess(split: AnySplit, preprocess: Any) -> Callable[[Any], tf.Tensor]:
     """Returns a function from the inputs of a step to what the network takes, for the device.
 
     Images in memory come preprocessed. Of pictures the device gets bytes, a quarter of the
@@ -187,20 +189,20 @@ def entrance(split: AnySplit, preprocess: Any) -> Callable[[Any], tf.Tensor]:
 
 def _array_blocks(split: Split, preprocess, plan: Plan, strategy, first_block: int) -> Iterator:
     replicas = strategy.num_replicas_in_sync
-    share = plan.batch_size // replicas
+    local_batch = plan.batch_size // replicas
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
     def replica_block(block: tf.Tensor, replica: tf.Tensor):
         epoch, places = plan.epoch_and_places(block)
-        mine = slice(replica * share, (replica + 1) * share)
+        mine = slice(replica * local_batch, (replica + 1) * local_batch)
         positions = plan.order(epoch, places[:, mine])
         batch = preprocess(tf.gather(images, tf.reshape(positions, [-1])))
         if plan.augmentation is not None:
-            of_each = plan.augmentation.draws
-            draws = plan.draws(epoch, places[0, 0], tf.size(places, tf.int64), of_each)
-            draws = tf.reshape(draws, (-1, plan.batch_size, of_each))[:, mine]
-            batch = plan.augmentation(batch, tf.reshape(draws, (-1, of_each)))
-        return tf.reshape(batch, [-1, share, *batch.shape[1:]]), tf.gather(labels, positions)
+            num_random = plan.augmentation.num_random
+            random = plan.random_numbers(epoch, places[0, 0], tf.size(places, tf.int64), num_random)
+            random = tf.reshape(random, (-1, plan.batch_size, num_random))[:, mine]
+            batch = plan.augmentation(batch, tf.reshape(random, (-1, num_random)))
+        return tf.reshape(batch, [-1, local_batch, *batch.shape[1:]]), tf.gather(labels, positions)
 
     def blocks(mine: list[int]) -> tf.data.Dataset:
         elements = _elements(range(first_block, plan.blocks), mine)
@@ -210,35 +212,37 @@ def _array_blocks(split: Split, preprocess, plan: Plan, strategy, first_block: i
 
 
 def _picture_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) -> Iterator:
-    share = plan.batch_size // strategy.num_replicas_in_sync
-    view = plan.augmentation
+    local_batch = plan.batch_size // strategy.num_replicas_in_sync
+    crop = plan.augmentation
     read = split.reader()
 
     def drawn(step: tf.Tensor, replica: tf.Tensor):
         """All that chance decides for a replica's part of a batch, at once."""
         epoch, step = step // plan.steps_per_epoch, step % plan.steps_per_epoch
-        first = step * plan.batch_size + replica * share
-        draws = plan.draws(epoch, first, share, draws_of(view))
-        draws, of_colour = draws[:, : view.draws], draws[:, view.draws :]
-        colours = tf.zeros((share, 3)) if view.colour is None else view.colour(of_colour, epoch)
-        return plan.order(epoch, tf.range(first, first + share)), draws, colours
+        first = step * plan.batch_size + replica * local_batch
+        random = plan.random_numbers(epoch, first, local_batch, num_random_of(crop))
+        random, of_colour = random[:, : crop.num_random], random[:, crop.num_random :]
+        colours = (
+            tf.zeros((local_batch, 3)) if crop.colour is None else crop.colour(of_colour, epoch)
+        )
+        return plan.order(epoch, tf.range(first, first + local_batch)), random, colours
 
-    def picture(position: tf.Tensor, draws: tf.Tensor, colour: tf.Tensor):
+    def picture(position: tf.Tensor, random: tf.Tensor, colour: tf.Tensor):
         encoded, label = read(position)
-        return (cut(view, encoded, draws), colour), label
+        return (decode_crop(crop, encoded, random), colour), label
 
     def batches(mine: list[int]) -> tf.data.Dataset:
         places = _elements(range(first_step, plan.steps), mine).map(drawn).unbatch()
         images = places.map(picture, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        batches = images.batch(share, drop_remainder=True)
+        batches = images.batch(local_batch, drop_remainder=True)
         return batches.map(lambda *batch: tf.nest.map_structure(lambda t: t[tf.newaxis], batch))
 
     return _dealt(batches, strategy, plan.steps - first_step)
 
 
-def draws_of(view: View) -> int:
+def num_random_of(crop: RandomCrop) -> int:
     """Random numbers that a picture's part and its colour take together."""
-    return view.draws + (0 if view.colour is None else view.colour.draws)
+    return crop.num_random + (0 if crop.colour is None else crop.colour.num_random)
 
 
 def evaluation_batches(
@@ -341,12 +345,12 @@ def _fault(split: EncodedSplit, position: int) -> image_files.Fault | None:
     return image_files.fault_of(encoded, name)
 
 
-def fitted(split: AnySplit, fit: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+def resized(split: AnySplit, resize: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     """Brings all images of a split to one size, in memory.
 
     Args:
         split: Not too many images.
-        fit: Brings uint8 images to one size, 0..255.
+        resize: Brings uint8 images to one size, 0..255.
 
     Returns:
         uint8, shape (count, height, width, channels), and labels, shape (count,).
@@ -357,18 +361,18 @@ def fitted(split: AnySplit, fit: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     done = []
     strategy = tf.distribute.get_strategy()
     with naming_unreadable(split, lambda: range(64 * len(done), len(split))):
-        for images, labels in evaluation_batches(split, fit, 64, strategy):
+        for images, labels in evaluation_batches(split, resize, 64, strategy):
             done.append((np.round(images.numpy()).astype("uint8"), labels.numpy()))
     images, labels = (np.concatenate(parts)[: len(split)] for parts in zip(*done, strict=True))
     return images, labels
 
 
-def mean_of(split: AnySplit, fit: Preprocess, per_pixel: bool) -> np.ndarray:
+def mean_of(split: AnySplit, resize: Preprocess, per_pixel: bool) -> np.ndarray:
     """Mean of a split's images, brought to one size.
 
     Args:
         split: Training images.
-        fit: Brings uint8 images to one size, 0..255.
+        resize: Brings uint8 images to one size, 0..255.
         per_pixel: Whether each pixel gets a mean of its own, or each channel one.
 
     Returns:
@@ -381,7 +385,7 @@ def mean_of(split: AnySplit, fit: Preprocess, per_pixel: bool) -> np.ndarray:
     with tf.device("CPU"):
         strategy = tf.distribute.get_strategy()
         with naming_unreadable(split, lambda: range(done, len(split))):
-            for images, _ in evaluation_batches(split, fit, 64, strategy):
+            for images, _ in evaluation_batches(split, resize, 64, strategy):
                 images = images[: len(split) - done]
                 total = total + tf.reduce_sum(tf.cast(images, tf.float64), axis=0).numpy()
                 done += len(images)
@@ -418,9 +422,9 @@ def _dealt(
         return
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        share = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * share
-        elements = elements_of(list(range(first, first + share))).prefetch(2 * share)
+        per_worker = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * per_worker
+        elements = elements_of(list(range(first, first + per_worker))).prefetch(2 * per_worker)
         # They are counted here. Where the strategy sees an end, it asks all workers before each
         # whether there is one more.
         return elements.concatenate(_endless(elements.element_spec)).with_options(options)

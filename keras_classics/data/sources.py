@@ -23,7 +23,7 @@ IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 # Where a folder of pictures has its parts.
 FOLDERS = {"train": "train", "test": "validation"}
 
-Fit = Callable[[tf.Tensor], tf.Tensor]
+Resize = Callable[[tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class ImageData:
 
 
 def load(
-    name: str, data_dir: str | None = None, fit: Fit | None = None, encoded: bool = False
+    name: str, data_dir: str | None = None, resize: Resize | None = None, encoded: bool = False
 ) -> ImageData:
     """Loads a data set.
 
@@ -100,8 +100,8 @@ def load(
         name: `digits` (embedded), `folder:PATH` for PATH/{train,validation}/CLASS/*.jpg, or the
             name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
-        fit: Brings images, uint8 of shape (1, height, width, channels), to one size. It is applied
-            to data sets whose images differ in size; without, those are refused.
+        resize: Brings images, uint8 of shape (1, height, width, channels), to one size. Used for
+            data sets whose images differ in size, which are refused without it.
         encoded: Whether pictures stay encoded where they lie, to be read when their turn comes,
             instead of in memory.
 
@@ -113,19 +113,19 @@ def load(
             "digits has no picture files to cut crops from. Take folder:PATH, imagenet2012, or "
             "a recipe for small images."
         )
-    splits, class_names = _loaded(name, ("train", "test"), data_dir, fit, encoded)
+    splits, class_names = _loaded(name, ("train", "test"), data_dir, resize, encoded)
     return ImageData(name, *splits, class_names)
 
 
 def load_test(
-    name: str, data_dir: str | None = None, fit: Fit | None = None, encoded: bool = False
+    name: str, data_dir: str | None = None, resize: Resize | None = None, encoded: bool = False
 ) -> tuple[AnySplit, tuple[str, ...]]:
     """Loads what of a data set networks are evaluated on, and no more of it.
 
     Args:
         name: See `load`. Of `folder:PATH`, PATH/validation/CLASS alone is needed.
         data_dir: See `load`.
-        fit: See `load`.
+        resize: See `load`.
         encoded: See `load`; `digits`, which lies in memory alone, does so here too.
 
     Returns:
@@ -134,20 +134,20 @@ def load_test(
     Raises:
         UserError: As `load` does.
     """
-    (split,), class_names = _loaded(name, ("test",), data_dir, fit, encoded)
+    (split,), class_names = _loaded(name, ("test",), data_dir, resize, encoded)
     return split, class_names
 
 
 def _loaded(
-    name: str, parts: Sequence[str], data_dir: str | None, fit: Fit | None, encoded: bool
+    name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     """Some of `train` and `test`, and the name of each label."""
     if name == "digits":
         splits, class_names = _digits(parts)
     elif name.startswith("folder:"):
-        splits, class_names = _folder(name, parts, fit, encoded)
+        splits, class_names = _folder(name, parts, resize, encoded)
     else:
-        splits, class_names = _tfds(name, parts, data_dir, fit, encoded)
+        splits, class_names = _tfds(name, parts, data_dir, resize, encoded)
     for part, split in zip(parts, splits, strict=True):
         _check_labels(name, part, split, len(class_names))
     return splits, class_names
@@ -181,7 +181,7 @@ def _digits(parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
 
 
 def _folder(
-    name: str, parts: Sequence[str], fit: Fit | None, encoded: bool
+    name: str, parts: Sequence[str], resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     root = Path(name.removeprefix("folder:")).expanduser()
     folders = [root / FOLDERS[part] for part in parts]
@@ -193,7 +193,7 @@ def _folder(
             )
     train = root / FOLDERS["train"]
     class_names = _class_folders(train if train.is_dir() else folders[0])
-    return [_folder_split(name, f, class_names, fit, encoded) for f in folders], class_names
+    return [_folder_split(name, f, class_names, resize, encoded) for f in folders], class_names
 
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
 
 
 def _folder_split(
-    name: str, folder: Path, class_names: tuple[str, ...], fit: Fit | None, encoded: bool
+    name: str, folder: Path, class_names: tuple[str, ...], resize: Resize | None, encoded: bool
 ) -> AnySplit:
     strangers = sorted(set(_class_folders(folder)) - set(class_names))
     if strangers:
@@ -221,7 +221,7 @@ def _folder_split(
     labels = np.array(labels, "int32")
     if encoded:
         return FileSplit(np.array([str(path) for path in paths]), labels)
-    return Split(_same_size((_decode(path) for path in paths), fit, name), labels)
+    return Split(_same_size((_decode(path) for path in paths), resize, name), labels)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -254,7 +254,7 @@ def tensorflow_datasets() -> ModuleType:
 
 
 def _tfds(
-    name: str, parts: Sequence[str], data_dir: str | None, fit: Fit | None, encoded: bool
+    name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     tfds = tensorflow_datasets()
     builder = _prepared_builder(tfds, name, data_dir)
@@ -271,7 +271,7 @@ def _tfds(
     if encoded:
         splits = [RecordSplit.of(builder, part) for part in names]
     else:
-        splits = [_tfds_split(tfds, builder, part, fit, name) for part in names]
+        splits = [_tfds_split(tfds, builder, part, resize, name) for part in names]
     return splits, tuple(features["label"].names)
 
 
@@ -321,11 +321,11 @@ def _check_archives(builder) -> None:
         )
 
 
-def _tfds_split(tfds, builder, part: str, fit: Fit | None, name: str) -> Split:
+def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> Split:
     shape = builder.info.features["image"].shape
     one_size = None not in shape
-    if not one_size and fit is not None:
-        shape = fit(tf.zeros((1, 8, 8, shape[-1] or 3), tf.uint8)).shape[1:]
+    if not one_size and resize is not None:
+        shape = resize(tf.zeros((1, 8, 8, shape[-1] or 3), tf.uint8)).shape[1:]
     count = builder.info.splits[part].num_examples
     if count * np.prod([side or 1 for side in shape], dtype=np.int64) > MEMORY_LIMIT:
         raise UserError(
@@ -345,16 +345,16 @@ def _tfds_split(tfds, builder, part: str, fit: Fit | None, name: str) -> Split:
                 labels.append(label)
                 yield image
 
-        images = _same_size(decoded(), fit, name)
+        images = _same_size(decoded(), resize, name)
     return Split(images, np.asarray(labels, "int32"))
 
 
-def _same_size(images: Iterable[tf.Tensor], fit: Fit | None, name: str) -> np.ndarray:
-    """Stacks images, brought to one size by `fit`, and rounds them to uint8."""
+def _same_size(images: Iterable[tf.Tensor], resize: Resize | None, name: str) -> np.ndarray:
+    """Stacks images, brought to one size by `resize`, and rounds them to uint8."""
     stack = []
     for image in images:
-        if fit is not None:
-            image = fit(tf.convert_to_tensor(image)[tf.newaxis])[0]
+        if resize is not None:
+            image = resize(tf.convert_to_tensor(image)[tf.newaxis])[0]
         stack.append(np.round(np.asarray(image)).astype("uint8"))
     if len({image.shape for image in stack}) > 1:
         raise UserError(f"The images of {name} differ in shape, and nothing brings them to one.")

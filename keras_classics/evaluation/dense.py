@@ -167,7 +167,7 @@ class Dense:
                 "The network takes whole images on a canvas, which have a single view. "
                 "Received: dense. Take single."
             )
-        self._scales = tuple(scales or (preprocessing.resize,))
+        self._scales = tuple(scales or (preprocessing.short_side,))
         self._normalize = _for_any_size(preprocessing).normalize
         self._flip = flip
         self._method = method

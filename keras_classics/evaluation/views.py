@@ -129,7 +129,7 @@ class Views:
             )
         self._scales = tuple(scales or layout.scales or ())
         if self._cuts:
-            self._scales = self._scales or (preprocessing.resize,)
+            self._scales = self._scales or (preprocessing.short_side,)
             check_scales(self._scales, preprocessing.crop, "a view")
         if kind in ("single", "ten") and len(self._scales) > 1:
             raise UserError(

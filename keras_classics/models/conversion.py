@@ -57,6 +57,6 @@ def convert_weights(
     arguments = builder_arguments(model, {**arguments, "weights": Path(source)})
     del arguments["weights"]
     network = get_model(model, **arguments)
-    load_weights(network, source, whole=True)
+    load_weights(network, source, strict=True)
     write(network, target)
     return network

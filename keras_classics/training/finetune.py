@@ -106,6 +106,6 @@ def _preprocessing(
         return "canvas", layer
     if side is not None:
         config = layer.get_config()
-        config["resize"] = round(side * layer.resize / layer.crop)
+        config["resize"] = round(side * layer.short_side / layer.crop)
         layer = ImagePreprocessing(**{**config, "crop": side})
     return "image", layer

@@ -85,7 +85,7 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-Watch = Callable[[Progress, pipeline.Plan], None]
+OnProgress = Callable[[Progress, pipeline.Plan], None]
 
 
 def train(
@@ -96,9 +96,9 @@ def train(
     data: ImageData | None = None,
     data_dir: str | None = None,
     max_bad_images: int = 0,
-    pace: RunOptions = RunOptions(),
-    watch: Watch = lambda progress, plan: None,
-    only: str = "",
+    options: RunOptions = RunOptions(),
+    on_progress: OnProgress = lambda progress, plan: None,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Trains by a recipe, or goes on where the same call was cut, to the same bits.
 
@@ -113,9 +113,9 @@ def train(
         data_dir: Folder of TensorFlow Datasets.
         max_bad_images: Picture files that may be left out because they cannot be read. More than
             0: all are looked at before the run.
-        pace: Checkpoints and time.
-        watch: Called with the progress and the plan after each block of steps.
-        only: Flags that make the process's command, which the result holds, that of this run alone.
+        options: Checkpoints and time.
+        on_progress: Called with the progress and the plan after each block of steps.
+        command: Command that repeats this run, for the result; by default the process's own.
 
     Returns:
         The content of `result.json`.
@@ -143,9 +143,9 @@ def train(
             data = data.holding_out(recipe.validation)
         preprocess = recipe.make_preprocessing(_mean(recipe, run, data, strategy))
         trainer = Trainer(recipe, data, preprocess, strategy)
-        environment = run.begin(recipe, only) if is_chief(strategy) else {}
+        environment = run.begin(recipe, command) if is_chief(strategy) else {}
         with _stopping_on_signals() as stop:
-            evaluation = _Running(trainer, run, pace, stop, watch).to_the_end()
+            evaluation = _Running(trainer, run, options, stop, on_progress).to_the_end()
         content = _result(trainer, data, evaluation, environment) | {"bad_images": bad_images}
         # As it will be read from the file.
         content = json.loads(json.dumps(content))
@@ -160,7 +160,8 @@ def train(
 
 def load_data(recipe: Recipe, data_dir: str | None = None) -> ImageData:
     """Loads a recipe's data set in the form that its augmentation takes. See `data.load`."""
-    data = load(recipe.dataset, data_dir, recipe.make_preprocessing().fit, encoded=recipe.cuts)
+    resize = recipe.make_preprocessing().resize
+    data = load(recipe.dataset, data_dir, resize, encoded=recipe.crops_on_decode)
     return data if recipe.only_classes is None else data.of_classes(recipe.only_classes)
 
 
@@ -202,8 +203,8 @@ def _mean(recipe: Recipe, run: RunDirectory, data: ImageData, strategy) -> np.nd
         return None
 
     def take() -> None:
-        fit = recipe.make_preprocessing().fit
-        mean = pipeline.mean_of(data.train, fit, recipe.mean == "per_pixel")
+        resize = recipe.make_preprocessing().resize
+        mean = pipeline.mean_of(data.train, resize, recipe.mean == "per_pixel")
         with files.atomic_write(run.mean) as aside:
             np.save(aside, mean)
 
@@ -269,8 +270,8 @@ class Trainer:
             self._updater,
             batch_size=recipe.batch_size,
             groups=_groups(recipe, self.model),
-            enter=pipeline.entrance(data.train, preprocess),
-            parts=recipe.parts,
+            device_preprocess=pipeline.device_preprocess(data.train, preprocess),
+            gradient_accumulation_steps=recipe.gradient_accumulation_steps,
             clip_norm=recipe.clip_norm,
             average=self._average,
             scale=scale,
@@ -397,10 +398,11 @@ class Trainer:
 
 def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) -> None:
     replicas = strategy.num_replicas_in_sync
-    if recipe.batch_size % (replicas * recipe.parts):
-        parts = f", {recipe.parts} parts each" if recipe.parts > 1 else ""
+    accumulated = recipe.gradient_accumulation_steps
+    if recipe.batch_size % (replicas * accumulated):
+        times = f" times {accumulated} gradient_accumulation_steps" if accumulated > 1 else ""
         raise UserError(
-            f"batch_size must be a multiple of the {replicas} replicas{parts}. "
+            f"batch_size must be a multiple of the number of replicas, {replicas}{times}. "
             f"Received: {recipe.batch_size}."
         )
     if recipe.batch_size > len(data.train):
@@ -449,10 +451,10 @@ def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:
     if recipe.initial_model is not None:
         arguments = {**recipe.model_arguments, "input_shape": model.input_shape[1:]}
         source = get_model(recipe.initial_model, classes=classes, **arguments)
-        load_weights(source, recipe.initial_weights, whole=True)
+        load_weights(source, recipe.initial_weights, strict=True)
         transfer.copy_first_and_last(source, model)
     elif recipe.initial_weights is not None:
-        load_weights(model, recipe.initial_weights, whole=True)
+        load_weights(model, recipe.initial_weights, strict=True)
     release = transfer.freeze_backbone if recipe.trainable == "head" else transfer.unfreeze
     release(model, recipe.batch_norm)
     return model
@@ -487,12 +489,19 @@ def _groups(recipe: Recipe, model: keras.Model) -> list[int]:
 class _Running:
     """A run from its newest checkpoint to its end."""
 
-    def __init__(self, trainer: Trainer, run: RunDirectory, pace: RunOptions, stop, watch: Watch):
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: RunDirectory,
+        options: RunOptions,
+        stop,
+        on_progress: OnProgress,
+    ):
         self._trainer = trainer
         self._run = run
-        self._pace = pace
+        self._options = options
         self._stop = stop
-        self._watch = watch
+        self._on_progress = on_progress
         self._began = self._saved_at = time.monotonic()
         self._saved_step = 0
         self._save_seconds = 0.0
@@ -512,7 +521,7 @@ class _Running:
             end_of_epoch = progress.block == plan.blocks_of(progress.epoch)
             if end_of_epoch:
                 evaluation = trainer.end_epoch()
-            self._watch(trainer.progress, plan)
+            self._on_progress(trainer.progress, plan)
             # Looked at once: a signal may come at any time. Several workers stop together, at the
             # end of the block that they began when one of them wanted to.
             stopping = self._wants_to_stop() if self._alone else stopping
@@ -539,15 +548,15 @@ class _Running:
             run.write_history(trainer.progress.history)
 
     def _wants_to_stop(self) -> bool:
-        minutes = self._pace.max_minutes
+        minutes = self._options.max_minutes
         over = minutes is not None and time.monotonic() - self._began > 60 * minutes
         return bool(self._stop) or over
 
     def _due(self) -> bool:
-        steps = self._pace.checkpoint_steps
+        steps = self._options.checkpoint_steps
         if steps is not None and self._trainer.step - self._saved_step >= steps:
             return True
-        pause = max(60 * self._pace.checkpoint_minutes, CHECKPOINT_SHARE * self._save_seconds)
+        pause = max(60 * self._options.checkpoint_minutes, CHECKPOINT_SHARE * self._save_seconds)
         return time.monotonic() - self._saved_at > pause
 
     def _save(self) -> None:
@@ -677,7 +686,7 @@ def _result(
         "train_images": len(data.train),
         "paper": recipe.to_json()["paper"],
         "recipe": recipe.name,
-        "variant": recipe.variant,
+        "tags": dict(recipe.tags),
         "model": recipe.model,
         "model_arguments": dict(recipe.model_arguments),
         "parameters": int(sum(np.prod(v.shape) for v in trainer.model.trainable_variables)),

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_classics.data.augment import VIEWS, Augmentation
+from keras_classics.data.augment import RANDOM_CROPS, Augmentation
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP, SmoothedCrossEntropy
@@ -79,8 +79,8 @@ class Recipe:
         reshuffle: Whether each pass has an order of its own.
         dtype_policy: Keras dtype policy of the network.
         jit_compile: Whether XLA compiles the loop. It rounds differently.
-        parts: Parts in which a replica works through its share of a batch, one after the other,
-            where all at once do not fit into its memory. Batch normalisation sees a part.
+        gradient_accumulation_steps: Micro-batches into which a replica splits its part of a batch,
+            one after the other, to save memory. Batch normalisation sees one micro-batch.
         clip_norm: Bound of the norm of all gradients together, or None.
         average: Decay of the moving averages of the weights, which are then what is evaluated
             and saved, or None.
@@ -99,7 +99,7 @@ class Recipe:
         limit_test: Number of test images of them, or None for all.
         paper: The figure to compare with, or None.
         sources: For each value from a paper, where it says so.
-        variant: Of what is compared by runs that are else alike, which this is, or None.
+        tags: What the run belongs to: in a comparison, its `claim` and its `variant`.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Recipe:
     reshuffle: bool = True
     dtype_policy: str = "float32"
     jit_compile: bool = False
-    parts: int = 1
+    gradient_accumulation_steps: int = 1
     clip_norm: float | None = None
     average: float | None = None
     initial_weights: str | None = None
@@ -134,10 +134,17 @@ class Recipe:
     limit_test: int | None = None
     paper: Paper | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
-    variant: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("epochs", "steps", "batch_size", "parts", "limit_train", "limit_test"):
+        for name in (
+            "epochs",
+            "steps",
+            "batch_size",
+            "gradient_accumulation_steps",
+            "limit_train",
+            "limit_test",
+        ):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         if (self.epochs is None) == (self.steps is None):
@@ -183,9 +190,9 @@ class Recipe:
         return mean if mean in MEANS else None
 
     @property
-    def cuts(self) -> bool:
+    def crops_on_decode(self) -> bool:
         """Whether training cuts its images out of picture files while decoding them."""
-        return isinstance(self.augmentation, VIEWS)
+        return isinstance(self.augmentation, RANDOM_CROPS)
 
 
 def _to_json(value: Any) -> Any:

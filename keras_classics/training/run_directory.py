@@ -89,19 +89,20 @@ class RunDirectory:
         """Whether the folder belongs to a recipe: what else lies in it is of no run if not."""
         return self._recipe.exists()
 
-    def begin(self, recipe: Recipe, only: str = "") -> dict[str, Any]:
+    def begin(self, recipe: Recipe, command: str | None = None) -> dict[str, Any]:
         """Writes the recipe, to which the folder belongs from now on, and the environment.
 
         Args:
             recipe: The recipe.
-            only: Flags that make the process's command that of this run alone.
+            command: Command that repeats the run; by default the process's own.
 
         Returns:
             What the run runs on: versions, commit, device, command.
         """
         files.write_json(self._recipe, recipe.to_json())
         content = current_environment()
-        content["command"] = f"{content['command']} {only}".rstrip()
+        if command is not None:
+            content["command"] = command
         files.write_json(self.path / "environment.json", content)
         return content
 

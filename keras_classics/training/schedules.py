@@ -27,12 +27,12 @@ class StepInfo:
     history: Sequence[Mapping[str, Any]] = ()
 
     @property
-    def passes(self) -> float:
+    def epoch(self) -> float:
         """Passes done, a fraction inside a pass."""
         return self.step / self.steps_per_epoch
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Share of the run that is done, 0 to 1."""
         return self.step / self.steps
 
@@ -43,27 +43,27 @@ class Constant:
 
     rate: float
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
         return self.rate
 
 
 @dataclass(frozen=True)
 class PiecewiseConstant:
-    """A rate for each pass over the training split: `rates[i]` holds for `passes[i]` passes.
+    """A rate for each pass over the training split: `rates[i]` holds for `epochs[i]` passes.
 
     The last rate goes on where the run is longer than the table.
     """
 
     rates: tuple[float, ...]
-    passes: tuple[int, ...]
+    epochs: tuple[int, ...]
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
         end = 0
-        for rate, length in zip(self.rates, self.passes, strict=True):
+        for rate, length in zip(self.rates, self.epochs, strict=True):
             end += length
-            if moment.passes < end:
+            if info.epoch < end:
                 return rate
         return self.rates[-1]
 
@@ -76,17 +76,17 @@ class MultiStepDecay:
         rate: The first rate.
         at: Where it drops, counted in `unit`.
         factor: What it is multiplied by at each.
-        unit: `"steps"`, `"passes"` over the training split, or `"share"` of the whole run.
+        unit: `"steps"`, `"epochs"` over the training split, or `"fraction"` of the whole run.
     """
 
     rate: float
     at: tuple[float, ...]
     factor: float = 0.1
-    unit: Literal["steps", "passes", "share"] = "passes"
+    unit: Literal["steps", "epochs", "fraction"] = "epochs"
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
-        done = {"steps": moment.step, "passes": moment.passes, "share": moment.share}[self.unit]
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
+        done = {"steps": info.step, "epochs": info.epoch, "fraction": info.fraction}[self.unit]
         return self.rate * self.factor ** sum(done >= place for place in self.at)
 
 
@@ -114,10 +114,10 @@ class Plateau:
     patience: int = 5
     least: float = 0.001
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
         dropped, stalled, best = 0, 0, math.inf
-        for row in moment.history:
+        for row in info.history:
             error = 1 - row["validation_accuracy"]
             if error < best - self.least:
                 best, stalled = error, 0
@@ -134,9 +134,9 @@ class Cosine:
 
     rate: float
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
-        return 0.5 * self.rate * (1 + math.cos(math.pi * moment.share))
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
+        return 0.5 * self.rate * (1 + math.cos(math.pi * info.fraction))
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,9 @@ class Polynomial:
     rate: float
     power: float = 1.0
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
-        return self.rate * (1 - moment.share) ** self.power
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
+        return self.rate * (1 - info.fraction) ** self.power
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ class InverseDecay:
     gamma: float
     power: float
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
-        return self.rate * (1 + self.gamma * moment.step) ** -self.power
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
+        return self.rate * (1 + self.gamma * info.step) ** -self.power
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Warmup:
     Attributes:
         then: The schedule; its own clock starts with the run.
         steps: Length of the warm-up, in steps.
-        passes: Length of the warm-up in passes, where it is not given in steps.
+        epochs: Length of the warm-up in passes, where it is not given in steps.
         first: Share of `then`'s rate at the start.
         jump: Whether the share stays at `first` and jumps to 1 at the end (He et al. 2015, section
             4.2), or grows in a straight line (Goyal et al. 2017, section 2.2).
@@ -179,17 +179,17 @@ class Warmup:
 
     then: "Schedule"
     steps: int = 0
-    passes: float = 0.0
+    epochs: float = 0.0
     first: float = 0.0
     jump: bool = False
 
-    def __call__(self, moment: StepInfo) -> float:
-        """Returns the rate at a moment."""
-        length = self.steps or self.passes * moment.steps_per_epoch
-        rate = self.then(moment)
-        if moment.step >= length:
+    def __call__(self, info: StepInfo) -> float:
+        """Returns the rate at a info."""
+        length = self.steps or self.epochs * info.steps_per_epoch
+        rate = self.then(info)
+        if info.step >= length:
             return rate
-        grown = 0.0 if self.jump else moment.step / length
+        grown = 0.0 if self.jump else info.step / length
         return rate * (self.first + (1 - self.first) * grown)
 
 
@@ -224,8 +224,8 @@ def rates(
     Returns:
         float32, shape (steps, schedules).
     """
-    moments = [
+    infos = [
         StepInfo(step, plan.steps, plan.steps_per_epoch, history)
         for step in range(first_step, first_step + steps)
     ]
-    return np.array([[schedule(moment) for schedule in schedules] for moment in moments], "float32")
+    return np.array([[schedule(info) for schedule in schedules] for info in infos], "float32")

@@ -22,9 +22,9 @@ class Step:
         updater: State of the optimiser.
         batch_size: Images a step, over all replicas.
         groups: For each trainable variable, which of the step's rates is its own.
-        enter: From what the pipeline gives to what the network takes.
-        parts: Parts in which a replica works through its images, one after the other, where all
-            at once do not fit into its memory.
+        device_preprocess: From what the pipeline gives to what the network takes.
+        gradient_accumulation_steps: Micro-batches into which a replica splits its images, one after
+            the other, to save memory.
         clip_norm: Bound of the gradients' norm, all variables together, or None.
         average: Averages of the weights to keep, or None.
         scale: Scale of the loss, or None.
@@ -38,8 +38,8 @@ class Step:
         *,
         batch_size: int,
         groups: list[int],
-        enter: Callable[[Any], tf.Tensor],
-        parts: int = 1,
+        device_preprocess: Callable[[Any], tf.Tensor],
+        gradient_accumulation_steps: int = 1,
         clip_norm: float | None = None,
         average: MovingAverage | None = None,
         scale: LossScale | None = None,
@@ -53,8 +53,8 @@ class Step:
         self._updater = updater
         self._batch_size = batch_size
         self._groups = groups
-        self._enter = enter
-        self._parts = parts
+        self._device_preprocess = device_preprocess
+        self._gradient_accumulation_steps = gradient_accumulation_steps
         self._clip_norm = clip_norm
         self._average = average
         self._scale = scale
@@ -88,23 +88,23 @@ class Step:
 
     def _all_gradients(self, inputs, labels):
         """Gradients of the mean loss over the global batch, from this replica's images."""
-        if self._parts == 1:
+        if self._gradient_accumulation_steps == 1:
             return self._gradients(inputs, labels)
         inputs, labels = tf.nest.map_structure(self._in_parts, (inputs, labels))
         gradients = [tf.zeros_like(weight) for weight in self._weights]
         sums = [tf.constant(0.0), tf.constant(0.0)]
-        for part in tf.range(self._parts):
+        for part in tf.range(self._gradient_accumulation_steps):
             taken = tf.nest.map_structure(lambda values: values[part], (inputs, labels))  # noqa: B023
             more = self._gradients(*taken)
             gradients, sums = tf.nest.map_structure(tf.add, (gradients, sums), more)
         return gradients, sums
 
     def _in_parts(self, values: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(values, [self._parts, -1, *values.shape[1:]])
+        return tf.reshape(values, [self._gradient_accumulation_steps, -1, *values.shape[1:]])
 
     def _gradients(self, inputs, labels):
         with tf.GradientTape() as tape:
-            scores, probabilities = self._network(self._enter(inputs), training=True)
+            scores, probabilities = self._network(self._device_preprocess(inputs), training=True)
             loss_sum = tf.reduce_sum(self._loss.call(labels, tf.cast(scores, tf.float32)))
             mean = loss_sum / self._batch_size
             if self._scale is not None:

@@ -57,7 +57,7 @@ FORMATS = {
 
 
 def load_weights(
-    model: keras.Model, weights: str | os.PathLike | WeightsRecord, *, whole: bool = False
+    model: keras.Model, weights: str | os.PathLike | WeightsRecord, *, strict: bool = False
 ) -> None:
     """Loads weights, every tensor exactly once, or changes nothing.
 
@@ -67,7 +67,7 @@ def load_weights(
     Args:
         model: A network of this package.
         weights: A record; or the path of a file of one of the `FORMATS`.
-        whole: Whether to refuse weights of which something would be left out.
+        strict: Whether to refuse weights of which something would be left out.
 
     Raises:
         UserError: There is no such file, it cannot be had, or it does not fit the model, whose
@@ -82,7 +82,7 @@ def load_weights(
     form = format_of(path)
     try:
         tensors, slots = form.read(path, model), dict(form.slots(model))
-        said = None if whole else _set_top_aside(tensors, slots, form)
+        said = None if strict else _set_top_aside(tensors, slots, form)
         assign(tensors, slots)
     except UserError as error:
         raise UserError(

@@ -96,7 +96,7 @@ def benchmark_loop() -> None:
     """Compares the compiled loop with `model.fit`."""
     recipe = dataclasses.replace(recipes.LENET5_MODERN, dataset=DATASET.value, epochs=10**6)
     preprocess = recipe.make_preprocessing()
-    data = load(recipe.dataset, DATA_DIR.value, preprocess.fit)
+    data = load(recipe.dataset, DATA_DIR.value, preprocess.resize)
     data = data.limited(TURN_IMAGES, None)
     epochs = max(1, TURN_IMAGES // len(data.train))
     images = epochs * (len(data.train) // recipe.batch_size) * recipe.batch_size
@@ -387,7 +387,7 @@ def _step_of_the_loop(
         updater,
         batch_size=batch,
         groups=[0] * len(model.trainable_variables),
-        enter=lambda images: images,
+        device_preprocess=lambda images: images,
     )
     block = compiled_block(step, strategy, jit_compile=False)
     share = batch // strategy.num_replicas_in_sync
@@ -433,11 +433,11 @@ def _cut(split: FileSplit) -> Turn:
         augmentation=ScaleJitter(256, 256, colour=None),
     )
     blocks = pipeline.training_blocks(split, preprocess, plan, tf.distribute.get_strategy())
-    enter = tf.function(pipeline.entrance(split, preprocess))
+    device_preprocess = tf.function(pipeline.device_preprocess(split, preprocess))
 
     def turn() -> None:
         for inputs, _ in itertools.islice(blocks, TURN_PICTURES // 64):
-            enter(tf.nest.map_structure(lambda values: values[0], inputs))
+            device_preprocess(tf.nest.map_structure(lambda values: values[0], inputs))
 
     return turn
 

@@ -49,7 +49,9 @@ class Claim:
     def recipe_of(self, variant: str, recipe: Recipe, seed: int) -> Recipe:
         """Returns the recipe of one run."""
         changed = self.variants[variant](recipe)
-        return dataclasses.replace(changed, variant=f"{self.name}/{variant}", seed=seed)
+        return dataclasses.replace(
+            changed, tags={"claim": self.name, "variant": variant}, seed=seed
+        )
 
     def results(self) -> Results:
         """Reads the result rows of this claim."""

@@ -15,6 +15,7 @@ from absl import flags
 from keras_classics import files
 from keras_classics.cli._program import default_run_dir
 from keras_classics.data import ImageData
+from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy
 from keras_classics.training.run_directory import RunDirectory
@@ -43,7 +44,13 @@ class _Data:
 
     def __call__(self, recipe: Recipe) -> ImageData:
         arguments = recipe.to_json()["preprocessing_arguments"]
-        of = (recipe.dataset, recipe.preprocessing, arguments, recipe.cuts, recipe.only_classes)
+        of = (
+            recipe.dataset,
+            recipe.preprocessing,
+            arguments,
+            recipe.crops_on_decode,
+            recipe.only_classes,
+        )
         if of != self._of:
             self._of, self._data = of, load_data(recipe, program.DATA_DIR.value)
         return self._data
@@ -65,6 +72,7 @@ def run_comparison(claim: Claim) -> None:
     )
     strategy = make_strategy(program.STRATEGY.value, program.NUM_REPLICAS.value)
     load = _Data()
+    process_command = current_environment()["command"]
     done = []
     for seed in _seeds(claim):
         for variant in variants:
@@ -74,9 +82,9 @@ def run_comparison(claim: Claim) -> None:
             run = RunDirectory(_place(folder, variant, seed))
             if is_chief(strategy) and not run.result.exists():
                 print(f"{variant}, seed {seed}")
-            only = f"--variant={variant} --seed={seed}"
+            command = f"{process_command} --variant={variant} --seed={seed}"
             data = None if run.result.exists() else load(recipe)
-            program.train_as_flags_say(recipe, run, strategy, data, only)
+            program.train_as_flags_say(recipe, run, strategy, data, command)
             if claim.measure and is_chief(strategy):
                 _look_into(claim, recipe, run, load)
             done.append(run.path)
@@ -112,8 +120,8 @@ def _started(recipe: Recipe, run: Path) -> Recipe:
     weights = RunDirectory(run).weights
     if not weights.exists():
         raise UserError(
-            f"{recipe.variant} starts from the weights of {run}, which is not finished. Run that "
-            "variant first."
+            f"{recipe.tags['variant']} starts from the weights of {run}, which is not finished. "
+            "Run that variant first."
         )
     return dataclasses.replace(recipe, initial_weights=str(weights))
 

@@ -27,7 +27,7 @@ FASHION = dataclasses.replace(
     limit_train=20_000,
     steps=None,
     epochs=16,
-    schedule=MultiStepDecay(rate=0.1, at=(8, 12), factor=0.1, unit="passes"),
+    schedule=MultiStepDecay(rate=0.1, at=(8, 12), factor=0.1, unit="epochs"),
     preprocessing=recipes.RESNET20_FASHION_MNIST.preprocessing,
     preprocessing_arguments=recipes.RESNET20_FASHION_MNIST.preprocessing_arguments,
     augmentation=recipes.RESNET20_FASHION_MNIST.augmentation,
@@ -100,7 +100,7 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def _responses(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
-    images, _ = pipeline.fitted(data.test.limited(IMAGES), run.preprocessing.fit)
+    images, _ = pipeline.resized(data.test.limited(IMAGES), run.preprocessing.resize)
     answers = signals.responses(run.model, run.preprocessing(images))
     return [
         {"when": "end", "layer": layer, "quantity": "response", "value": value}

@@ -27,7 +27,7 @@ FASHION = dataclasses.replace(
     resnet_depth.FASHION,
     limit_train=10_000,
     epochs=8,
-    schedule=MultiStepDecay(rate=0.1, at=(4, 6), factor=0.1, unit="passes"),
+    schedule=MultiStepDecay(rate=0.1, at=(4, 6), factor=0.1, unit="epochs"),
 )
 
 

@@ -163,8 +163,7 @@ def results_of(folders: Iterable[Path]) -> Results:
 
 def claim_of(folder: Path) -> str | None:
     """Returns the name of the claim that a run belongs to, if it is of one."""
-    variant = json.loads((folder / "result.json").read_text()).get("variant")
-    return variant and variant.partition("/")[0]
+    return json.loads((folder / "result.json").read_text())["tags"].get("claim")
 
 
 def run_of(row: Row) -> str:

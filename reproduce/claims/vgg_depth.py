@@ -33,7 +33,7 @@ FASHION = Recipe(
     epochs=15,
     batch_size=64,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=MultiStepDecay(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="share"),
+    schedule=MultiStepDecay(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="fraction"),
     model_arguments={**NARROW, "input_shape": (32, 32, 1)},
     preprocessing="canvas",
     # To mean 0 and deviation 1 on the canvas: 56 and 85 of 255.

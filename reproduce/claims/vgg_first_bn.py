@@ -180,7 +180,7 @@ def _draw_layers(results: Results, path: Path) -> None:
 
 def _sizes(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
     """Sizes of each layer's output and of its kernel's gradient before and after training."""
-    images, labels = pipeline.fitted(data.train.limited(IMAGES), run.preprocessing.fit)
+    images, labels = pipeline.resized(data.train.limited(IMAGES), run.preprocessing.resize)
     images = run.preprocessing(images)
     labels = tf.constant(labels)
 

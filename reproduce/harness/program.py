@@ -52,8 +52,11 @@ BATCH_NORM = flags.DEFINE_enum(
     ["train", "synchronized"],
     "Whether replicas normalise each by its own images, or all by those of all.",
 )
-PARTS = flags.DEFINE_integer(
-    "parts", None, "Parts in which a replica works through its share of a batch.", lower_bound=1
+GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
+    "gradient_accumulation_steps",
+    None,
+    "Number of micro-batches into which each replica splits its part of a batch, to save memory.",
+    lower_bound=1,
 )
 INITIAL_WEIGHTS = flags.DEFINE_string(
     "initial_weights", None, "File of the weights that the run starts from."
@@ -119,7 +122,7 @@ def smoke_on_pictures(recipe: Recipe, train: int, test: int, batch_size: int) ->
     synthetic_images.generate(folder, SMOKE_CLASSES, train // SMOKE_CLASSES, test // SMOKE_CLASSES)
 
     def slower(schedule: Schedule) -> Schedule:
-        return Warmup(schedule, passes=2, first=batch_size / recipe.batch_size, jump=True)
+        return Warmup(schedule, epochs=2, first=batch_size / recipe.batch_size, jump=True)
 
     return smoke_run(
         recipe,
@@ -174,11 +177,11 @@ def train_as_flags_say(
     run_directory: RunDirectory,
     strategy: tf.distribute.Strategy,
     data: ImageData | None = None,
-    only: str = "",
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Trains, and shows how far it is. See `training.train`."""
     with ProgressLine() if is_chief(strategy) else nullcontext() as line:
-        show = {"watch": line.show} if line else {}
+        show = {"on_progress": line.show} if line else {}
         return train(
             recipe,
             run_directory.path,
@@ -186,8 +189,8 @@ def train_as_flags_say(
             data=data,
             data_dir=DATA_DIR.value,
             max_bad_images=MAX_BAD_IMAGES.value,
-            pace=RunOptions(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
-            only=only,
+            options=RunOptions(CHECKPOINT_MINUTES.value, CHECKPOINT_STEPS.value, MAX_MINUTES.value),
+            command=command,
             **show,
         )
 
@@ -211,7 +214,7 @@ def recipe_of_flags(recipes: Mapping[str, Recipe], smoke: Callable[[Recipe], Rec
         "dtype_policy": DTYPE_POLICY.value,
         "jit_compile": JIT_COMPILE.value,
         "batch_norm": BATCH_NORM.value,
-        "parts": PARTS.value,
+        "gradient_accumulation_steps": GRADIENT_ACCUMULATION_STEPS.value,
         "initial_weights": INITIAL_WEIGHTS.value,
         "validation": VALIDATION.value,
         "limit_train": LIMIT_TRAIN.value,
@@ -237,7 +240,7 @@ def _export(recipe: Recipe, run_directory: RunDirectory) -> None:
     data = load_data(recipe, DATA_DIR.value)
     run = load_run(run_directory.path)
     compared = data.test.limited(export.COMPARED_IMAGES)
-    images, labels = pipeline.fitted(compared, run.preprocessing.fit)
+    images, labels = pipeline.resized(compared, run.preprocessing.resize)
     export.export_model(
         run.model,
         run_directory.path / "export",

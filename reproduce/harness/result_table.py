@@ -68,7 +68,7 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         **result["metrics"],
         **environment,
         **environment["versions"],
-        "variant": (result.get("variant") or "").rpartition("/")[2],
+        "variant": result["tags"].get("variant", ""),
         "result_sha256": hashlib.sha256(content).hexdigest(),
     }
     return {name: str(values[name]) for name in columns}

@@ -28,9 +28,9 @@ from tests.helpers.replicas import mirrored
 NONE = AffineDistortion(shift=0, scale=0, squeeze=0, shear=0)
 
 
-def distorted(images, draws, **amounts):
+def distorted(images, random, **amounts):
     distortion = dataclasses.replace(NONE, **amounts)
-    return distortion(tf.constant(images), tf.constant(draws, tf.float32)).numpy()
+    return distortion(tf.constant(images), tf.constant(random, tf.float32)).numpy()
 
 
 def test_the_middle_of_all_draws_changes_nothing():
@@ -42,9 +42,9 @@ def test_the_middle_of_all_draws_changes_nothing():
 @pytest.mark.parametrize("axis", [0, 1])
 def test_shift(axis):
     images = random_images(1, 8, 8, 1)
-    draws = np.full((1, 5), 0.5)
-    draws[0, axis] = 1.0
-    got = distorted(images, draws, shift=2)[0]
+    random = np.full((1, 5), 0.5)
+    random[0, axis] = 1.0
+    got = distorted(images, random, shift=2)[0]
     # The first draw moves to the right, the second one down; background comes in.
     expected = np.full_like(images[0], -0.1)
     if axis == 0:
@@ -64,9 +64,9 @@ def test_shift(axis):
 def test_scale_and_squeeze_about_the_middle(name, draw, high, wide):
     image = np.full((1, 41, 41, 1), -0.1, "float32")
     image[:, 15:26, 15:26] = 1.0
-    draws = np.full((1, 5), 0.5)
-    draws[0, draw] = 1.0
-    got = distorted(image, draws, **{name: np.log(2.0)})[0, ..., 0] > 0.45
+    random = np.full((1, 5), 0.5)
+    random[0, draw] = 1.0
+    got = distorted(image, random, **{name: np.log(2.0)})[0, ..., 0] > 0.45
     rows, columns = np.flatnonzero(got.any(axis=1)), np.flatnonzero(got.any(axis=0))
     assert len(rows) == pytest.approx(11 * high, abs=1)
     assert len(columns) == pytest.approx(11 * wide, abs=1)
@@ -76,9 +76,9 @@ def test_scale_and_squeeze_about_the_middle(name, draw, high, wide):
 def test_shear_moves_rows_apart():
     image = np.full((1, 21, 21, 1), -0.1, "float32")
     image[:, :, 10] = 1.0
-    draws = np.full((1, 5), 0.5)
-    draws[0, 4] = 1.0
-    got = distorted(image, draws, shear=0.5)[0, ..., 0].argmax(axis=1)
+    random = np.full((1, 5), 0.5)
+    random[0, 4] = 1.0
+    got = distorted(image, random, shear=0.5)[0, ..., 0].argmax(axis=1)
     assert got[10] == 10
     assert abs(got[20] - got[0]) == 10
 
@@ -120,8 +120,8 @@ def test_augmentation_is_of_seed_epoch_and_place_alone():
 )
 def test_crop_flip_takes_a_window_of_the_padded_image(right, down, flip, seed):
     image = np.random.default_rng(seed).normal(size=(6, 7, 2)).astype("float32")
-    draws = [[(right + 2.5) / 5, (down + 2.5) / 5, 0.4 if flip else 0.6]]
-    got = CropFlip(padding=2, fill=-0.5)(tf.constant(image[np.newaxis]), tf.constant(draws))
+    random = [[(right + 2.5) / 5, (down + 2.5) / 5, 0.4 if flip else 0.6]]
+    got = CropFlip(padding=2, fill=-0.5)(tf.constant(image[np.newaxis]), tf.constant(random))
     padded = np.pad(image, [(2, 2), (2, 2), (0, 0)], constant_values=-0.5)
     padded = padded[:, ::-1] if flip else padded
     np.testing.assert_array_equal(got[0], padded[down + 2 : down + 8, right + 2 : right + 9])
@@ -134,15 +134,15 @@ LAST = 1 - STEP
 sides = st.integers(1, 5000)
 
 
-def draws_of(count):
+def random_numbers(count):
     draw = st.integers(0, 2**23 - 1).map(lambda number: number * STEP)
     return st.lists(draw, min_size=count, max_size=count)
 
 
-def box(view, height, width, draws):
-    """Top, left, height and width of a view's part."""
+def box(crop, height, width, random):
+    """Top, left, height and width of a crop's part."""
     height, width = tf.constant([height, width], tf.float32)
-    return view.box(height, width, tf.constant(draws, tf.float32)).numpy().astype(float)
+    return crop.box(height, width, tf.constant(random, tf.float32)).numpy().astype(float)
 
 
 def whole_number(draw, count):
@@ -166,17 +166,17 @@ def assert_inside(part, height, width):
 
 
 @settings(deadline=None, max_examples=60)
-@given(height=sides, width=sides, draws=draws_of(3))
-@example(height=375, width=500, draws=[0, 0, 0])
-@example(height=375, width=500, draws=[LAST, LAST, LAST])
-def test_alexnet_s_part_lies_in_the_middle_square(height, width, draws):
-    part = box(AlexNetCrop(), height, width, draws)
+@given(height=sides, width=sides, random=random_numbers(3))
+@example(height=375, width=500, random=[0, 0, 0])
+@example(height=375, width=500, random=[LAST, LAST, LAST])
+def test_alexnet_s_part_lies_in_the_middle_square(height, width, random):
+    part = box(AlexNetCrop(), height, width, random)
     assert_inside(part, height, width)
     short = min(height, width)
     # 33 x 33 places of 224 pixels in 256.
     expected = [
-        (height - short) / 2 + whole_number(draws[0], 33) / 256 * short,
-        (width - short) / 2 + whole_number(draws[1], 33) / 256 * short,
+        (height - short) / 2 + whole_number(random[0], 33) / 256 * short,
+        (width - short) / 2 + whole_number(random[1], 33) / 256 * short,
         224 / 256 * short,
         224 / 256 * short,
     ]
@@ -191,16 +191,16 @@ def test_alexnet_s_33_places_are_equally_likely():
 
 
 @settings(deadline=None, max_examples=60)
-@given(height=sides, width=sides, draws=draws_of(4), low=st.integers(32, 60))
-@example(height=30, width=40, draws=[LAST] * 4, low=32)
-@example(height=30, width=40, draws=[0] * 4, low=32)
-def test_scale_jitter_brings_the_short_side_to_a_length_within_bounds(height, width, draws, low):
-    part = box(ScaleJitter(low, 64, size=32), height, width, draws)
+@given(height=sides, width=sides, random=random_numbers(4), low=st.integers(32, 60))
+@example(height=30, width=40, random=[LAST] * 4, low=32)
+@example(height=30, width=40, random=[0] * 4, low=32)
+def test_scale_jitter_brings_the_short_side_to_a_length_within_bounds(height, width, random, low):
+    part = box(ScaleJitter(low, 64, size=32), height, width, random)
     assert_inside(part, height, width)
-    length = low + whole_number(draws[3], 65 - low)
+    length = low + whole_number(random[3], 65 - low)
     assert low <= length <= 64
     side = 32 / length * min(height, width)
-    expected = [draws[0] * (height - side), draws[1] * (width - side), side, side]
+    expected = [random[0] * (height - side), random[1] * (width - side), side, side]
     assert part == pytest.approx(expected, rel=1e-5, abs=2e-3)
 
 
@@ -226,18 +226,18 @@ def test_parts_larger_than_the_picture_are_refused(make, message):
         make()
 
 
-def resized_crop(height, width, draws, area=(0.08, 1), shape=(3 / 4, 4 / 3)):
+def resized_crop(height, width, random, area=(0.08, 1), shape=(3 / 4, 4 / 3)):
     """The part as torchvision's RandomResizedCrop finds it, but for whole pixels, and its try."""
     for number in range(10):
-        target = height * width * (area[0] + draws[3 + number] * (area[1] - area[0]))
+        target = height * width * (area[0] + random[3 + number] * (area[1] - area[0]))
         low, high = math.log(shape[0]), math.log(shape[1])
-        aspect = math.exp(low + draws[13 + number] * (high - low))
+        aspect = math.exp(low + random[13 + number] * (high - low))
         wide, high = math.sqrt(target * aspect), math.sqrt(target / aspect)
         # Where rounding decides whether it fits, there is nothing to compare.
         assume(abs(wide / width - 1) > 1e-5)
         assume(abs(high / height - 1) > 1e-5)
         if wide <= width and high <= height:
-            return [draws[0] * (height - high), draws[1] * (width - wide), high, wide], number
+            return [random[0] * (height - high), random[1] * (width - wide), high, wide], number
     if width / height < shape[0]:
         high, wide = width / shape[0], width
     elif width / height > shape[1]:
@@ -248,16 +248,16 @@ def resized_crop(height, width, draws, area=(0.08, 1), shape=(3 / 4, 4 / 3)):
 
 
 @settings(deadline=None, max_examples=100)
-@given(height=sides, width=sides, draws=draws_of(23))
-@example(height=100, width=3000, draws=[0.1] * 23)
-@example(height=3000, width=100, draws=[0.1] * 23)
+@given(height=sides, width=sides, random=random_numbers(23))
+@example(height=100, width=3000, random=[0.1] * 23)
+@example(height=3000, width=100, random=[0.1] * 23)
 # A tenth try that fits, after nine that are too high for a square picture.
-@example(height=99, width=99, draws=[0.3, 0.6, 0] + [LAST] * 9 + [0.5] + [0] * 9 + [0.7])
+@example(height=99, width=99, random=[0.3, 0.6, 0] + [LAST] * 9 + [0.5] + [0] * 9 + [0.7])
 # And none that fits, which leaves the whole picture.
-@example(height=99, width=99, draws=[0.3, 0.6, 0] + [LAST] * 10 + [0] * 10)
-def test_random_resized_crop_is_torchvision_s(height, width, draws):
-    expected, number = resized_crop(height, width, draws)
-    part = box(RandomResizedCrop(), height, width, draws)
+@example(height=99, width=99, random=[0.3, 0.6, 0] + [LAST] * 10 + [0] * 10)
+def test_random_resized_crop_is_torchvision_s(height, width, random):
+    expected, number = resized_crop(height, width, random)
+    part = box(RandomResizedCrop(), height, width, random)
     assert part == pytest.approx(expected, rel=1e-5, abs=2e-3)
     assert_inside(part, height, width)
     assert 0.74999 < part[3] / part[2] < 1.33334
@@ -273,25 +273,25 @@ def test_random_resized_crop_falls_back_to_the_largest_part_in_the_middle():
 
 
 def test_numbers_behind_the_view_s_own_are_left_to_the_colour():
-    for view in (AlexNetCrop(), ScaleJitter(256, 480), RandomResizedCrop(colour=PCAColour())):
-        own = np.linspace(0.05, 0.95, view.draws)
+    for crop in (AlexNetCrop(), ScaleJitter(256, 480), RandomResizedCrop(colour=PCAColour())):
+        own = np.linspace(0.05, 0.95, crop.num_random)
         longer = [*own, 0.5, 0.5, 0.5]
-        assert pipeline.draws_of(view) == len(longer)
-        np.testing.assert_array_equal(box(view, 300, 400, longer), box(view, 300, 400, own))
+        assert pipeline.num_random_of(crop) == len(longer)
+        np.testing.assert_array_equal(box(crop, 300, 400, longer), box(crop, 300, 400, own))
 
 
 # Deviation along the first direction, of 255, by the three readings.
 @pytest.mark.parametrize(("scale", "first"), [("code", 12.2), ("torch", 5.5), ("paper", 1483)])
 def test_pca_colour_s_deviations(scale, first):
-    draws = tf.random.stateless_uniform((100_000, 3), (1, 2))
-    shifts = PCAColour(scale=scale)(draws, tf.constant(0, tf.int64)).numpy().astype(float)
+    random = tf.random.stateless_uniform((100_000, 3), (1, 2))
+    shifts = PCAColour(scale=scale)(random, tf.constant(0, tf.int64)).numpy().astype(float)
     along = shifts @ np.array(augment.DIRECTIONS)
     deviations = along.std(axis=0)
     assert deviations[0] == pytest.approx(first, rel=0.01)
     squared = np.array([121.78, 37.09, 19.72]) ** 2
     expected = {"code": np.sqrt(squared), "torch": [55.46, 4.79, 1.15], "paper": squared}[scale]
     assert deviations == pytest.approx(0.1 * np.array(expected), rel=0.01)
-    assert (np.abs(along.mean(axis=0)) < 4 * deviations / np.sqrt(len(draws))).all()
+    assert (np.abs(along.mean(axis=0)) < 4 * deviations / np.sqrt(len(random))).all()
     assert np.abs(np.corrcoef(along.T) - np.eye(3)).max() < 0.015
     # Most of it is brightness.
     assert np.corrcoef(shifts.T).min() > 0.7
@@ -317,18 +317,18 @@ def test_pca_colour_is_finite_and_symmetric_at_the_ends_of_the_draws():
 
 
 def test_pca_colour_ends_after_its_passes():
-    draws = tf.constant([[0.1, 0.2, 0.3]])
+    random = tf.constant([[0.1, 0.2, 0.3]])
     shifts = PCAColour(until=2)
     for epoch in range(4):
-        got = shifts(draws, tf.constant(epoch, tf.int64)).numpy()
-        expected = PCAColour()(draws, tf.constant(epoch, tf.int64)).numpy()
+        got = shifts(random, tf.constant(epoch, tf.int64)).numpy()
+        expected = PCAColour()(random, tf.constant(epoch, tf.int64)).numpy()
         np.testing.assert_array_equal(got, expected if epoch < 2 else 0 * expected)
         assert (expected != 0).all()
 
 
 def test_grey_shift_s_deviation():
-    draws = tf.random.stateless_uniform((100_000, 1), (1, 2))
-    shifts = GreyShift(pixels=90, deviation=0.1)(draws, tf.constant(0)).numpy()
+    random = tf.random.stateless_uniform((100_000, 1), (1, 2))
+    shifts = GreyShift(pixels=90, deviation=0.1)(random, tf.constant(0)).numpy()
     assert shifts.shape == (100_000, 1)
     assert shifts.std() == pytest.approx(9.0, rel=0.01)
     assert abs(shifts.mean()) < 4 * 9 / np.sqrt(len(shifts))
@@ -342,11 +342,11 @@ def test_grey_shift_s_deviation():
 def test_with_colour_shifts_all_pixels_of_an_image_alike(colour, channels):
     images, first = random_images(4, 6, 7, channels), CropFlip(padding=2)
     augmentation = WithColour(first, colour)
-    assert augmentation.draws == 3 + colour.draws
-    draws = tf.random.stateless_uniform((4, augmentation.draws), (1, 2))
-    got = augmentation(tf.constant(images), draws).numpy()
-    shifts = got - first(tf.constant(images), draws[:, :3]).numpy()
-    expected = colour(draws[:, 3:], tf.constant(0, tf.int64)).numpy()
+    assert augmentation.num_random == 3 + colour.num_random
+    random = tf.random.stateless_uniform((4, augmentation.num_random), (1, 2))
+    got = augmentation(tf.constant(images), random).numpy()
+    shifts = got - first(tf.constant(images), random[:, :3]).numpy()
+    expected = colour(random[:, 3:], tf.constant(0, tf.int64)).numpy()
     expected = np.broadcast_to(expected[:, None, None], got.shape)
     np.testing.assert_allclose(shifts, expected, atol=1e-4)
     # Each image by another amount.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_classics.data.augment import AlexNetCrop, RandomResizedCrop, ScaleJitter, cut
+from keras_classics.data.augment import AlexNetCrop, RandomResizedCrop, ScaleJitter, decode_crop
 from keras_classics.data.image_files import decode
 from tests.helpers.image_files import FATAL, JPEG, READABLE, encoded
 from tests.helpers.images import photograph
@@ -22,7 +22,7 @@ PHOTO = Image.fromarray(photograph())
 
 @dataclass(frozen=True)
 class Window:
-    """A view of a part that is given."""
+    """A crop of a part that is given."""
 
     top: float
     left: float
@@ -30,19 +30,19 @@ class Window:
     width: float
     size: int
     colour: None = None
-    draws: ClassVar[int] = 3
+    num_random: ClassVar[int] = 3
 
-    def box(self, height, width, draws):
+    def box(self, height, width, random):
         return tf.constant([self.top, self.left, self.height, self.width], tf.float32)
 
     def of(self, image):
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def cut_out(view, content, draws=(0.5, 0.5, 0.5)):
-    image = cut(view, tf.constant(content), tf.constant(draws, tf.float32))
+def cut_out(crop, content, random=(0.5, 0.5, 0.5)):
+    image = decode_crop(crop, tf.constant(content), tf.constant(random, tf.float32))
     assert image.dtype == tf.uint8
-    assert image.shape == (view.size, view.size, 3)
+    assert image.shape == (crop.size, crop.size, 3)
     return image.numpy()
 
 
@@ -71,12 +71,12 @@ def test_views_cut_whole_pixels_where_nothing_is_scaled(place):
         AlexNetCrop(): [(number + 0.5) / 33 for number in place],
         ScaleJitter(256, 256): [min(number / 32, 0.999) for number in place],
     }
-    for view, draws in of_view.items():
+    for crop, random in of_view.items():
         for third in (0.5, 0.999):
-            got = cut_out(view, content, [*draws, third, 0])
+            got = cut_out(crop, content, [*random, third, 0])
             np.testing.assert_array_equal(got, expected)
         for third in (0, 0.499):
-            got = cut_out(view, content, [*draws, third, 0])
+            got = cut_out(crop, content, [*random, third, 0])
             np.testing.assert_array_equal(got, expected[:, ::-1])
 
 
@@ -96,14 +96,14 @@ def windows(draw):
 @settings(deadline=None, max_examples=60)
 @given(window=windows(), mirror=st.booleans())
 def test_geometry_is_right_to_half_a_decoded_pixel(window, mirror):
-    draws = [0, 0, 0.25 if mirror else 0.75]
+    random = [0, 0, 0.25 if mirror else 0.75]
     for kind in ("PNG", "JPEG"):
         if kind == "PNG":
-            got = cut_out(window, PNG, draws).astype(float)
+            got = cut_out(window, PNG, random).astype(float)
             # Values are rounded to whole ones, half a pixel here.
             bound = 0.51
         else:
-            parts = [cut_out(window, content, draws)[..., 0] for content in (ROWS, COLUMNS)]
+            parts = [cut_out(window, content, random)[..., 0] for content in (ROWS, COLUMNS)]
             got = np.stack(parts, axis=-1).astype(float)
             # A reduced picture rounds once more, and ends between two pixels.
             ratio = ratio_of(window)
@@ -161,9 +161,9 @@ def test_all_kinds_of_files_are_cut_alike(name):
 
 
 def test_grey_becomes_three_equal_channels():
-    for view in (Window(3, 5, 60, 60, size=60), Window(3, 5, 64, 64, size=32)):
+    for crop in (Window(3, 5, 60, 60, size=60), Window(3, 5, 64, 64, size=32)):
         for name in ("grey.jpg", "grey_alpha.png"):
-            image = cut_out(view, READABLE[name][0])
+            image = cut_out(crop, READABLE[name][0])
             assert (image == image[..., :1]).all()
             assert image.std() > 30
 
@@ -183,10 +183,10 @@ def test_a_part_of_less_than_a_pixel_is_that_pixel(row, column):
 def test_small_pictures_are_enlarged(file_format, shape):
     values = np.arange(np.prod(shape)).reshape(shape)
     content = encoded(Image.fromarray(values.astype("uint8")), file_format, quality=100)
-    draws = tf.random.stateless_uniform((5, 23), (3, 4)).numpy()
-    for view in (AlexNetCrop(), ScaleJitter(256, 480), RandomResizedCrop()):
-        for row in draws:
-            image = cut_out(view, content, row).astype(int)
+    random = tf.random.stateless_uniform((5, 23), (3, 4)).numpy()
+    for crop in (AlexNetCrop(), ScaleJitter(256, 480), RandomResizedCrop()):
+        for row in random:
+            image = cut_out(crop, content, row).astype(int)
             assert values.min() - 1 <= image.min() <= image.max() <= values.max() + 1
     whole = cut_out(Window(0, 0, *shape, size=240), content)[..., 0].astype(int)
     corners = whole[[0, 0, -1, -1], [0, -1, 0, -1]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from keras_classics.data import FileSplit, Split, pipeline
-from keras_classics.data.augment import PCAColour, RandomResizedCrop, ScaleJitter, cut
+from keras_classics.data.augment import PCAColour, RandomResizedCrop, ScaleJitter, decode_crop
 from keras_classics.data.image_files import decode
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
@@ -142,30 +142,30 @@ def test_a_shorter_run_is_the_beginning_of_a_longer_one(steps):
     epoch=st.integers(0, 2**31),
     first=st.integers(0, 200),
     count=st.integers(1, 40),
-    of_each=st.integers(1, 26),
+    num_random=st.integers(1, 26),
 )
-def test_draws_are_rows_of_tensorflow_s_table(seed, epoch, first, count, of_each):
+def test_random_numbers_are_rows_of_tensorflow_s_table(seed, epoch, first, count, num_random):
     table = tf.random.stateless_uniform(
-        (first + count, of_each), tf.constant([seed, epoch], tf.int64), alg="philox"
+        (first + count, num_random), tf.constant([seed, epoch], tf.int64), alg="philox"
     )
     first, epoch = tf.constant(first, tf.int64), tf.constant(epoch, tf.int64)
-    got = plan(seed=seed).draws(epoch, first, count, of_each)
-    assert got.shape == (count, of_each)
+    got = plan(seed=seed).random_numbers(epoch, first, count, num_random)
+    assert got.shape == (count, num_random)
     np.testing.assert_array_equal(got, table[first:])
 
 
-@pytest.mark.parametrize("of_each", [1, 3, 7, 26])
-def test_draws_go_on_far_behind(of_each):
-    def draws(first, count):
+@pytest.mark.parametrize("num_random", [1, 3, 7, 26])
+def test_random_numbers_go_on_far_behind(num_random):
+    def random(first, count):
         epoch, first = tf.constant(3, tf.int64), tf.constant(first, tf.int64)
-        return plan().draws(epoch, first, count, of_each).numpy()
+        return plan().random_numbers(epoch, first, count, num_random).numpy()
 
     # Where a count of four numbers passes 32 bits, too.
-    for far in (10**6 + 1, 2**34 // of_each - 5):
-        whole = draws(far, 20)
+    for far in (10**6 + 1, 2**34 // num_random - 5):
+        whole = random(far, 20)
         for later in (1, 2, 3, 11):
-            np.testing.assert_array_equal(draws(far + later, 20 - later), whole[later:])
-        assert len(np.unique(whole)) == 20 * of_each
+            np.testing.assert_array_equal(random(far + later, 20 - later), whole[later:])
+        assert len(np.unique(whole)) == 20 * num_random
 
 
 @pytest.mark.parametrize("replicas", [2, 3])
@@ -242,23 +242,25 @@ def taken_pictures(files, plan_, strategy=None, first_step=0):
     return [np.concatenate(values) for values in zip(*rows, strict=True)]
 
 
-@pytest.mark.parametrize("view", [JITTER, RandomResizedCrop(size=9)])
-def test_pictures_are_cut_by_the_draws_of_their_places(files, view):
-    run = pictures_plan(augmentation=view)
+@pytest.mark.parametrize("crop", [JITTER, RandomResizedCrop(size=9)])
+def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
+    run = pictures_plan(augmentation=crop)
     images, colours, labels = taken_pictures(files, run)
-    assert images.shape == (5, 6, view.size, view.size, 3)
+    assert images.shape == (5, 6, crop.size, crop.size, 3)
     assert images.dtype == np.uint8
     # In the order of images in memory.
     in_memory = plan(images=13, steps=5, steps_per_block=1)
     np.testing.assert_array_equal(labels, taken(in_memory))
-    of_each = view.draws + (3 if view.colour else 0)
+    num_random = crop.num_random + (3 if crop.colour else 0)
     for step in range(5):
-        table = tf.random.stateless_uniform((12, of_each), [run.seed, step // 2])
+        table = tf.random.stateless_uniform((12, num_random), [run.seed, step // 2])
         for i in range(6):
-            draws = table[step % 2 * 6 + i]
+            random = table[step % 2 * 6 + i]
             encoded_ = files.read(labels[step, i])[1]
-            np.testing.assert_array_equal(images[step, i], cut(view, encoded_, draws))
-            expected = view.colour(draws[view.draws :], step // 2) if view.colour else np.zeros(3)
+            np.testing.assert_array_equal(images[step, i], decode_crop(crop, encoded_, random))
+            expected = (
+                crop.colour(random[crop.num_random :], step // 2) if crop.colour else np.zeros(3)
+            )
             np.testing.assert_allclose(colours[step, i], expected, rtol=1e-5)
 
 
@@ -291,29 +293,29 @@ def test_no_part_comes_twice(files):
 
 
 def test_colours_end_after_their_passes(files):
-    view = dataclasses.replace(JITTER, colour=PCAColour(until=1))
-    _, colours, _ = taken_pictures(files, pictures_plan(augmentation=view))
+    crop = dataclasses.replace(JITTER, colour=PCAColour(until=1))
+    _, colours, _ = taken_pictures(files, pictures_plan(augmentation=crop))
     assert (colours[:2] != 0).all()
     assert (colours[2:] == 0).all()
 
 
 def test_the_device_adds_the_colour(files):
     layer = ImagePreprocessing(resize=16, crop=12, mean=(10, 20, 30), std=(2, 4, 5))
-    enter = pipeline.entrance(files, layer)
+    to_network = pipeline.device_preprocess(files, layer)
     images = np.random.default_rng(0).integers(0, 256, (3, 12, 12, 3), dtype="uint8")
     colours = np.array([[1, -2, 3], [0, 0, 0], [300, 9, -9]], "float32")
-    got = enter((tf.constant(images), tf.constant(colours)))
+    got = to_network((tf.constant(images), tf.constant(colours)))
     expected = (images + colours[:, np.newaxis, np.newaxis] - [10, 20, 30]) / [2, 4, 5]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
     # Images in memory come whole.
-    assert pipeline.entrance(numbered(3), layer)(images) is images
+    assert pipeline.device_preprocess(numbered(3), layer)(images) is images
 
 
 LAYER = ImagePreprocessing(resize=14, crop=12, mean=(120, 110, 100), std=(60, 50, 40))
 
 
-def fitted(files: FileSplit) -> np.ndarray:
-    images = [LAYER.fit(decode(files.read(i)[1])[tf.newaxis])[0] for i in range(len(files))]
+def resized(files: FileSplit) -> np.ndarray:
+    images = [LAYER.resize(decode(files.read(i)[1])[tf.newaxis])[0] for i in range(len(files))]
     return np.array(images, "float64")
 
 
@@ -330,7 +332,7 @@ def test_evaluation_takes_all_pictures_in_order(files, replicas, batch):
     )
     assert len(images) == len(labels) == -(-10 // (batch * replicas)) * batch * replicas
     np.testing.assert_array_equal(labels, np.minimum(np.arange(len(labels)), 9))
-    expected = LAYER.normalize(fitted(split).astype("float32"))
+    expected = LAYER.normalize(resized(split).astype("float32"))
     np.testing.assert_allclose(images[:10], expected, atol=1e-5)
     assert (images[10:] == images[9]).all()
 
@@ -338,12 +340,12 @@ def test_evaluation_takes_all_pictures_in_order(files, replicas, batch):
 @pytest.mark.parametrize("count", [1, 64, 70])
 def test_mean_counts_each_image_once(files, count):
     split = few(files, count)
-    images = fitted(split)
-    per_pixel = pipeline.mean_of(split, LAYER.fit, per_pixel=True)
+    images = resized(split)
+    per_pixel = pipeline.mean_of(split, LAYER.resize, per_pixel=True)
     assert per_pixel.shape == (12, 12, 3)
     assert per_pixel.dtype == np.float32
     np.testing.assert_allclose(per_pixel, images.mean(axis=0), rtol=1e-6)
-    per_channel = pipeline.mean_of(split, LAYER.fit, per_pixel=False)
+    per_channel = pipeline.mean_of(split, LAYER.resize, per_pixel=False)
     np.testing.assert_allclose(per_channel, images.mean(axis=(0, 1, 2)), rtol=1e-6)
     in_memory = Split(np.round(images).astype("uint8"), split.labels)
     mean = pipeline.mean_of(in_memory, lambda images: images, per_pixel=True)
@@ -368,7 +370,7 @@ def test_a_picture_that_cannot_be_read_is_named(files, tmp_path, length, fault):
     # In the second batch.
     split = with_one_bad(files, tmp_path, 66, content)
     with pytest.raises(UserError) as raised:
-        pipeline.mean_of(split, LAYER.fit, per_pixel=True)
+        pipeline.mean_of(split, LAYER.resize, per_pixel=True)
     message = str(raised.value)
     assert message.startswith(f"{tmp_path / 'bad.jpg'} cannot be used: {fault}. Mend or remove it")
     assert len(message.splitlines()) == 1

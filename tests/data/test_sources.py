@@ -76,7 +76,7 @@ def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
     write_image(root / "train" / "dog" / "alpha.png", 7, 7, channels=4)
     with pytest.raises(UserError, match="differ in shape"):
         load(f"folder:{root}")
-    data = load(f"folder:{root}", fit=CanvasPreprocessing().fit)
+    data = load(f"folder:{root}", resize=CanvasPreprocessing().resize)
     assert data.train.images.shape == (9, 28, 28, 1)
     assert data.train.images.dtype == np.uint8
 
@@ -131,12 +131,12 @@ def test_a_tfds_set_of_different_sizes(tmp_path, monkeypatch):
         features=features,
         split_datasets={"train": stored, "validation": stored},
     )
-    data = load("imagenette", str(tmp_path), fit=CanvasPreprocessing().fit)
+    data = load("imagenette", str(tmp_path), resize=CanvasPreprocessing().resize)
     assert data.train.images.shape == (12, 28, 28, 1)
     assert sorted(data.test.labels) == sorted(i % 10 for i in range(12))
     monkeypatch.setattr(sources, "MEMORY_LIMIT", 12 * 28 * 28 - 1)
     with pytest.raises(UserError, match=r"12 images of \(28, 28, 1\) in its train split"):
-        load("imagenette", str(tmp_path), fit=CanvasPreprocessing().fit)
+        load("imagenette", str(tmp_path), resize=CanvasPreprocessing().resize)
 
 
 def test_split_knows_its_length():

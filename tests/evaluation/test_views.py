@@ -85,7 +85,7 @@ def test_views_are_normalised_as_the_preprocessing_does():
     layer = ImagePreprocessing(resize=40, crop=24, mean=mean, std=(2.0, 3.0, 4.0), bgr=True)
     (stack,) = Views("single", layer, flip=True)(tf.constant(photograph()[np.newaxis]))
     np.testing.assert_array_equal(stack[:, 0], layer(photograph()[np.newaxis]))
-    middle = layer.fit(photograph()[np.newaxis])
+    middle = layer.resize(photograph()[np.newaxis])
     np.testing.assert_allclose(stack[:, 1], layer.normalize(middle[:, :, ::-1]), atol=1e-4)
 
 

@@ -92,7 +92,7 @@ def run(recipe: Recipe, strategy, run_dir: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:
-        train(recipe, run_dir, strategy, pace=RunOptions(checkpoint_steps=3), watch=watch)
+        train(recipe, run_dir, strategy, options=RunOptions(checkpoint_steps=3), on_progress=watch)
     except StoppedError as error:
         print(error)
         sys.exit(error.status)

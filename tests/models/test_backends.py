@@ -37,7 +37,7 @@ images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8
 x = kc.preprocess_input(images, model="resnet20", weights="fashion_mnist")
 print(kc.resnet20(weights="fashion_mnist").predict(x, verbose=0).tolist())
 try:
-    kc.preprocessing("resnet20/fashion_mnist").fit(images)
+    kc.preprocessing("resnet20/fashion_mnist").resize(images)
 except ValueError as error:
     print(error)
 assert "tensorflow" not in sys.modules

@@ -55,13 +55,11 @@ def test_each_variant_is_another_run(name):
     recipes = [described.recipe_of(variant, here, seed=3) for variant in described.variants]
     assert {recipe.seed for recipe in recipes} == {3}
     assert {recipe.validation for recipe in recipes} == {0}
-    contents = [
-        json.dumps({**recipe.to_json(), "variant": None}, sort_keys=True) for recipe in recipes
-    ]
+    contents = [json.dumps({**recipe.to_json(), "tags": {}}, sort_keys=True) for recipe in recipes]
     starts = [described.starts_from.get(variant) for variant in described.variants]
     assert len(set(zip(contents, starts, strict=True))) == len(recipes)
     for variant, recipe in zip(described.variants, recipes, strict=True):
-        assert recipe.variant == f"{name}/{variant}"
+        assert recipe.tags == {"claim": name, "variant": variant}
 
 
 @every_claim
@@ -129,7 +127,7 @@ def finished(folder, variant: str, seed: int, error: float) -> None:
         "images": 5,
         "epochs": 2,
         "seed": seed,
-        "variant": f"tiny/{variant}",
+        "tags": {"claim": "tiny", "variant": variant},
         "metrics": {"test_error": error, "test_loss": 1, "train_accuracy": 0.5, "train_loss": 1},
         "environment": {**environment, "versions": {"tensorflow": "2", "keras": "3"}},
     }

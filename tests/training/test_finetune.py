@@ -78,7 +78,7 @@ def test_recipes_of_known_weights():
         "resnet50", "imagenet_torchvision", "folder:x", "run", side=112, batch_norm="train"
     )
     layer = head.make_preprocessing()
-    assert (layer.resize, layer.crop) == (128, 112)
+    assert (layer.short_side, layer.crop) == (128, 112)
     assert layer.mean == kc.preprocessing("resnet50/imagenet_torchvision").mean
     assert head.model_arguments["weights"] == "imagenet_torchvision"
     assert head.model_arguments["input_shape"] == (112, 112, 3)

@@ -49,7 +49,7 @@ def watch(progress, plan):
         else:
             die()
 
-train(recipe, run_dir, watch=watch, pace=loop.RunOptions(checkpoint_steps=1))
+train(recipe, run_dir, on_progress=watch, options=loop.RunOptions(checkpoint_steps=1))
 """
 
 
@@ -210,7 +210,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
             os.kill(os.getpid(), number)
 
     with pytest.raises(StoppedError, match=r"step \d+ is saved in .*/checkpoints") as stopped:
-        train(MODERN, cut, data=few_digits, watch=watch)
+        train(MODERN, cut, data=few_digits, on_progress=watch)
     assert stopped.value.signum == number
     assert len(blocks) == block
     train(MODERN, cut, data=few_digits)
@@ -224,7 +224,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path, few_digits, set_handler):
         dataclasses.replace(MODERN, epochs=1),
         tmp_path,
         data=few_digits,
-        watch=lambda *_: os.kill(os.getpid(), signal.SIGINT),
+        on_progress=lambda *_: os.kill(os.getpid(), signal.SIGINT),
     )
     assert (tmp_path / "result.json").exists()
 
@@ -283,8 +283,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_last_checkpoint(
 class WildLastStep:
     """A rate that no network survives, in the last step of the second pass."""
 
-    def __call__(self, moment):
-        return float("inf") if moment.passes == 2 - 1 / 8 else 0.01
+    def __call__(self, info):
+        return float("inf") if info.epoch == 2 - 1 / 8 else 0.01
 
 
 def test_a_network_lost_in_the_last_step_of_an_epoch_is_not_saved(tmp_path, few_digits):
@@ -301,7 +301,7 @@ def test_an_unreadable_checkpoint_is_passed_over(tmp_path, few_digits, finished,
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(StoppedError):
-        train(dataclasses.replace(MODERN, epochs=3), tmp_path, data=few_digits, watch=stop)
+        train(dataclasses.replace(MODERN, epochs=3), tmp_path, data=few_digits, on_progress=stop)
     newest = max((tmp_path / "checkpoints").iterdir())
     newest.write_bytes(newest.read_bytes()[:1000])
     train(MODERN, tmp_path, data=few_digits)
@@ -334,7 +334,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(small_disk, tmp_path_factory, fe
 
 def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finished):
     with pytest.raises(StoppedError, match="Stopped before the end; step 8 is saved") as stopped:
-        train(MODERN, tmp_path, data=few_digits, pace=loop.RunOptions(max_minutes=0))
+        train(MODERN, tmp_path, data=few_digits, options=loop.RunOptions(max_minutes=0))
     assert stopped.value.status == 75
     train(MODERN, tmp_path, data=few_digits)
     assert_same_bits(finished[0], tmp_path)
@@ -427,5 +427,5 @@ def test_recipe_as_json():
     fields = {field.name for field in dataclasses.fields(Recipe)}
     assert content.keys() == fields
     assert content["optimizer"]["kind"] == "LevenbergMarquardt"
-    assert content["schedule"]["passes"] == [2, 3, 3, 4, 8]
+    assert content["schedule"]["epochs"] == [2, 3, 3, 4, 8]
     assert set(content["sources"]) <= fields

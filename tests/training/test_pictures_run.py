@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.data import load
-from keras_classics.data.augment import ScaleJitter, cut
+from keras_classics.data.augment import ScaleJitter, decode_crop
 from keras_classics.data.image_files import decode
 from keras_classics.errors import StoppedError, UserError
 from keras_classics.models import get_model
@@ -21,7 +21,7 @@ from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from tests.helpers.runs import assert_same_bits, history
 
-VIEW = ScaleJitter(32, 48, size=32)
+CROP = ScaleJitter(32, 48, size=32)
 SIZES = {"resize": 40, "crop": 32, "std": (50, 50, 50)}
 
 
@@ -44,7 +44,7 @@ def recipe(folder, **changes) -> Recipe:
         "epochs": 2,
         "preprocessing": "image",
         "preprocessing_arguments": {**SIZES, "mean": "per_pixel"},
-        "augmentation": VIEW,
+        "augmentation": CROP,
         **changes,
     }
     return Recipe(**values)
@@ -64,7 +64,7 @@ def finished(pictures, tmp_path_factory):
 
 def fitted_mean(paths) -> np.ndarray:
     layer = recipe("").make_preprocessing()
-    images = [layer.fit(decode(tf.constant(p.read_bytes()))[np.newaxis])[0] for p in paths]
+    images = [layer.resize(decode(tf.constant(p.read_bytes()))[np.newaxis])[0] for p in paths]
     return np.mean(np.array(images, "float64"), axis=0)
 
 
@@ -116,12 +116,12 @@ def test_the_first_loss_is_that_of_the_views_cut_by_hand(pictures, tmp_path):
     train(run, tmp_path)
     split = load(run.dataset, encoded=True).train
     order = tf.random.experimental.index_shuffle(np.arange(24), [5, 0], 23).numpy()
-    table = tf.random.stateless_uniform((24, VIEW.draws + 3), [5, 0])
+    table = tf.random.stateless_uniform((24, CROP.num_random + 3), [5, 0])
     mean = fitted_mean(sorted((pictures / "train").rglob("*.jpg")))
     views = [
-        cut(VIEW, split.read(position)[1], draws).numpy()
-        + VIEW.colour(draws[VIEW.draws :], 0).numpy()
-        for position, draws in zip(order, table, strict=True)
+        decode_crop(CROP, split.read(position)[1], random).numpy()
+        + CROP.colour(random[CROP.num_random :], 0).numpy()
+        for position, random in zip(order, table, strict=True)
     ]
     keras.utils.set_random_seed(5)
     model = get_model("lenet5", classes=3, input_shape=(32, 32, 3))
@@ -149,8 +149,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, pictures, tmp_path):
         train(
             recipe(pictures),
             tmp_path,
-            watch=stopped_after(6),
-            pace=loop.RunOptions(checkpoint_steps=1),
+            on_progress=stopped_after(6),
+            options=loop.RunOptions(checkpoint_steps=1),
         )
     taken = (tmp_path / "mean.npy").stat().st_mtime_ns
     again = train(recipe(pictures), tmp_path)
@@ -171,9 +171,11 @@ def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_a_pass(pictures, tmp_pa
     assert result["epochs"] == 2
     assert [row["step"] for row in history(tmp_path / "whole")] == [4, 6]
     # To look for bad pictures where there are none changes nothing.
-    pace = loop.RunOptions(checkpoint_steps=1)
+    options = loop.RunOptions(checkpoint_steps=1)
     with pytest.raises(StoppedError, match="step 5 is saved"):
-        train(run, tmp_path / "cut", max_bad_images=1, watch=stopped_after(5), pace=pace)
+        train(
+            run, tmp_path / "cut", max_bad_images=1, on_progress=stopped_after(5), options=options
+        )
     again = train(run, tmp_path / "cut", max_bad_images=1)
     assert_same_bits(tmp_path / "whole", tmp_path / "cut")
     assert again["bad_images"] == 0

@@ -64,9 +64,9 @@ def test_images_have_the_size_that_the_network_takes(recipe):
     shape = recipe.model_arguments.get("input_shape", entry.input_shape)
     layer = recipe.make_preprocessing()
     assert layer.compute_output_shape((None, 500, 375, shape[2]))[1:] == shape
-    if recipe.cuts:
+    if recipe.crops_on_decode:
         assert (recipe.augmentation.size,) * 2 == shape[:2]
-    assert recipe.cuts == (recipe.dataset == "imagenet2012")
+    assert recipe.crops_on_decode == (recipe.dataset == "imagenet2012")
 
 
 @pytest.mark.parametrize("recipe", ALL)

@@ -41,8 +41,8 @@ def test_cosine():
     ("unit", "places", "passes"),
     [
         ("steps", (30, 45), (3, 4.5)),
-        ("passes", (2, 7.5), (2, 7.5)),
-        ("share", (0.5, 0.75), (5, 7.5)),
+        ("epochs", (2, 7.5), (2, 7.5)),
+        ("fraction", (0.5, 0.75), (5, 7.5)),
     ],
 )
 def test_drops_at_steps_passes_and_shares(unit, places, passes):
@@ -84,7 +84,7 @@ def test_inverse_is_caffe_s():
 
 
 def test_warmup_grows_in_a_line_or_jumps():
-    line = schedules.Warmup(schedules.Constant(0.4), passes=2)
+    line = schedules.Warmup(schedules.Constant(0.4), epochs=2)
     assert [at(line, p) for p in (0, 0.5, 1, 2, 3)] == pytest.approx([0, 0.1, 0.2, 0.4, 0.4])
     jump = schedules.Warmup(schedules.Constant(0.1), steps=4, first=0.1, jump=True)
     got = [jump(StepInfo(step, 100, SPE)) for step in (0, 3, 4, 50)]

@@ -48,7 +48,7 @@ def take(model, rates, optimizer=PLAIN, images=IMAGES, **options) -> np.ndarray:
         loss,
         optimizer.start(model, loss),
         batch_size=len(images),
-        enter=lambda images: images,
+        device_preprocess=lambda images: images,
         **{"groups": [0, 0], **options},
     )
     block = compiled_block(step, tf.distribute.get_strategy(), jit_compile=False)
@@ -62,10 +62,10 @@ def assert_weights(model, expected) -> None:
         np.testing.assert_allclose(got, value, rtol=1e-5)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 4])
-def test_parts_of_a_batch_make_the_step_of_the_whole(parts):
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_accumulated_gradients_make_the_step_of_the_whole_batch(count):
     model = tiny()
-    loss_sum, correct, stopping = take(model, [[0.5]], parts=parts)
+    loss_sum, correct, stopping = take(model, [[0.5]], gradient_accumulation_steps=count)
     steps = gradients_by_hand(*START)
     assert_weights(model, [w - 0.5 * g for w, g in zip(START, steps, strict=True)])
     scores = IMAGES @ START[0] + START[1]

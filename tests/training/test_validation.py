@@ -105,7 +105,7 @@ def test_a_stopped_run_remembers_what_it_watched(watched, few_digits, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(StoppedError):
-        train(WATCHING, tmp_path, data=few_digits, watch=watch)
+        train(WATCHING, tmp_path, data=few_digits, on_progress=watch)
     train(WATCHING, tmp_path, data=few_digits)
     assert_same_bits(watched[0], tmp_path)
     columns = ("learning_rate", *VALIDATION_COLUMNS)

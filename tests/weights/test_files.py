@@ -267,7 +267,7 @@ def test_another_number_of_classes_leaves_the_last_layer_fresh(file, source, cap
         np.testing.assert_array_equal(found, expected)
     assert "its last layer is fresh, for 3 classes where the weights have 10" in caplog.text
     with pytest.raises(UserError, match="has the shape"):
-        load_weights(model, file, whole=True)
+        load_weights(model, file, strict=True)
 
 
 def test_without_top_it_is_left_out(file, source, caplog):

@@ -85,7 +85,7 @@ def test_records_are_torchvisions(models):
         assert record.class_names == tuple(theirs.meta["categories"])
         transforms, layer = theirs.transforms(), record.preprocessing()
         assert transforms.crop_size == [layer.crop]
-        assert transforms.resize_size == [layer.resize]
+        assert transforms.resize_size == [layer.short_side]
         np.testing.assert_allclose(np.multiply(transforms.mean, 255), layer.mean)
         np.testing.assert_allclose(np.multiply(transforms.std, 255), layer.std)
 
@@ -99,7 +99,7 @@ def test_records_are_timms(models):
         assert theirs.license in record.licence.lower()
         layer = record.preprocessing()
         assert theirs.input_size == (3, layer.crop, layer.crop)
-        assert layer.resize == int(layer.crop / theirs.crop_pct)
+        assert layer.short_side == int(layer.crop / theirs.crop_pct)
         assert theirs.interpolation == "bilinear"
 
 

@@ -64,7 +64,7 @@ def test_a_photograph_as_torchvision_prepares_it(version):
 def test_resizing_is_that_of_pillow(height, width, resize):
     picture = photograph()[60 : 60 + height, 200 : 200 + width]
     crop = resize - resize // 8
-    found = ImagePreprocessing(resize, crop).fit(picture[np.newaxis])[0].numpy()
+    found = ImagePreprocessing(resize, crop).resize(picture[np.newaxis])[0].numpy()
     short = min(height, width)
     size = (int(resize * width / short), int(resize * height / short))
     whole = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
@@ -76,7 +76,7 @@ def test_resizing_is_that_of_pillow(height, width, resize):
 
 def test_an_image_of_the_right_size_is_cropped_alone():
     image = RGB[:, :200, :160]
-    found = ImagePreprocessing(160, 150).fit(image).numpy()
+    found = ImagePreprocessing(160, 150).resize(image).numpy()
     np.testing.assert_array_equal(found, image[:, 25:175, 5:155].astype("float32"))
 
 

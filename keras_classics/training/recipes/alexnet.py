@@ -65,14 +65,14 @@ ALEXNET_PAPER = Recipe(
 
 _CONV1 = PiecewiseConstant(
     rates=(0.01, 0.001, 0.0001, 0.00001, 0.0, 0.00001),
-    passes=(25, 26, 16, 5, 7, 12),
+    epochs=(25, 26, 16, 5, 7, 12),
 )
 
 ALEXNET_CODE = dataclasses.replace(
     ALEXNET_PAPER,
     name="code",
     epochs=91,
-    schedule=PiecewiseConstant(rates=(0.01, 0.001, 0.0001, 0.00001), passes=(25, 26, 28, 12)),
+    schedule=PiecewiseConstant(rates=(0.01, 0.001, 0.0001, 0.00001), epochs=(25, 26, 28, 12)),
     schedules={"conv1/kernel": _CONV1, "*/bias": Constant(0.02)},
     model_arguments={
         **ALEXNET_PAPER.model_arguments,
@@ -106,7 +106,9 @@ ALEXNET_ONE_WEIRD_TRICK = Recipe(
     epochs=90,
     batch_size=128,
     optimizer=Momentum(momentum=0.9, weight_decay=0.0005),
-    schedule=MultiStepDecay(rate=0.01, at=(0.25, 0.5, 0.75), factor=250 ** (-1 / 3), unit="share"),
+    schedule=MultiStepDecay(
+        rate=0.01, at=(0.25, 0.5, 0.75), factor=250 ** (-1 / 3), unit="fraction"
+    ),
     preprocessing="image",
     preprocessing_arguments={
         "resize": 256,

@@ -43,7 +43,7 @@ LENET5_PAPER = Recipe(
     optimizer=LevenbergMarquardt(mu=0.5, samples=500),
     schedule=PiecewiseConstant(
         rates=(0.0005, 0.0002, 0.0001, 0.00005, 0.00001),
-        passes=(2, 3, 3, 4, 8),
+        epochs=(2, 3, 3, 4, 8),
     ),
     loss="discriminative_map",
     preprocessing_arguments={"background": -0.1, "foreground": 1.175},
