@@ -1,1 +1,1 @@
-"""Analysis: looking into networks and their results."""
+"""Analysis of networks and their results."""

@@ -1,4 +1,4 @@
-"""Maps from inside a network, for those who build on it."""
+"""Feature maps of a network at several resolutions."""
 
 from collections.abc import Sequence
 
@@ -7,27 +7,27 @@ import keras
 from keras_classics.analysis.profile import receptive_fields
 from keras_classics.errors import UserError
 
-# They change no values that a reader of the map would miss.
-PASSING = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Dropout)
+# Layers that pass the values of a map on unchanged.
+PASS_THROUGH = (keras.layers.InputLayer, keras.layers.ZeroPadding2D, keras.layers.Dropout)
 
 
 def feature_extractor(model: keras.Model, levels: Sequence[int] | None = None) -> keras.Model:
-    """Returns a network's maps at several resolutions, as detectors and segmenters take them.
+    """Returns a network's feature maps at several resolutions, for detection and segmentation.
 
-    Level l is the last map whose positions are 2 ** l pixels apart: what the next stage reads. VGG
-    has levels 0 to 5, AlexNet 2 to 5, the ImageNet ResNets 1 to 5, the CIFAR ResNets and LeNet-5
-    0 to 2.
+    Level l is the last map with a stride of 2 ** l pixels, the input of the next stage. VGG has
+    levels 0 to 5, AlexNet 2 to 5, the ImageNet ResNets 1 to 5, the CIFAR ResNets and LeNet-5 0 to
+    2.
 
     Args:
-        model: A network, best without its top.
-        levels: Which, by default all that the network has.
+        model: A network, preferably without its top.
+        levels: Levels to return; by default all levels of the network.
 
     Returns:
-        A model that shares its layers with `model`, from the same images to a dict with a map of
-        shape (batch, height, width, channels) under `"level_3"` and so on.
+        A model that shares its layers with `model`. It takes the same images and returns a dict of
+        maps of shape (batch, height, width, channels), with keys such as `"level_3"`.
 
     Raises:
-        UserError: The network has no such level.
+        UserError: If the network does not have one of the levels.
     """
     ends = _level_ends(model)
     levels = list(ends) if levels is None else list(levels)
@@ -44,10 +44,10 @@ def feature_extractor(model: keras.Model, levels: Sequence[int] | None = None) -
 
 
 def _level_ends(model: keras.Model) -> dict[int, keras.KerasTensor]:
-    """The last map of each level."""
+    """Returns the last map of each level."""
     ends = {}
     for name, (_, stride) in receptive_fields(model).items():
         layer = model.get_layer(name)
-        if stride is not None and not isinstance(layer, PASSING):
+        if stride is not None and not isinstance(layer, PASS_THROUGH):
             ends[stride.bit_length() - 1] = layer.output
     return ends

@@ -1,4 +1,4 @@
-"""What a network costs and sees: parameters, multiply-adds, receptive fields, strides."""
+"""Profile of a network: parameters, multiply-adds, receptive fields and strides."""
 
 from dataclasses import dataclass
 from math import prod
@@ -10,17 +10,18 @@ from keras_classics.errors import UserError
 
 @dataclass(frozen=True)
 class Row:
-    """One layer.
+    """The profile of one layer.
 
     Attributes:
-        layer: Its name.
-        kind: Its class.
-        output_shape: Without the batch.
-        params: Trainable parameters.
+        layer: Name of the layer.
+        kind: Name of its class.
+        output_shape: Shape of its output without the batch axis.
+        params: Number of trainable parameters.
         macs: Multiply-adds for one image, of convolutions and dense layers, as the papers count.
-        receptive_field: Side of the square of pixels that one position sees, pixels beyond the
-            image included; None where it sees all of the image.
-        stride: Pixels between neighbouring positions; None likewise.
+        receptive_field: Side of the receptive field in pixels, pixels beyond the image included;
+            None if it is the whole image.
+        stride: Pixels between neighbouring positions; None if the receptive field is the whole
+            image.
     """
 
     layer: str
@@ -34,14 +35,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Profile:
-    """All layers of a network, in order; prints as a table."""
+    """The profiles of all layers of a network, in order. `str` returns a table."""
 
     name: str
     rows: tuple[Row, ...]
 
     @property
     def params(self) -> int:
-        """Trainable parameters."""
+        """Number of trainable parameters."""
         return sum(row.params for row in self.rows)
 
     @property
@@ -50,13 +51,13 @@ class Profile:
         return sum(row.macs for row in self.rows)
 
     @property
-    def dense_share_of_params(self) -> float:
-        """Share of the parameters that dense layers hold, 0 to 1."""
+    def dense_fraction_of_params(self) -> float:
+        """Fraction of the parameters in dense layers, 0 to 1."""
         return sum(row.params for row in self.rows if _is_dense(row)) / self.params
 
     @property
-    def convolution_share_of_macs(self) -> float:
-        """Share of the multiply-adds that convolutions do, 0 to 1."""
+    def convolution_fraction_of_macs(self) -> float:
+        """Fraction of the multiply-adds in convolutions, 0 to 1."""
         return sum(row.macs for row in self.rows if not _is_dense(row)) / self.macs
 
     def __str__(self) -> str:
@@ -72,24 +73,24 @@ class Profile:
             for row in cells
         ]
         shares = (
-            f"{self.dense_share_of_params:.1%} of the parameters are in dense layers, "
-            f"{self.convolution_share_of_macs:.1%} of the multiply-adds in convolutions."
+            f"{self.dense_fraction_of_params:.1%} of the parameters are in dense layers, "
+            f"{self.convolution_fraction_of_macs:.1%} of the multiply-adds in convolutions."
         )
         return "\n".join([self.name, "", *lines, "", shares])
 
 
 def profile(model: keras.Model) -> Profile:
-    """Describes a functional model layer by layer.
+    """Returns the profile of a functional model, layer by layer.
 
     Args:
-        model: A network whose image has a known height and width.
+        model: A network with a fixed input height and width.
 
     Raises:
-        UserError: The size of the image is not known.
+        UserError: If the height or width is not fixed.
     """
     if None in model.input_shape[1:]:
         raise UserError(
-            f"{model.name} must have an image of known height and width to be described. "
+            f"{model.name} must have a fixed input height and width for a profile. "
             f"Received: {model.input_shape[1:]}. Build it with an input_shape."
         )
     geometry = receptive_fields(model)
@@ -108,10 +109,11 @@ def profile(model: keras.Model) -> Profile:
 
 
 def receptive_fields(model: keras.Model) -> dict[str, tuple[int | None, int | None]]:
-    """Receptive field and stride of each layer of a functional model, in pixels of its image.
+    """Returns the receptive field and stride of each layer of a functional model, in pixels.
 
     Returns:
-        (receptive field, stride) by the layer's name; (None, None) where a layer sees all.
+        (receptive field, stride) for each layer's name; (None, None) if the receptive field is the
+        whole image.
     """
     seen: dict[str, tuple[int | None, int | None]] = {}
     by_tensor: dict[int, tuple[int | None, int | None]] = {}
@@ -126,8 +128,10 @@ def receptive_fields(model: keras.Model) -> dict[str, tuple[int | None, int | No
     return seen
 
 
-def _through(layer: keras.layers.Layer, field: int | None, stride: int | None):
-    """Receptive field and stride behind a layer, from those before it."""
+def _through(
+    layer: keras.layers.Layer, field: int | None, stride: int | None
+) -> tuple[int | None, int | None]:
+    """Returns receptive field and stride after a layer, from those before it."""
     if field is None or len(layer.output.shape) != 4:
         return None, None
     size, step = _window(layer)
@@ -135,7 +139,7 @@ def _through(layer: keras.layers.Layer, field: int | None, stride: int | None):
 
 
 def _window(layer: keras.layers.Layer) -> tuple[int, int]:
-    """Side and stride of a layer's window; 1 and 1 where each position stands for itself."""
+    """Returns side and stride of a layer's window; 1 and 1 for a pointwise layer."""
     if isinstance(layer, keras.layers.AdaptiveAveragePooling2D):
         before, after = layer.input.shape[1], layer.output.shape[1]
         return -(-before // after), max(1, before // after)
@@ -149,7 +153,7 @@ def _side(size: int | tuple[int, ...]) -> int:
 
 
 def _macs(layer: keras.layers.Layer) -> int:
-    """Every entry of a kernel multiplies once for each position of the output."""
+    """Returns the multiply-adds of a layer: kernel entries times output positions."""
     if not hasattr(layer, "kernel"):
         return 0
     return prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape)

@@ -1,4 +1,4 @@
-"""How large the signals are that pass through a network's layers."""
+"""Magnitudes of activations and gradients in a network's layers."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,15 @@ import tensorflow as tf
 
 
 def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
-    """Returns how much each normalised layer answers: He et al. 2015, section 4.2 and Figure 7.
+    """Returns the layer responses of He et al. 2015, section 4.2 and Figure 7.
 
     Args:
         model: A network with batch normalisations.
-        images: What the network takes, float, shape (count, height, width, channels).
+        images: Preprocessed images, float, shape (count, height, width, channels).
 
     Returns:
-        For each batch normalisation that follows a convolution of more than one pixel, in the
-        order of the network, the standard deviation of what it gives, in inference.
+        The standard deviation of the output, in inference, of each batch normalisation after a
+        convolution larger than 1x1, in the order of the network.
     """
     layers = [
         layer
@@ -33,26 +33,26 @@ def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
 def sizes(
     model: keras.Model, images: np.ndarray, loss: Callable[..., tf.Tensor]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Returns the size of what each layer gives, and of the gradient that its kernel gets.
+    """Returns the magnitudes of each layer's output and of its kernel's gradient.
 
-    A size is the root of the mean square. Batch normalisation goes by the images, as in training;
-    its stored statistics stay as they are. Runs on TensorFlow.
+    A magnitude is the root mean square. Batch normalisation uses the batch's statistics, as in
+    training; its moving statistics do not change. Runs on TensorFlow.
 
     Args:
         model: A network without dropout.
-        images: What the network takes, float, shape (count, height, width, channels).
-        loss: From what the network gives to the loss, a scalar.
+        images: Preprocessed images, float, shape (count, height, width, channels).
+        loss: Function from the network's output to a scalar loss.
 
     Returns:
-        Sizes of outputs and of gradients by the name of each convolution and dense layer, in the
-        order of the network.
+        Magnitudes of outputs and of gradients for the name of each convolution and dense layer, in
+        the order of the network.
     """
     layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
     network = keras.Model(model.input, [model.output, [layer.output for layer in layers]])
     stored = model.get_weights()
     with tf.GradientTape() as tape:
-        answer, outputs = network(images, training=True)
-        error = loss(answer)
+        result, outputs = network(images, training=True)
+        error = loss(result)
     gradients = tape.gradient(error, [layer.kernel.value for layer in layers])
     model.set_weights(stored)
     names = [layer.name for layer in layers]

@@ -1,4 +1,4 @@
-"""Demo: a static site on which an exported network answers in the visitor's own browser."""
+"""Demo: a static site that runs an exported network in the visitor's browser."""
 
 from keras_classics.demo.write import write_site
 

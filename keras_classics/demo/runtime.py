@@ -1,4 +1,4 @@
-"""LiteRT for the web, as npm has it: brought to this machine once, then copied into every site."""
+"""Installs LiteRT for the web from npm once, and copies it into every site."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
 PACKAGE = "@litertjs/core"
 
-# What a site takes of it, and under which name. A browser loads one of the two forms, 9 MB: the
-# second is for those without the newest vector instructions.
+# Files that a site needs, and their names there. A browser loads one of the two builds, 9 MB: the
+# second, "compat", is for browsers without the newest vector instructions.
 FILES = {
     "@litertjs/core/package.json": "package.json",
     "@litertjs/core/dist/index.js": "core.js",
@@ -27,10 +27,10 @@ FILES = {
 
 
 def runtime() -> Path:
-    """Returns the folder of npm's packages, in Keras's cache; the first call fills it.
+    """Returns the `node_modules` folder in Keras's cache; the first call installs it.
 
     Raises:
-        UserError: npm is missing or fails.
+        UserError: If npm is missing or fails.
     """
     version = json.loads((HERE / "package.json").read_text())["dependencies"][PACKAGE]
     folder = cache_folder().parent / "keras_classics_demo" / version
@@ -42,11 +42,11 @@ def runtime() -> Path:
 
 
 def copy_runtime(packages: Path, folder: Path) -> None:
-    """Copies what a site takes of the runtime.
+    """Copies the runtime files that a site needs.
 
     Args:
-        packages: The folder that `runtime` gives.
-        folder: Where to; it is made.
+        packages: The folder that `runtime` returns.
+        folder: Folder to copy to; it is created.
     """
     for source, target in FILES.items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
@@ -54,12 +54,12 @@ def copy_runtime(packages: Path, folder: Path) -> None:
 
 
 def _install(folder: Path) -> None:
-    """Lets npm install what the lock file names, and nothing else, into a folder."""
+    """Installs exactly the packages of the lock file into a folder."""
     npm = shutil.which("npm")
     if npm is None:
         raise UserError(
-            f"The demo takes LiteRT for the web, {PACKAGE}, from npm, which is not installed. "
-            "Install Node.js, which brings it; on Debian: apt-get install npm."
+            f"The demo needs npm to install LiteRT for the web, {PACKAGE}. Received: npm is not "
+            "installed. Install Node.js, which includes it; on Debian: apt-get install npm."
         )
     for name in PACKAGES:
         shutil.copyfile(HERE / name, folder / name)
@@ -67,12 +67,12 @@ def _install(folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise UserError(
-            f"npm must bring LiteRT for the web, {PACKAGE}, once. It failed: {_reason(done.stderr)}"
-            ". Try again with a network."
+            f"npm must be able to install LiteRT for the web, {PACKAGE}, once. "
+            f"Received: {_reason(done.stderr)}. Try again with an internet connection."
         )
 
 
 def _reason(log: str) -> str:
-    """What npm says of an error, without its warnings and its hints, on one line."""
+    """Returns the error message of npm on one line, without its warnings and hints."""
     errors = [line.removeprefix("npm error ") for line in log.splitlines() if "npm error" in line]
     return " ".join(errors[:2]) or " ".join(log.split())

@@ -1,4 +1,4 @@
-"""The site: its own pages, the network, what they must know of it, and the runtime."""
+"""Writes the site: its pages, the network, the network's metadata, and the runtime."""
 
 import json
 import os
@@ -20,19 +20,19 @@ PAGES = Path(__file__).parent / "site"
 NETWORK = "model.tflite"
 FIRST_LAYER = "first_layer.tflite"
 
-# Layers that end a convolution.
+# Layers that may follow a convolution and belong to it.
 ENDINGS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What pictures of a data set are like: a drawing is framed as they are.
+class DatasetStyle:
+    """How the images of a data set look; drawings are framed in the same way.
 
     Attributes:
-        name: The data set's name in words.
-        subject: What they show.
-        margin: Pixels that stay free around it on the longer side, in the network's box.
-        brush: Width of its strokes, in hundredths of the pad's side.
+        name: Name of the data set as the site prints it.
+        subject: What the images show.
+        margin: Free pixels at both ends of the subject's longer side, at the network's resolution.
+        brush: Width of the strokes, in percent of the pad's side.
     """
 
     name: str | None
@@ -41,10 +41,10 @@ class Shown:
     brush: int = 10
 
 
-SHOWN = {
-    "digits": Shown("scikit-learn's handwritten digits", "a digit"),
-    "mnist": Shown("MNIST", "a digit", margin=4),
-    "fashion_mnist": Shown("Fashion-MNIST", "a piece of clothing", brush=18),
+DATASET_STYLES = {
+    "digits": DatasetStyle("scikit-learn's handwritten digits", "a digit"),
+    "mnist": DatasetStyle("MNIST", "a digit", margin=4),
+    "fashion_mnist": DatasetStyle("Fashion-MNIST", "a piece of clothing", brush=18),
 }
 
 
@@ -55,25 +55,26 @@ def write_site(
     run: str | os.PathLike | None = None,
     dataset: str | None = None,
 ) -> dict[str, Any]:
-    """Writes a static site with an exported network, whole or not at all.
+    """Writes a static site with an exported network; if that fails, it writes nothing.
 
-    Any web server can serve it, such as `python -m http.server`. It takes nothing from elsewhere,
-    and what a visitor draws stays in the browser.
+    Any web server can serve it, such as `python -m http.server`. The site loads no external
+    resources, and a visitor's drawings stay in the browser.
 
     Args:
-        export: Folder with `manifest.json` and `model.tflite`, as `export_model` writes it, and
+        export: Folder that `export_model` wrote, with `manifest.json`, `model.tflite` and
             `model.keras`.
-        out: Folder to write; it must not be there yet.
-        run: Run directory that was exported, by default the folder around `export`: it may hold
-            `model.keras` and `result.json`, which says what the network was trained on.
-        dataset: What the network was trained on, where nothing there says it.
+        out: Folder to write; it must not exist yet.
+        run: Run directory that was exported, by default the parent of `export`. `model.keras` and
+            the name of the training data in `result.json` are read from here if `export` lacks
+            them.
+        dataset: Name of the training data, if neither folder contains it.
 
     Returns:
-        What the site knows of the network, the content of its `network.json`.
+        The network's metadata, the content of the site's `network.json`.
 
     Raises:
-        UserError: A folder is not what it should be, the network takes no `CanvasPreprocessing`,
-            `out` is there, or npm is missing.
+        UserError: If `export` is not an export, the network does not use `CanvasPreprocessing`,
+            `out` exists, or npm is missing.
     """
     export, out = Path(export), Path(out)
     run = export.parent if run is None else Path(run)
@@ -92,13 +93,13 @@ def write_site(
 
 
 def first_layer(model: keras.Model) -> keras.Model:
-    """Returns a network up to its first convolution, with the normalisation and activation on it.
+    """Returns a network up to its first convolution and the normalisation and activation after it.
 
     Args:
-        model: A network that begins with a convolution. It shares its layers with the result.
+        model: A network with a convolution. It shares its layers with the result.
 
     Raises:
-        UserError: There is no convolution in it.
+        UserError: If the network has no convolution.
     """
     layers = iter(model.layers)
     last = next((layer for layer in layers if _is_convolution(layer)), None)
@@ -120,16 +121,16 @@ def _manifest(export: Path) -> dict[str, Any]:
     for needed in (path, export / NETWORK):
         if not needed.is_file():
             raise UserError(
-                f"The demo takes an exported network. {export} is none: there is no {needed.name}. "
-                "Export with the format tflite."
+                f"The demo needs an exported network. Received: {export}, which has no "
+                f"{needed.name}. Export the network with the format tflite."
             )
     manifest = json.loads(path.read_text())
     layer = manifest["preprocessing"]["layer"]
     if layer != "CanvasPreprocessing":
         raise UserError(
-            "The demo takes networks whose images are centred on a canvas, CanvasPreprocessing. "
-            f"Received: {manifest['model']} with {layer}. LeNet-5 and the networks of "
-            "Fashion-MNIST have it."
+            "The demo supports networks whose preprocessing is CanvasPreprocessing. "
+            f"Received: {manifest['model']} with {layer}. Use LeNet-5 or a network trained on "
+            "Fashion-MNIST."
         )
     return manifest
 
@@ -139,13 +140,14 @@ def _model(export: Path, run: Path) -> keras.Model:
         if path.is_file():
             return keras.models.load_model(path, compile=False)
     raise UserError(
-        "The maps of the first layer are taken from model.keras, which is not in "
-        f"{export} or {run}. Name the run that was exported: --run=RUN_DIR."
+        "The demo computes the feature maps of the first layer with model.keras. "
+        f"Received: no such file in {export} or {run}. Name the run that was exported: "
+        "--run=RUN_DIR."
     )
 
 
 def _dataset(manifest: dict[str, Any], run: Path) -> str | None:
-    """Name of the data set that a network was trained on, as far as is known."""
+    """Returns the name of the training data, or None if it is unknown."""
     result = run / "result.json"
     if "dataset" not in manifest and result.is_file():
         return json.loads(result.read_text())["dataset"]
@@ -156,18 +158,18 @@ def _metadata(
     manifest: dict[str, Any], export: Path, dataset: str | None, first: keras.Model
 ) -> dict[str, Any]:
     model, images = manifest["model"], manifest["preprocessing"]
-    shown = SHOWN.get(dataset, Shown(dataset))
+    style = DATASET_STYLES.get(dataset, DatasetStyle(dataset))
     box = images["size"] - 2 * images["border"]
     return {
         "title": title(model),
         "paper": find_model(model).paper if model in list_models() else None,
-        "dataset": shown.name,
-        "subject": shown.subject,
+        "dataset": style.name,
+        "subject": style.subject,
         "bytes": (export / NETWORK).stat().st_size,
         "input_shape": manifest["input_shape"],
         "labels": manifest["labels"],
         "preprocessing": images,
-        "drawing": {"side": box, "margin": shown.margin, "brush": shown.brush},
+        "drawing": {"side": box, "margin": style.margin, "brush": style.brush},
         "first_layer": first.name,
     }
 
@@ -183,6 +185,6 @@ def title(model: str) -> str:
 
 
 def _write_tflite(model: keras.Model, path: Path) -> None:
-    """Writes a network for LiteRT, one image at a time."""
+    """Writes a network for LiteRT with a batch size of 1."""
     image = keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="image")
     model.export(path, format="litert", verbose=False, input_signature=[image])

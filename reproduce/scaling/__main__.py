@@ -215,7 +215,7 @@ def _dense_table() -> str:
     rows = []
     for name in (*DENSE, "resnet50"):
         one = cost(name).profile
-        shares = (one.dense_share_of_params, 1 - one.convolution_share_of_macs)
+        shares = (one.dense_fraction_of_params, 1 - one.convolution_fraction_of_macs)
         rows.append([f"`{name}`", *(f"{100 * share:.2f}" for share in shares)])
     return markdown(header, rows)
 

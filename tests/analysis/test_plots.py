@@ -1,10 +1,11 @@
-"""Pictures are drawn, also of the odd cases."""
+"""Plots are drawn, in unusual cases too."""
 
 import numpy as np
 import pytest
 
 import keras_classics as kc
 from keras_classics.analysis import plots
+from keras_classics.analysis.plots import drawing, networks
 from tests.helpers.images import read_png
 
 ROW = {"train_loss": 0.5, "test_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.7}
@@ -40,7 +41,7 @@ def test_mistakes_take_as_many_rows_as_there_are(tmp_path, wrong, rows, channels
 
 
 def test_mistakes_are_those_that_the_network_was_surest_of(tmp_path):
-    # Two wrong answers, the second one surer: it comes first, at the left.
+    # Two wrong predictions, the second more confident: it comes first, at the left.
     probabilities = np.float32([[0.4, 0.6], [0.1, 0.9], [0.9, 0.1]])
     images = np.zeros((3, 8, 8, 1), "uint8")
     images[1] = 255
@@ -59,8 +60,8 @@ def test_error_by_size(tmp_path):
     assert read_png(tmp_path / "a.png").std() > 5
 
 
-def share_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:
-    """Share of a picture's pixels that have a colour."""
+def fraction_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:
+    """Returns the fraction of an image's pixels that have a colour."""
     return float((drawn[..., :3] == colour).all(axis=-1).mean())
 
 
@@ -68,18 +69,18 @@ def hexadecimal(colour: str) -> tuple[int, int, int]:
     return tuple(bytes.fromhex(colour[1:]))
 
 
-def test_pictures_stand_under_their_titles(tmp_path):
+def test_images_stand_below_their_titles(tmp_path):
     images = [np.full((8, 8, 3), value, "uint8") for value in ((200, 0, 0), (0, 0, 200))]
     plots.image_grid(images, ["red", "blue"], tmp_path / "a.png", columns=2)
     drawn = read_png(tmp_path / "a.png")
     middle = drawn.shape[1] // 2
-    assert share_of(drawn[:, :middle], (200, 0, 0)) > 0.5
-    assert share_of(drawn[:, middle:], (0, 0, 200)) > 0.5
+    assert fraction_of(drawn[:, :middle], (200, 0, 0)) > 0.5
+    assert fraction_of(drawn[:, middle:], (0, 0, 200)) > 0.5
 
 
-def test_grey_pictures_are_ink(tmp_path):
+def test_grey_images_are_drawn_inverted(tmp_path):
     plots.image_grid([np.full((8, 8, 1), 255, "uint8")], ["one"], tmp_path / "a.png", columns=1)
-    assert share_of(read_png(tmp_path / "a.png"), (0, 0, 0)) > 0.5
+    assert fraction_of(read_png(tmp_path / "a.png"), (0, 0, 0)) > 0.5
 
 
 def test_filters_in_colour_have_grey_for_zero(tmp_path):
@@ -88,8 +89,8 @@ def test_filters_in_colour_have_grey_for_zero(tmp_path):
     kernel[:, :, 0, 0] = 0.01
     plots.filters(kernel, tmp_path / "a.png")
     drawn = read_png(tmp_path / "a.png")
-    assert share_of(drawn, (255, 127, 127)) + share_of(drawn, (255, 128, 128)) > 0.25
-    assert share_of(drawn, (127, 127, 127)) + share_of(drawn, (128, 128, 128)) > 0.25
+    assert fraction_of(drawn, (255, 127, 127)) + fraction_of(drawn, (255, 128, 128)) > 0.25
+    assert fraction_of(drawn, (127, 127, 127)) + fraction_of(drawn, (128, 128, 128)) > 0.25
 
 
 @pytest.mark.parametrize(("inputs", "count", "columns", "rows"), [(1, 20, 16, 2), (6, 5, 5, 6)])
@@ -110,8 +111,8 @@ def test_activations_of_a_layer_have_one_scale(tmp_path):
     drawn = read_png(tmp_path / "a.png")
     left, right = np.split(drawn[:, : drawn.shape[1] // 2 * 2], 2, axis=1)
     dark, bright = (0, 0, 4), (252, 253, 191)
-    assert share_of(left, dark) == pytest.approx(3 * share_of(left, bright), rel=0.1)
-    assert share_of(right, dark) == pytest.approx(share_of(right, bright), rel=0.1)
+    assert fraction_of(left, dark) == pytest.approx(3 * fraction_of(left, bright), rel=0.1)
+    assert fraction_of(right, dark) == pytest.approx(fraction_of(right, bright), rel=0.1)
 
 
 def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_read_png(tmp_path):
@@ -123,8 +124,8 @@ def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_read_png(tmp_path):
     sides = {}
     for name, colour in (
         ("image", "#f0f0f0"),
-        ("near", plots.PALETTE[1]),
-        ("far", plots.PALETTE[2]),
+        ("near", drawing.PALETTE[1]),
+        ("far", drawing.PALETTE[2]),
     ):
         rows, _ = np.nonzero(np.abs(drawn - hexadecimal(colour)).sum(axis=-1) < 6)
         sides[name] = rows.max() - rows.min()
@@ -138,15 +139,19 @@ def test_a_diagram_has_a_box_for_each_size_of_maps(name, maps, vectors, tmp_path
     drawn = read_png(tmp_path / "a.png")
     # Through the middle of all boxes.
     line = drawn[int(drawn.shape[0] * 1.8 / 5.2), :, :3]
-    for colour, count in ((plots.MUTED, 1), (plots.INK, maps), (plots.ACCENT, vectors)):
+    for colour, count in ((drawing.MUTED, 1), (drawing.INK, maps), (drawing.ACCENT, vectors)):
         inside = (line == hexadecimal(colour)).all(axis=-1).astype(int)
         assert (np.diff(inside) == 1).sum() == count
 
 
+def stage_texts(name: str) -> list[str]:
+    return [networks._stage_text(rows) for rows in networks._stages(kc.describe(name))]
+
+
 def test_a_diagram_counts_what_its_layers_hold():
-    text = [plots._stage_text(rows) for rows in plots._stages(kc.describe("lenet5"))]
+    text = stage_texts("lenet5")
     assert text[0] == "image\n32x32x1"
     assert text[1] == "c1\n28x28x6\n156 weights\n118 K MACs"
     assert text[5] == "c5\n120\n48.1 K weights\n48 K MACs"
-    stages = [plots._stage_text(rows) for rows in plots._stages(kc.describe("resnet20"))]
+    stages = stage_texts("resnet20")
     assert stages[1].startswith("conv1 to conv2\n7 layers\n32x32x16")

@@ -78,8 +78,8 @@ def test_rows():
     assert rows["fc6"].macs == 9216 * 4096
     assert (rows["fc6"].receptive_field, rows["fc6"].stride) == (None, None)
     assert description.params == 60_965_224
-    assert description.dense_share_of_params == pytest.approx(58_631_144 / 60_965_224)
-    assert description.convolution_share_of_macs == pytest.approx(0.919, abs=0.001)
+    assert description.dense_fraction_of_params == pytest.approx(58_631_144 / 60_965_224)
+    assert description.convolution_fraction_of_macs == pytest.approx(0.919, abs=0.001)
     lines = str(description).splitlines()
     assert "conv2          TowerConv2D                 27x27x256     307,456" in "\n".join(lines)
     assert "96.2% of the parameters are in dense layers" in lines[-1]
@@ -101,7 +101,7 @@ def test_describes_a_model_as_well_as_a_name():
 
 
 def test_a_size_must_be_known():
-    with pytest.raises(UserError, match="known height and width.* Received: .None, None, 3."):
+    with pytest.raises(UserError, match="fixed input height and width.* Received: .None, None, 3."):
         profile(kc.resnet20(include_top=False))
     with pytest.raises(UserError, match="Unknown model 'alexnt'"):
         kc.describe("alexnt")

@@ -1,9 +1,9 @@
-// Reads {picture, settings}, a JSON object, and writes what the page's JavaScript makes of it.
+// Reads the JSON object {image, settings} and writes the image preprocessed by the page's code.
 
 import { readFileSync } from "node:fs";
 
-import { prepared } from "../../keras_classics/demo/site/picture.js";
+import { prepared } from "../../keras_classics/demo/site/image.js";
 
-const { picture, settings } = JSON.parse(readFileSync(0, "utf8"));
-picture.data = Float32Array.from(picture.data);
-console.log(JSON.stringify([...prepared(picture, settings).data]));
+const { image, settings } = JSON.parse(readFileSync(0, "utf8"));
+image.data = Float32Array.from(image.data);
+console.log(JSON.stringify([...prepared(image, settings).data]));

@@ -1,4 +1,4 @@
-"""The site of a network: its files, and its answers in a browser."""
+"""The demo site: its files, and its predictions in a browser."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def fashion_export(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch) -> Path:
-    """Stands in for what npm brings."""
+    """A fake `node_modules` folder in place of the one that npm installs."""
     folder = tmp_path / "node_modules"
     for name in runtime.FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def litert(path: Path, image: np.ndarray) -> np.ndarray:
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).copy()
 
 
-def test_files(digits_export, packages, tmp_path):
+def test_site_files_and_metadata(digits_export, packages, tmp_path):
     site = tmp_path / "site"
     metadata = demo.write_site(digits_export, site, dataset="digits")
     assert json.loads((site / "network.json").read_text()) == metadata
@@ -93,7 +93,7 @@ def test_files(digits_export, packages, tmp_path):
     assert there == own | vendored | {"model.tflite", "first_layer.tflite", "network.json"}
 
 
-def test_names_no_other_host():
+def test_the_pages_name_no_other_host():
     pages = [path for path in write.PAGES.iterdir() if path.suffix in PLAIN_TEXT]
     assert {path.name for path in pages} >= {"index.html", "style.css", "app.js"}
     assert not [address for page in pages for address in addresses(page.read_text())]
@@ -101,7 +101,7 @@ def test_names_no_other_host():
         assert not addresses((Path(runtime.__file__).parent / name).read_text())
 
 
-def test_first_layer(digits_export, packages, tmp_path):
+def test_first_layer_file_matches_keras(digits_export, packages, tmp_path):
     demo.write_site(digits_export, tmp_path / "site")
     image = np.random.default_rng(0).uniform(-0.1, 1.175, (1, 32, 32, 1)).astype("float32")
     model = keras.models.load_model(digits_export / "model.keras", compile=False)
@@ -127,7 +127,7 @@ def test_title(model, title):
     assert write.title(model) == title
 
 
-def test_takes_the_network_of_a_run(digits_export, packages, tmp_path):
+def test_the_model_and_data_set_may_come_from_the_run(digits_export, packages, tmp_path):
     export, run = tmp_path / "export", tmp_path / "run"
     shutil.copytree(digits_export, export)
     run.mkdir()
@@ -140,8 +140,8 @@ def test_takes_the_network_of_a_run(digits_export, packages, tmp_path):
     assert metadata["drawing"]["margin"] == 4
 
 
-def test_refuses(digits_export, packages, tmp_path):
-    with pytest.raises(UserError, match="there is no manifest.json. Export with the format tflite"):
+def test_wrong_exports_are_refused(digits_export, packages, tmp_path):
+    with pytest.raises(UserError, match="has no manifest.json. Export the network"):
         demo.write_site(tmp_path, tmp_path / "site")
     export = tmp_path / "export"
     shutil.copytree(digits_export, export)
@@ -155,28 +155,28 @@ def test_refuses(digits_export, packages, tmp_path):
     assert not (tmp_path / "site").exists()
 
 
-def test_says_how_to_get_npm(digits_export, monkeypatch, tmp_path):
+def test_a_missing_npm_is_an_error_with_the_way_out(digits_export, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(UserError, match="from npm, which is not installed. Install Node.js"):
+    with pytest.raises(UserError, match="npm is not installed. Install Node.js"):
         demo.write_site(digits_export, tmp_path / "site")
     assert not list(tmp_path.rglob("package.json"))
 
 
-def test_says_why_npm_fails(digits_export, monkeypatch, tmp_path):
+def test_the_error_of_npm_is_passed_on(digits_export, monkeypatch, tmp_path):
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho 'npm error code ENOTFOUND' >&2\nexit 1\n")
     npm.chmod(0o755)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(shutil, "which", lambda name: str(npm))
-    with pytest.raises(UserError, match="It failed: code ENOTFOUND. Try again with a network"):
+    with pytest.raises(UserError, match="Received: code ENOTFOUND. Try again with an internet"):
         demo.write_site(digits_export, tmp_path / "site")
     assert not list(tmp_path.rglob("package.json"))
 
 
-def test_command_says_what_is_wrong(run_python, tmp_path):
+def test_the_command_prints_one_line_for_a_wrong_export(run_python, tmp_path):
     command = ("-m", "keras_classics.cli", "demo", f"--export={tmp_path}", f"--out={tmp_path}/a")
-    assert_one_line(run_python(*command), 2, "The demo takes an exported network.")
+    assert_one_line(run_python(*command), 2, "The demo needs an exported network.")
 
 
 @needs_node
@@ -210,11 +210,11 @@ def in_python(image: np.ndarray, channels: int) -> np.ndarray:
 def in_javascript(image: np.ndarray, channels: int) -> np.ndarray:
     height, width, _ = image.shape
     colours = np.broadcast_to(image, (height, width, 3))
-    picture = {"width": width, "height": height, "channels": 3, "data": colours.ravel().tolist()}
+    payload = {"width": width, "height": height, "channels": 3, "data": colours.ravel().tolist()}
     settings = CanvasPreprocessing(channels=channels).get_config()
     done = subprocess.run(
         ["node", str(HERE / "prepare.mjs")],
-        input=json.dumps({"picture": picture, "settings": settings}),
+        input=json.dumps({"image": payload, "settings": settings}),
         capture_output=True,
         text=True,
     )
@@ -222,7 +222,7 @@ def in_javascript(image: np.ndarray, channels: int) -> np.ndarray:
     return np.reshape(json.loads(done.stdout), (32, 32, channels))
 
 
-# In a browser, on the real runtime.
+# In a browser, with the real runtime.
 
 
 @pytest.fixture(scope="module")
@@ -232,28 +232,28 @@ def browser():
     window.close()
 
 
-def answer_in_browser(browser: Browser, picture: Path) -> dict:
-    """Gives the page a picture as a visitor does, and waits for its answer."""
-    browser.run("return import('./app.js').then((page) => { page.shown.answer = null; })")
-    browser.choose("#file", picture)
-    browser.wait_for("return import('./app.js').then((page) => page.shown.answer !== null)")
+def predict_in_browser(browser: Browser, image: Path) -> dict:
+    """Chooses an image on the page as a visitor does, and waits for the prediction."""
+    browser.run("return import('./app.js').then((page) => { page.shown.prediction = null; })")
+    browser.choose("#file", image)
+    browser.wait_for("return import('./app.js').then((page) => page.shown.prediction !== null)")
     return browser.run(
         "return import('./app.js').then(({ shown }) => ({"
-        "  probabilities: [...shown.answer.probabilities],"
-        "  input: [...shown.answer.input.data],"
-        "  maps: [...shown.answer.maps.data],"
+        "  probabilities: [...shown.prediction.probabilities],"
+        "  input: [...shown.prediction.input.data],"
+        "  maps: [...shown.prediction.maps.data],"
         "  invert: document.querySelector('#invert').checked,"
-        "  verdict: document.querySelector('#verdict').textContent,"
+        "  status: document.querySelector('#status').textContent,"
         "  bars: [...document.querySelectorAll('#classes data')].map((bar) => +bar.value),"
         "}))"
     )
 
 
-def check_answer(browser, site: Path, image: np.ndarray, folder: Path) -> None:
-    """Compares the page's answer to a picture with LiteRT's in Python."""
-    path = folder / "picture.png"
+def check_prediction(browser, site: Path, image: np.ndarray, folder: Path) -> None:
+    """Compares the page's prediction for an image with LiteRT's in Python."""
+    path = folder / "image.png"
     Image.fromarray(image.squeeze()).save(path)
-    got = answer_in_browser(browser, path)
+    got = predict_in_browser(browser, path)
     assert got["invert"] == (image.mean() > 127)
     metadata = json.loads((site / "network.json").read_text())
     ready = in_python(255 - image if got["invert"] else image, metadata["input_shape"][-1])
@@ -263,20 +263,20 @@ def check_answer(browser, site: Path, image: np.ndarray, folder: Path) -> None:
     np.testing.assert_allclose(got["bars"], got["probabilities"], atol=1e-6)
     maps = litert(site / "first_layer.tflite", ready[np.newaxis])
     np.testing.assert_allclose(got["maps"], maps.ravel(), atol=1e-3)
-    assert got["verdict"].startswith(metadata["labels"][expected.argmax()])
+    assert got["status"].startswith(metadata["labels"][expected.argmax()])
 
 
 @needs_browser
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["digits", "fashion"])
-def test_answers_in_the_browser_as_in_python(network, browser, few_digits, tmp_path, request):
+def test_the_browser_predicts_as_python_does(network, browser, few_digits, tmp_path, request):
     site = tmp_path / "site"
     demo.write_site(request.getfixturevalue(f"{network}_export"), site)
     small = few_digits.test.images if network == "digits" else np.load(FASHION)["images"]
     with served(site) as (address, asked):
         browser.open(address)
         for image in [*small[:5], 255 - small[5], photograph()]:
-            check_answer(browser, site, image, tmp_path)
+            check_prediction(browser, site, image, tmp_path)
         assert not [line for line in asked if not line.startswith(("200", "304"))]
         elsewhere = [url for url in browser.requests() if not url.startswith(address)]
         assert not elsewhere
@@ -284,17 +284,17 @@ def test_answers_in_the_browser_as_in_python(network, browser, few_digits, tmp_p
 
 @needs_browser
 @pytest.mark.slow
-def test_drawing(browser, digits_export, tmp_path):
+def test_drawing_a_digit(browser, digits_export, tmp_path):
     site = tmp_path / "site"
     demo.write_site(digits_export, site, dataset="digits")
-    words = "return document.querySelector('#verdict').textContent"
+    status = "return document.querySelector('#status').textContent"
     with served(site) as (address, _):
         browser.open(address)
         browser.draw("#pad", [[(0.6, 0.1), (0.6, 0.6), (0.6, 0.9)]])
-        browser.wait_for(f"{words}.startsWith('1, ')")
+        browser.wait_for(f"{status}.startsWith('1, ')")
         assert browser.run("return document.querySelectorAll('#maps canvas').length") == 6
-        (tmp_path / "words.png").write_text("no picture")
+        (tmp_path / "words.png").write_text("no image")
         browser.choose("#file", tmp_path / "words.png")
-        browser.wait_for(f"{words}.includes('words.png is not a picture')")
+        browser.wait_for(f"{status}.includes('words.png is not an image')")
         browser.run("document.querySelector('#clear').click()")
-        browser.wait_for(f"{words} === 'Nothing drawn yet.'")
+        browser.wait_for(f"{status} === 'Nothing drawn yet.'")

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by the W3C's WebDriver protocol, and a plain server for it."""
+"""A headless Chromium, driven by the W3C's WebDriver protocol, and a static file server."""
 
 import base64
 import contextlib
@@ -19,7 +19,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
-# No window, and no network: all names but this machine's are unknown.
+# No window, and no network: host names other than this machine's do not resolve.
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -33,7 +33,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serves a folder as `python -m http.server` does; gives its address and what is asked for."""
+    """Serves a folder as `python -m http.server` does; yields its address and the requests."""
     asked = []
 
     class Handler(SimpleHTTPRequestHandler):
@@ -51,13 +51,13 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 class Browser:
-    """One window.
+    """A browser window.
 
     Args:
-        width: Of the window, in pixels.
-        height: The same.
+        width: Width of the window in pixels.
+        height: Height of the window in pixels.
         dark: Whether the visitor prefers dark pages.
-        phone: Whether it is a phone's.
+        phone: Whether to emulate a phone.
     """
 
     def __init__(self, width: int = 1100, height: int = 1150, dark: bool = False, phone=False):
@@ -75,7 +75,7 @@ class Browser:
         self.wait_for("return document.body?.dataset.ready !== undefined")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Runs JavaScript, which may return a promise; gives what it returns or resolves to."""
+        """Runs JavaScript, which may return a promise; returns its result."""
         return self._call("execute/sync", {"script": script, "args": list(arguments)})
 
     def wait_for(self, script: str, seconds: float = 60.0) -> None:
@@ -91,7 +91,7 @@ class Browser:
         self._call(f"element/{found[ELEMENT]}/value", {"text": str(path)})
 
     def draw(self, selector: str, strokes: list[list[tuple[float, float]]]) -> None:
-        """Draws with the pointer; positions are shares of an element's width and height."""
+        """Draws with the pointer; positions are fractions of an element's width and height."""
         left, top, width, height = self.run(
             "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
             "return [box.left, box.top, box.width, box.height]",
@@ -165,5 +165,5 @@ class Browser:
 
 
 def addresses(text: str) -> list[str]:
-    """All addresses of other hosts that a text names."""
+    """Returns all addresses of other hosts in a text."""
     return re.findall(r"https?://[^\s\"'`<>)]+", text)

@@ -49,7 +49,7 @@ def normalizations(model: keras.Model) -> list[str]:
 def test_configuration_d_layer_by_layer():
     profile = kc.describe("vgg16")
     assert {row.layer: row.params for row in profile.rows if row.params} == D
-    assert profile.dense_share_of_params == pytest.approx(123_642_856 / 138_357_544)
+    assert profile.dense_fraction_of_params == pytest.approx(123_642_856 / 138_357_544)
 
 
 @pytest.mark.parametrize(("batch_norm", "counts"), MINI.items(), ids=str)

@@ -1,26 +1,26 @@
-// The page: a pad to draw on, pictures from elsewhere, and the network's answer to them.
+// The page: a drawing pad, image files, and the network's prediction for either of them.
 
 import { loadNetwork } from "./network.js";
-import { brightness, framed, fromCanvas, inverted, prepared } from "./picture.js";
+import { brightness, framed, fromCanvas, inverted, prepared } from "./image.js";
 
 const BLACK = "#000";
 const WHITE = "#fff";
-// As much of a large photograph as the small image of a network has any use for.
+// Larger photographs are reduced to this side first; the networks' inputs are far smaller.
 const LONGEST_SIDE = 2048;
 
 const element = (id) => document.getElementById(id);
 const pad = element("pad");
 const ink = pad.getContext("2d", { willReadFrequently: true });
 
-/** What is on the page: the picture that was given (null: the drawing is it), and the answer. */
-export const shown = { picture: null, answer: null };
+/** What the page shows: the image file (null: the drawing instead), and the prediction. */
+export const shown = { image: null, prediction: null };
 
 let metadata;
 let network;
 let wanted = false;
 let busy = false;
 
-start().catch((error) => say(`This page cannot answer: ${error.message}`));
+start().catch((error) => setStatus(`The network cannot run: ${error.message}`));
 
 async function start() {
   metadata = await (await fetch("./network.json")).json();
@@ -29,10 +29,10 @@ async function start() {
   listen();
   network = await loadNetwork(metadata.input_shape);
   document.body.dataset.ready = "";
-  answer();
+  predict();
 }
 
-// What the page says of the network.
+// Description of the network.
 
 function describe() {
   document.title = `${metadata.title}: ${document.title}`;
@@ -65,10 +65,10 @@ function listen() {
   element("clear").addEventListener("click", clear);
   element("file").addEventListener("change", (event) => {
     take(event.target.files);
-    // Or choosing the same file again would be no change.
+    // Without this, choosing the same file again triggers no change event.
     event.target.value = "";
   });
-  element("invert").addEventListener("change", showPicture);
+  element("invert").addEventListener("change", showImage);
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
@@ -78,16 +78,16 @@ function listen() {
 }
 
 function clear() {
-  shown.picture = null;
+  shown.image = null;
   element("invert-row").hidden = true;
   ink.fillStyle = BLACK;
   ink.fillRect(0, 0, pad.width, pad.height);
-  answer();
+  predict();
 }
 
 function beginStroke(event) {
   if (!event.isPrimary) return;
-  if (shown.picture) clear();
+  if (shown.image) clear();
   pad.setPointerCapture(event.pointerId);
   Object.assign(ink, {
     strokeStyle: WHITE,
@@ -101,10 +101,10 @@ function beginStroke(event) {
 }
 
 function drawStroke(event) {
-  if (!event.isPrimary || !event.buttons || shown.picture) return;
+  if (!event.isPrimary || !event.buttons || shown.image) return;
   ink.lineTo(...position(event));
   ink.stroke();
-  answer();
+  predict();
 }
 
 function position(event) {
@@ -112,19 +112,19 @@ function position(event) {
   return [event.offsetX * scale, event.offsetY * scale];
 }
 
-// Pictures.
+// Image files.
 
 async function take([file]) {
   if (!file) return;
   try {
-    shown.picture = await read(file);
+    shown.image = await read(file);
   } catch {
-    return say(`${file.name} is not a picture that this browser reads.`);
+    return setStatus(`${file.name} is not an image that this browser can read.`);
   }
-  // Networks here see light on dark; a picture that is light as a whole is dark ink on paper.
-  element("invert").checked = brightness(shown.picture) > 127;
+  // The networks expect light strokes on a dark background. A mostly light image has dark strokes.
+  element("invert").checked = brightness(shown.image) > 127;
   element("invert-row").hidden = false;
-  showPicture();
+  showImage();
 }
 
 async function read(file) {
@@ -135,89 +135,89 @@ async function read(file) {
     Math.max(Math.round(bitmap.height * scale), 1),
   );
   const context = canvas.getContext("2d");
-  // What is transparent is paper.
+  // Transparent pixels become white.
   context.fillStyle = WHITE;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return fromCanvas(context.getImageData(0, 0, canvas.width, canvas.height));
 }
 
-function showPicture() {
-  const picture = given();
+function showImage() {
+  const image = givenImage();
   ink.fillStyle = BLACK;
   ink.fillRect(0, 0, pad.width, pad.height);
-  const scale = pad.width / Math.max(picture.width, picture.height);
-  const [width, height] = [picture.width * scale, picture.height * scale];
+  const scale = pad.width / Math.max(image.width, image.height);
+  const [width, height] = [image.width * scale, image.height * scale];
   const [left, top] = [(pad.width - width) / 2, (pad.height - height) / 2];
-  const canvas = new OffscreenCanvas(picture.width, picture.height);
-  paint(canvas, (pixel, c) => picture.data[3 * pixel + c]);
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  paint(canvas, (pixel, c) => image.data[3 * pixel + c]);
   ink.imageSmoothingEnabled = scale < 1;
   ink.drawImage(canvas, left, top, width, height);
-  answer();
+  predict();
 }
 
-function given() {
-  return element("invert").checked ? inverted(shown.picture) : shown.picture;
+function givenImage() {
+  return element("invert").checked ? inverted(shown.image) : shown.image;
 }
 
-// Answering.
+// Prediction.
 
-/** What the network is given; null where there is nothing to be seen. */
-function image() {
+/** Returns the input of the network; null if nothing was drawn. */
+function networkInput() {
   const drawing = () => fromCanvas(ink.getImageData(0, 0, pad.width, pad.height));
-  const picture = shown.picture ? given() : framed(drawing(), metadata.drawing);
-  return picture && prepared(picture, metadata.preprocessing);
+  const image = shown.image ? givenImage() : framed(drawing(), metadata.drawing);
+  return image && prepared(image, metadata.preprocessing);
 }
 
-/** One answer at a time; of what is drawn meanwhile, the newest is answered next. */
-async function answer() {
+/** Runs one prediction at a time; when it ends, the newest drawing comes next. */
+async function predict() {
   wanted = true;
   if (!network || busy) return;
   busy = true;
   while (wanted) {
     wanted = false;
-    const input = image();
-    shown.answer = input && { input, ...(await network(input.data)) };
-    show(shown.answer);
+    const input = networkInput();
+    shown.prediction = input && { input, ...(await network(input.data)) };
+    show(shown.prediction);
   }
   busy = false;
 }
 
-function show(answered) {
-  const probabilities = answered?.probabilities ?? new Float32Array(metadata.labels.length);
+function show(prediction) {
+  const probabilities = prediction?.probabilities ?? new Float32Array(metadata.labels.length);
   const best = probabilities.indexOf(Math.max(...probabilities));
   [...element("classes").children].forEach((row, i) => {
-    row.classList.toggle("best", Boolean(answered) && i === best);
-    row.style.setProperty("--share", probabilities[i]);
+    row.classList.toggle("best", Boolean(prediction) && i === best);
+    row.style.setProperty("--probability", probabilities[i]);
     const number = row.querySelector("data");
     number.value = probabilities[i];
-    number.textContent = answered ? percent(probabilities[i]) : "";
+    number.textContent = prediction ? percent(probabilities[i]) : "";
   });
-  say(answered ? `${metadata.labels[best]}, ${percent(probabilities[best])}` : "Nothing drawn yet.");
-  showMaps(answered);
+  setStatus(prediction ? `${metadata.labels[best]}, ${percent(probabilities[best])}` : "Nothing drawn yet.");
+  showMaps(prediction);
 }
 
-function percent(share) {
-  return `${(100 * share).toFixed(share > 0.0995 ? 0 : 1)} %`;
+function percent(fraction) {
+  return `${(100 * fraction).toFixed(fraction > 0.0995 ? 0 : 1)} %`;
 }
 
-function say(words) {
-  element("verdict").textContent = words;
+function setStatus(text) {
+  element("status").textContent = text;
 }
 
-function showMaps(answered) {
-  element("inside").hidden = !answered;
-  if (!answered) return;
-  const { input, maps } = answered;
-  const seen = ranged(input.data);
+function showMaps(prediction) {
+  element("inside").hidden = !prediction;
+  if (!prediction) return;
+  const { input, maps } = prediction;
+  const toGrey = ranged(input.data);
   paint(sized(element("input"), input), (pixel, c) =>
-    seen(input.data[pixel * input.channels + (c % input.channels)]),
+    toGrey(input.data[pixel * input.channels + (c % input.channels)]),
   );
-  // Each map on a scale of its own: the weak ones have their forms too.
+  // Each map has its own scale, so that weak ones are visible too.
   mapCanvases(maps.channels).forEach((canvas, map) => {
     const values = maps.data.filter((_, i) => i % maps.channels === map);
-    const bright = ranged(values);
-    paint(sized(canvas, maps), (pixel) => bright(values[pixel]));
+    const mapToGrey = ranged(values);
+    paint(sized(canvas, maps), (pixel) => mapToGrey(values[pixel]));
   });
 }
 
@@ -236,16 +236,16 @@ function sized(canvas, { width, height }) {
   return Object.assign(canvas, { width, height });
 }
 
-/** A function that maps the least of some values to 0 and the greatest to 255. */
+/** Returns a function that maps the smallest of some values to 0 and the largest to 255. */
 function ranged(values) {
-  const [least, greatest] = values.reduce(
+  const [smallest, largest] = values.reduce(
     ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
     [Infinity, -Infinity],
   );
-  return (value) => (255 * (value - least)) / (greatest - least || 1);
+  return (value) => (255 * (value - smallest)) / (largest - smallest || 1);
 }
 
-/** Fills a canvas from a function of the pixel's number and its channel. */
+/** Fills a canvas from a function of the pixel's index and channel. */
 function paint(canvas, value) {
   const context = canvas.getContext("2d");
   const pixels = context.createImageData(canvas.width, canvas.height);

@@ -1,12 +1,12 @@
-// The exported network, in LiteRT on the visitor's processor.
+// Runs the exported network with LiteRT on the visitor's CPU.
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 /**
  * Loads the runtime and the two files of a network.
- * @param {number[]} shape Height, width and channels of its image.
- * @returns {Promise<Function>} From an image, as the network takes it, to its answer: the
- *   probabilities, and the maps {width, height, channels, data} of its first layer.
+ * @param {number[]} shape Height, width and channels of its input.
+ * @returns {Promise<Function>} A function from a preprocessed image to the probabilities and the
+ *   feature maps {width, height, channels, data} of the first layer.
  */
 export async function loadNetwork(shape) {
   await loadLiteRt("./litert/wasm/");
@@ -22,7 +22,7 @@ export async function loadNetwork(shape) {
   });
 }
 
-/** The runtime's memory is not collected: what is made in it is given back. */
+/** Runs a model. The runtime's memory is not garbage-collected, so the tensors are deleted. */
 async function run(model, image, shape) {
   const input = new Tensor(image, [1, ...shape]);
   const [output] = await model.run([input]);

@@ -1,11 +1,11 @@
-// From a picture to what the network takes, in the arithmetic of the Python that trained it:
-// the same pixels give the same numbers. Nothing in here touches the page.
+// Preprocesses an image with the same arithmetic as the Python that trained the network: the same
+// pixels give the same numbers. Nothing here touches the page.
 //
-// A picture is {width, height, channels, data}, rows from top to bottom, values 0..255.
+// An image is {width, height, channels, data}, rows from top to bottom, values 0..255.
 
 const GREY = [0.2989, 0.587, 0.1140];
 
-/** The colours of a canvas's pixels (ImageData), whose fourth channel says nothing here. */
+/** Returns the RGB image in a canvas's pixels (ImageData), without their alpha channel. */
 export function fromCanvas({ width, height, data }) {
   const colours = new Float32Array(width * height * 3);
   for (let i = 0; i < width * height; i++) {
@@ -14,17 +14,17 @@ export function fromCanvas({ width, height, data }) {
   return { width, height, channels: 3, data: colours };
 }
 
-/** Dark becomes light. */
-export function inverted(picture) {
-  return { ...picture, data: picture.data.map((value) => 255 - value) };
+/** Returns the negative of an image: dark becomes light. */
+export function inverted(image) {
+  return { ...image, data: image.data.map((value) => 255 - value) };
 }
 
-/** Mean of all values, 0..255. */
+/** Returns the mean of all values, 0..255. */
 export function brightness({ data }) {
   return data.reduce((sum, value) => sum + value, 0) / data.length;
 }
 
-/** One channel for three, in whole numbers as TensorFlow makes them of bytes. */
+/** Converts RGB to grey, rounded to integers as TensorFlow rounds uint8 images. */
 export function grey({ width, height, data }) {
   const values = new Float32Array(width * height);
   for (let i = 0; i < values.length; i++) {
@@ -34,45 +34,45 @@ export function grey({ width, height, data }) {
   return { width, height, channels: 1, data: values };
 }
 
-/** Scales bilinearly; where it shrinks, each pixel looks at all that it merges. */
-export function resized(picture, width, height) {
-  return scaledRows(scaledColumns(picture, width), height);
+/** Resizes bilinearly, with antialiasing where the image shrinks. */
+export function resized(image, width, height) {
+  return scaledRows(scaledColumns(image, width), height);
 }
 
 /**
- * Centres a picture on a canvas of background and maps 0..255 to background..foreground.
- * @param {object} picture Three channels.
- * @param {object} settings Those of the layer CanvasPreprocessing.
- * @returns {object} A picture of size x size.
+ * Centres an image on a canvas of background and maps 0..255 to background..foreground.
+ * @param {object} image Three channels.
+ * @param {object} settings The arguments of the layer CanvasPreprocessing.
+ * @returns {object} An image of size x size.
  */
-export function prepared(picture, { size, border, channels, background, foreground }) {
-  const fitted = fit(channels === 1 ? grey(picture) : picture, size - 2 * border);
-  const { data, ...canvas } = centred(fitted, size);
+export function prepared(image, { size, border, channels, background, foreground }) {
+  const resizedImage = resizedToBox(channels === 1 ? grey(image) : image, size - 2 * border);
+  const { data, ...canvas } = centred(resizedImage, size);
   const scale = (foreground - background) / 255;
   return { ...canvas, data: data.map((value) => value * scale + background) };
 }
 
 /**
- * Frames what was drawn as the pictures of a data set are framed.
- * @param {object} picture A drawing, light on black.
+ * Crops a drawing to its strokes and centres it in a square, as the images of the data set are.
+ * @param {object} image A drawing, light on black.
  * @param {object} frame Side of the square, and its margin in pixels.
- * @returns {object|null} A square picture; null where nothing was drawn.
+ * @returns {object|null} A square image; null if nothing was drawn.
  */
-export function framed(picture, { side, margin }) {
-  const ink = inkBox(picture);
-  return ink && centred(fit(cropped(picture, ink), side - 2 * margin), side);
+export function framed(image, { side, margin }) {
+  const ink = inkBox(image);
+  return ink && centred(resizedToBox(cropped(image, ink), side - 2 * margin), side);
 }
 
-/** Scales until the longer side is that of the box. */
-function fit(picture, box) {
-  const scale = Math.fround(box / Math.max(picture.width, picture.height));
-  const [width, height] = [picture.width, picture.height].map((side) =>
+/** Resizes an image until its longer side equals the box's side. */
+function resizedToBox(image, box) {
+  const scale = Math.fround(box / Math.max(image.width, image.height));
+  const [width, height] = [image.width, image.height].map((side) =>
     Math.max(roundHalfToEven(Math.fround(side * scale)), 1),
   );
-  return resized(picture, width, height);
+  return resized(image, width, height);
 }
 
-/** Puts a picture in the middle of a black square; of an odd rest, the larger half comes after. */
+/** Centres an image in a black square; if the margin is odd, the extra pixel comes last. */
 function centred({ width, height, channels, data }, side) {
   const [left, top] = [(side - width) >> 1, (side - height) >> 1];
   const square = new Float32Array(side * side * channels);
@@ -93,7 +93,7 @@ function cropped({ width, channels, data }, { left, top, right, bottom }) {
   return crop;
 }
 
-/** The smallest box around all that is not black, its ends included; null where all is. */
+/** Returns the smallest box around all pixels that are not black, or null if all are black. */
 function inkBox({ width, channels, data }) {
   const box = { left: Infinity, top: Infinity, right: -1, bottom: -1 };
   data.forEach((value, i) => {
@@ -135,7 +135,7 @@ function scaledRows({ width, height: from, channels, data }, height) {
   return result;
 }
 
-/** For each new position, the first old one that it looks at, and the weights from there on. */
+/** Returns, for each new position, the first old position that contributes, and the weights. */
 function spans(from, to) {
   const step = from / to;
   const radius = Math.max(step, 1);

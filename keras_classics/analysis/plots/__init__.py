@@ -1,0 +1,20 @@
+"""Plots of training runs, comparisons and networks, written as image files."""
+
+from keras_classics.analysis.plots.comparisons import Line, error_by_size, lines, scaling
+from keras_classics.analysis.plots.networks import activations, diagram, filters, receptive_field
+from keras_classics.analysis.plots.runs import confusion, curves, image_grid, mistakes
+
+__all__ = [
+    "Line",
+    "activations",
+    "confusion",
+    "curves",
+    "diagram",
+    "error_by_size",
+    "filters",
+    "image_grid",
+    "lines",
+    "mistakes",
+    "receptive_field",
+    "scaling",
+]
