@@ -97,7 +97,7 @@ def load(
     """Loads a data set.
 
     Args:
-        name: `digits` (embedded), `folder:PATH` for PATH/{train,validation}/CLASS/*.jpg, or the
+        name: `digits` (embedded), `folder:PATH` for `PATH/{train,validation}/CLASS/*.jpg`, or the
             name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Brings images, uint8 of shape (1, height, width, channels), to one size. Used for

@@ -1,4 +1,4 @@
-"""Rows of results, and tables of them in README.md and docs.
+"""Rows of results, and tables of them in README.md and the pages of docs/.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_classics import files
 from keras_classics.errors import UserError
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 # Columns that say what a row was measured with; its program's command ends them.
 ENVIRONMENT = ("commit", "device", "python", "tensorflow", "keras", "command")
@@ -41,32 +41,38 @@ def rendered(text: str, tables: Mapping[str, str]) -> str:
     return re.sub(r"<!-- table: (\w+) -->\n(.*?)\n?<!-- end -->", replace, text, flags=re.DOTALL)
 
 
-def update_readme(tables: Mapping[str, str], check: bool) -> None:
-    """Writes the tables into README.md, or checks that they are there. See `update`."""
-    update(README, tables, check)
+def pages() -> list[Path]:
+    """Returns the pages that tables may stand in: README.md and all of docs/."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def update(path: Path, tables: Mapping[str, str], check: bool) -> None:
-    """Writes the tables into a file, or checks that they are there.
+def update_pages(tables: Mapping[str, str], check: bool) -> None:
+    """Writes tables into all pages that have a place for them, or checks that they are there.
+
+    Args:
+        tables: Markdown of each table by name. Places of other tables stay as they are.
+        check: Whether to check only.
 
     Raises:
-        UserError: With `check`, the file holds another table.
+        UserError: With `check`, a page holds another table.
     """
-    write_or_check(path, rendered(path.read_text(), tables), check)
+    for page in pages():
+        text = page.read_text()
+        if (new := rendered(text, tables)) != text:
+            write_or_check(page, new, check)
 
 
 def write_or_check(path: Path, text: str, check: bool) -> None:
-    """Writes a file with tables in it, or checks that it is that already.
+    """Writes a page, or checks that the file holds this text.
 
     Raises:
-        UserError: With `check`, the file is another.
+        UserError: With `check`, the file holds another text.
     """
     if not check:
         with files.atomic_write(path) as aside:
             aside.write_text(text)
     elif not path.exists() or path.read_text() != text:
-        name = path.relative_to(README.parent)
-        raise UserError(f"{name}'s tables are out of date. Run: make report")
+        raise UserError(f"{path.relative_to(ROOT)} is out of date. Run: make report")
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:

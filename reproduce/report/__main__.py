@@ -1,15 +1,17 @@
-"""The results: rows from finished runs, and the tables and figures that are rendered from them.
+"""Adds finished runs to the rows of results, and renders tables, pages and figures from the rows.
 
-    python -m reproduce.report                     render README.md, reproduce/README.md,
-                                                   docs/papers.md, the figures
-    python -m reproduce.report --add=RUN[,RUN...]  add finished runs to the rows first, a folder
-                                                   of such, or what `keras-classics evaluate`
-                                                   or `export` wrote with --out
-    python -m reproduce.report --check             fail where a table is not what the rows say
+    python -m reproduce.report                     render README.md, docs/, reproduce/README.md
+                                                   and the figures
+    python -m reproduce.report --add=RUN[,RUN...]  add rows first, of finished runs, of folders of
+                                                   runs, or of what `keras-classics evaluate` or
+                                                   `export` wrote with --out
+    python -m reproduce.report --zoo               also build every network, in about two minutes,
+                                                   for the table of networks and the diagrams
+    python -m reproduce.report --check             write nothing; fail if a page is out of date
 
-A row holds what `result.json` of its run says, with that file's hash; that of an evaluation what
-`evaluation.json` says, with the hash of its answers; that of an export what `manifest.json` says,
-with that file's hash.
+A row of a run holds the values of its `result.json` and the hash of that file; a row of an
+evaluation those of `evaluation.json` and the hash of the predictions; a row of an export those of
+`manifest.json` and its hash.
 """
 
 import json
@@ -28,14 +30,16 @@ from keras_classics.training import recipes
 from reproduce.claims import CLAIMS
 from reproduce.claims.results import add_results, claim_of
 from reproduce.harness.result_table import RESULTS, ResultTable, finished_runs, result_row
-from reproduce.harness.tables import ENVIRONMENT, Row, markdown, spread, update_readme
+from reproduce.harness.tables import ENVIRONMENT, ROOT, Row, markdown, spread, update_pages
 from reproduce.report.claims_page import FIGURES, update_claims
 from reproduce.report.export_table import EXPORTS, add_exports, export_table
-from reproduce.report.paper_tables import update_papers
+from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
+from reproduce.report.zoo_table import draw_diagrams, weights_table, zoo_table
 
 ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
-CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
+ZOO = flags.DEFINE_bool("zoo", False, "Also build every network for its table and diagrams.")
+CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail if a page is out of date.")
 
 # The run whose worst mistakes README shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
@@ -99,12 +103,20 @@ def main() -> None:
     """Adds rows, then renders or checks."""
     _add([Path(path) for path in ADD.value])
     rows = LENET5.read()
-    tables = {"lenet5": _lenet5_table(rows), "exports": export_table(EXPORTS.read())}
-    update_readme(tables, CHECK.value)
-    update_papers(CHECK.value)
+    tables = {
+        "lenet5": _lenet5_table(rows),
+        "exports": export_table(EXPORTS.read()),
+        "weights": weights_table(),
+        **paper_tables(),
+    }
+    if ZOO.value:
+        tables["zoo"] = zoo_table()
+    update_pages(tables, CHECK.value)
     if not CHECK.value:
         _draw(rows)
-    # After the figures, because the page shows those that are there.
+        if ZOO.value:
+            draw_diagrams(ROOT / "docs" / "networks")
+    # After the figures, because the page shows those that exist.
     update_claims(CHECK.value)
 
 

@@ -1,4 +1,4 @@
-"""The papers' tables beside what was measured here, as `reproduce.report` renders docs/papers.md.
+"""The papers' tables beside what was measured here, for docs/papers.md.
 
 The papers' figures are in papers.csv, what was measured in results/evaluations.csv; papers.py says
 which row of the one measures which of the other.
@@ -8,10 +8,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from keras_classics.errors import natural_key
-from reproduce.harness.tables import NOT_RUN, Row, read_rows, update
+from reproduce.harness.tables import NOT_RUN, Row, read_rows
 from reproduce.report.papers import (
     AND,
     EVALUATIONS,
@@ -23,8 +22,6 @@ from reproduce.report.papers import (
     measures,
     names,
 )
-
-DOC = Path(__file__).parents[2] / "docs" / "papers.md"
 
 # Names of the columns that hold numbers.
 PUBLISHED = {
@@ -39,9 +36,9 @@ NUMBERS = {*PUBLISHED.values(), *MEASURED.values(), *REDUCTION.values(), "images
 Line = dict[str, str]
 
 
-def update_papers(check: bool) -> None:
-    """Writes the tables into the page, or checks that they are there. See `tables.update`."""
-    update(DOC, tables(read_rows(PAPERS), read_rows(EVALUATIONS)), check)
+def paper_tables() -> dict[str, str]:
+    """Returns all tables of the page by name, rendered from the stored rows."""
+    return tables(read_rows(PAPERS), read_rows(EVALUATIONS))
 
 
 def tables(papers: Sequence[Row], evaluations: Sequence[Row]) -> dict[str, str]:

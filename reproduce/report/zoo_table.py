@@ -1,22 +1,13 @@
-"""The tables of all networks and of all known weights in README.md, rendered from the registers.
+"""The tables of all networks and of all known weights, and the diagrams of the families' pages."""
 
-    python -m reproduce.report.zoo_table           render them
-    python -m reproduce.report.zoo_table --check   fail where one is out of date
+from pathlib import Path
 
-It builds every network once, in about two minutes.
-"""
-
-from absl import flags
-
+from keras_classics.analysis import plots
 from keras_classics.analysis.profile import Profile
-from keras_classics.cli._program import run
 from keras_classics.models import describe, find_model, list_models
 from keras_classics.models.registry import ModelEntry
 from keras_classics.weights import WeightsRecord, find_weights, list_weights
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
-from reproduce.harness.tables import update_readme
-
-CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail where a table is out of date.")
 
 FAMILIES = ("lenet", "alexnet", "vgg", "resnet")
 
@@ -24,19 +15,24 @@ HEADER = (
     "| network | paper | parameters | multiply-adds | input | smallest | torchvision | Keras |\n"
     "|---|---|--:|--:|---|--:|---|---|"
 )
-
-
 WEIGHTS_HEADER = (
     "| network | `weights=` | top-1 | top-5 | on | licence |\n|---|---|--:|--:|---|---|"
 )
 
+# Networks that the families' pages show as diagrams.
+DRAWN = ("lenet5_1998", "lenet5", "alexnet", "vgg16", "resnet20", "resnet50")
 
-def main() -> None:
-    """Renders or checks."""
+
+def zoo_table() -> str:
+    """Returns the table of all networks. It builds each, which takes about two minutes."""
     entries = sorted(map(find_model, list_models()), key=_family)
-    rows = [zoo_row(entry, describe(entry.name)) for entry in entries]
-    tables = {"zoo": "\n".join([HEADER, *rows]), "weights": weights_table()}
-    update_readme(tables, CHECK.value)
+    return "\n".join([HEADER, *(zoo_row(entry, describe(entry.name)) for entry in entries)])
+
+
+def draw_diagrams(folder: Path) -> None:
+    """Draws the networks of the families' pages, NAME.png each."""
+    for name in DRAWN:
+        plots.diagram(describe(name), folder / f"{name}.png")
 
 
 def zoo_row(entry: ModelEntry, profile: Profile) -> str:
@@ -75,7 +71,3 @@ def _weights_row(record: WeightsRecord) -> str:
 
 def _family(entry: ModelEntry) -> int:
     return FAMILIES.index(entry.builder.__module__.rpartition(".")[2])
-
-
-if __name__ == "__main__":
-    run(main)

@@ -16,7 +16,7 @@ from absl import flags
 from keras_classics.analysis import plots
 from keras_classics.cli._program import run
 from reproduce.harness.result_table import RESULTS, ResultTable
-from reproduce.harness.tables import ENVIRONMENT, Row, markdown, update
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, update_pages
 from reproduce.scaling import loopback
 from reproduce.scaling.model import (
     A100,
@@ -100,7 +100,7 @@ def main() -> None:
     """Measures if asked to, then renders or checks."""
     if MEASURE.value:
         MEASURED.write(loopback.measure(WORKERS))
-    update(DOC, tables(MEASURED.read()), CHECK.value)
+    update_pages(tables(MEASURED.read()), CHECK.value)
     if not CHECK.value:
         _draw()
 
