@@ -5,6 +5,7 @@
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results, the zoo and docs/
+# make docs        build the site of docs/ into build/docs
 # make notebooks   run the notebooks and store what they show
 # make clean       remove the installation and what was built; runs/ stays
 
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DEBIAN_DATA := build/fashion-mnist
 
-.PHONY: reproduce test test-all test-torch lint data report notebooks clean
+.PHONY: reproduce test test-all test-torch lint data report docs notebooks clean
 
 reproduce: $(VENV)/installed
 	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
@@ -39,9 +40,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 report: $(VENV)/installed
-	$(BIN)/python -m reproduce.report
-	$(BIN)/python -m reproduce.report.zoo_table
+	$(BIN)/python -m reproduce.report --zoo
 	$(BIN)/python -m reproduce.scaling
+
+# A warning is an error; internal links are checked.
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
 
 notebooks: $(VENV)/installed
 	$(BIN)/python -m notebooks.execute
@@ -72,7 +76,7 @@ export NO_DEBIAN NO_PACKAGE
 # Written last, so that an interrupted installation is done again.
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,notebooks,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,notebooks,docs,dev]"
 	touch $@
 
 clean:

@@ -22,6 +22,8 @@ EXTRAS = {
     "export": ["ai-edge-litert", "onnx", "onnxruntime"],
     # What runs the notebooks.
     "notebooks": ["ipykernel", "nbclient", "nbformat"],
+    # What builds the site of docs/.
+    "docs": ["furo", "myst-nb", "myst-parser", "sphinx"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
     # jax: the networks are tested on a second backend of Keras.

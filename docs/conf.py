@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras_classics
+import keras_classics  # noqa: E402
 
 project = "keras_classics"
 version = release = keras_classics.__version__
@@ -78,7 +78,8 @@ def keep_blocks(app, what, name, obj, options, lines: list[str]) -> None:
             block = False
             if before and (bullet != before.startswith(("- ", "  "))):
                 kept.append("")
-        kept.append(line)
+        # `*` of an unpacked tuple is no emphasis.
+        kept.append(line if "`" in line else re.sub(r"(?<=[ (])\*(?=\w)", r"\*", line))
     lines[:] = kept
 
 

@@ -40,8 +40,8 @@ def kinds(notebook) -> list[list[list[str]]]:
 
 def test_all_that_are_named():
     assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06"]
-    readme = (ROOT / "README.md").read_text()
-    assert all(f"notebooks/{name}.ipynb" in readme for name in NAMES)
+    page = (ROOT / "docs/notebooks.md").read_text()
+    assert all(f"notebooks/{name}.ipynb" in page for name in NAMES)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

@@ -15,17 +15,18 @@ FIGURES = HERE / "figures"
 
 HEAD = """# The papers' claims, tested
 
-Each claim below is tested by the program named with it, on data that two CPU cores can train on. With
-the paper's recipe the same command repeats the paper's own experiment, for those who have its data
-and a GPU; "not run" marks what nobody has run here. Values are mean and standard deviation over seeds;
-errors are those after the last epoch, and each test image counts once. No choice was made by the test
-images. The runs shared their cores with other work. Each had one core and one thread: with
+Each claim below is tested by the program named with it, on data that two CPU cores can train on.
+With the paper's recipe the same command repeats the paper's own experiment, for those who have its
+data and a GPU; "not run" marks what nobody has run here. Values are means and standard deviations
+over seeds. Errors are those after the last epoch, and each test image counts once. The test images
+chose nothing. The runs shared their cores with other work. Each had one core and one thread: with
 `TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on such a machine. With
 another number of threads sums are taken in another order, and the bits differ.
 
 The rows are in `reproduce/results/`. A row holds one run: seed, commit, versions, the command that
-repeats it and the hash of its `result.json`; in `*_history.csv` it holds one epoch. A run leaves its
-folder in `runs/`, and `python -m reproduce.report --add=FOLDER` adds its row and renders this page.
+repeats it and the hash of its `result.json`; in `*_history.csv` it holds one epoch. A run leaves
+its folder in `runs/`, and `python -m reproduce.report --add=FOLDER` adds its row and renders this
+page.
 """
 
 

@@ -88,7 +88,7 @@ def test_probabilities_at_its_own_size(full):
 def test_zoo_table(full):
     from reproduce.report.zoo_table import zoo_row
 
-    table = (ROOT / "README.md").read_text().splitlines()
+    table = (ROOT / "docs/networks/index.md").read_text().splitlines()
     assert zoo_row(find_model(full.name), kc.describe(full)) in table
 
 

@@ -10,8 +10,8 @@ import pytest
 import keras_classics as kc
 from keras_classics.training import recipes
 from keras_classics.weights import list_weights
-from reproduce.harness.tables import read_rows
-from reproduce.report.paper_tables import tables, update_papers
+from reproduce.harness.tables import read_rows, update_pages
+from reproduce.report.paper_tables import paper_tables, tables
 from reproduce.report.papers import PAPERS, by_training, error, measured, networks, views
 from tests.helpers.programs import ROOT
 
@@ -105,7 +105,7 @@ def line_with(table: str, *words: str) -> str:
 
 
 def test_the_page_is_up_to_date():
-    update_papers(check=True)
+    update_pages(paper_tables(), check=True)
 
 
 def test_the_page_has_a_place_for_each_table():

@@ -149,7 +149,7 @@ def test_a_run_that_is_not_finished_gives_no_row(run_python, tmp_path):
 
 @pytest.mark.slow
 def test_the_zoo_table_is_up_to_date(run_python):
-    done = run_python("-m", "reproduce.report.zoo_table", "--check")
+    done = run_python("-m", "reproduce.report", "--check", "--zoo")
     assert done.returncode == 0, done.stderr
 
 

@@ -105,10 +105,10 @@ def test_the_default_is_the_one_that_needs_least():
     assert kc.find_weights("vgg13_bn/imagenet").name == "imagenet_torchvision"
 
 
-def test_the_table_in_the_readme():
+def test_the_table_on_the_page_of_weights():
     from reproduce.report.zoo_table import weights_table
 
-    assert weights_table() in (ROOT / "README.md").read_text()
+    assert weights_table() in (ROOT / "docs/weights.md").read_text()
 
 
 def test_unknown_weights():
