@@ -23,6 +23,7 @@ from keras import layers, ops
 from keras_classics import files
 from keras_classics.errors import UserError, require
 from keras_classics.models import layers as own
+from keras_classics.models import replica_layers
 
 # In force since ONNX 1.12, of 2022, and read by about every runtime.
 OPSET = 17
@@ -271,9 +272,9 @@ def _pool_all(operator: str, graph: _Graph, layer: layers.Layer, x: str) -> str:
 def _adaptive_average_pooling2d(graph: _Graph, layer: own.AdaptiveAveragePooling2D, x: str) -> str:
     (height, width), (rows, columns) = layer.input.shape[1:3], layer.output_size
     if width != columns:
-        x = graph.node("MatMul", x, graph.constant("columns", own._mean_windows(width, columns)))
+        x = graph.node("MatMul", x, graph.constant("columns", own.mean_windows(width, columns)))
     if height != rows:
-        x = graph.node("MatMul", graph.constant("rows", own._mean_windows(height, rows).T), x)
+        x = graph.node("MatMul", graph.constant("rows", own.mean_windows(height, rows).T), x)
     return x
 
 
@@ -380,8 +381,8 @@ WRITERS: dict[type[layers.Layer], Callable[..., str]] = {
     layers.MaxPooling2D: functools.partial(_pool, "MaxPool"),
     layers.ZeroPadding2D: _zero_padding2d,
     own.AdaptiveAveragePooling2D: _adaptive_average_pooling2d,
-    own.BatchNormalization: _batch_normalization,
-    own.Dropout: _dropout,
+    replica_layers.BatchNormalization: _batch_normalization,
+    replica_layers.Dropout: _dropout,
     own.EuclideanRBF: _euclidean_rbf,
     own.IdentityShortcut: _identity_shortcut,
     own.LocalResponseNormalization: _local_response_normalization,

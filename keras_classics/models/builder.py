@@ -1,7 +1,8 @@
-"""What all builders share: their common arguments, checked, and both ends of a network."""
+"""What all builders share: the common arguments, their checks, the input and the top."""
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypedDict
 
 import keras
@@ -16,18 +17,20 @@ POOLINGS = {
 
 
 class CommonArguments(TypedDict, total=False):
-    """What every builder takes, with the meaning of `keras.applications`.
+    """The arguments of every builder, with the meaning that `keras.applications` gives them.
 
     Attributes:
         weights: Name of known weights (see `list_weights`), `"imagenet"` for the network's default
-            ones, path of a file (see `weights.load.FORMATS`), or None for initial weights. They
-            decide arguments that are not given, such as a ResNet's version.
-        include_top: Whether to end in the dense layers and the classifier.
-        input_shape: (height, width, channels), by default the paper's; without top, height and
+            ones, path of a file (see `weights.load.FORMATS`), or None for initial weights. Known
+            weights set the arguments that you leave out, such as a ResNet's version.
+        include_top: Whether the network ends in its dense layers and the classifier.
+        input_shape: (height, width, channels), by default the paper's. Without top, height and
             width may be None, and are by default.
         input_tensor: Tensor to build on, instead of `input_shape`.
-        pooling: Without top: `"avg"`, `"max"`, or None for the map.
+        pooling: Without top: `"avg"`, `"max"`, or None for the feature map.
+        classes: Number of classes, by default the paper's.
         classifier_activation: Activation of the output, or None for the scores.
+        name: Name of the model.
     """
 
     weights: str | os.PathLike | WeightsRecord | None
@@ -35,65 +38,96 @@ class CommonArguments(TypedDict, total=False):
     input_shape: tuple[int | None, int | None, int] | None
     input_tensor: keras.KerasTensor | None
     pooling: str | None
+    classes: int
     classifier_activation: str | None
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMetadata:
+    """What is known of a network before it is built.
+
+    Attributes:
+        name: Name of the network and of its builder.
+        summary: The network in one sentence.
+        paper: Authors, title and year of the publication.
+        input_shape: Height, width and channels of the paper's training images.
+        smallest_input: Least height and width that the network takes, with its top.
+        classes: Number of classes in the paper.
+        torchvision: Network of torchvision that it equals, and the arguments that it takes to.
+        keras_applications: The same of `keras.applications`.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    input_shape: tuple[int, int, int]
+    smallest_input: int
+    classes: int
+    torchvision: str = ""
+    keras_applications: str = ""
 
 
 class ModelBuilder:
-    """Both ends of a network, as the common arguments of all builders want them.
+    """The input and the output of a network, as the common arguments of all builders ask for them.
 
     Args:
-        name: Name of the model.
-        default_shape: The paper's (height, width, channels).
-        classes: Number of classes.
-        smallest: Least height and width that the network can take.
+        metadata: The network; its name, input shape and classes are the defaults.
+        smallest_input: Least height and width, where they are not the metadata's.
         weights: As in `CommonArguments`, like all that follow.
         include_top: See there.
         input_shape: See there.
         input_tensor: See there.
         pooling: See there.
+        classes: See there.
         classifier_activation: See there.
+        name: See there.
 
     Attributes:
         image: Tensor of shape (batch, height, width, channels) that the network starts from.
+        name: Name of the model.
+        classes: Number of classes.
+        include_top: See `CommonArguments`.
 
     Raises:
-        UserError: The data format is channels_first, or an argument is outside what it can be.
+        UserError: The data format is channels_first, or an argument is outside its range.
     """
 
     def __init__(
         self,
-        name: str,
+        metadata: ModelMetadata,
         *,
-        default_shape: tuple[int, int, int],
-        classes: int,
-        smallest: int,
+        smallest_input: int | None = None,
         weights: str | os.PathLike | WeightsRecord | None = None,
         include_top: bool = True,
         input_shape: tuple[int | None, int | None, int] | None = None,
         input_tensor: keras.KerasTensor | None = None,
         pooling: str | None = None,
+        classes: int | None = None,
         classifier_activation: str | None = "softmax",
+        name: str | None = None,
     ):
+        self.name = name or metadata.name
         if keras.config.image_data_format() != "channels_last":
             raise UserError(
-                f"{name} takes images with the channels last. Received: image_data_format() "
+                f"{self.name} takes images with the channels last. Received: image_data_format() "
                 f"{keras.config.image_data_format()!r}. Call "
                 "keras.config.set_image_data_format('channels_last') before building."
             )
         if pooling is not None and pooling not in POOLINGS:
             raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
-        self.name = name
-        self.classes = classes
+        self.classes = metadata.classes if classes is None else classes
         self.include_top = include_top
         self._weights = weights
         self._input_tensor = input_tensor
         self._pooling = pooling
         self._activation = classifier_activation
+        default = metadata.input_shape
         if input_tensor is not None:
             input_shape = input_tensor.shape[1:]
         elif input_shape is None:
-            input_shape = default_shape if include_top else (None, None, default_shape[2])
-        self._check_shape(tuple(input_shape), smallest)
+            input_shape = default if include_top else (None, None, default[2])
+        self._check_shape(tuple(input_shape), smallest_input or metadata.smallest_input)
         self.image = (
             keras.Input(input_shape, name="image") if input_tensor is None else input_tensor
         )
@@ -111,7 +145,7 @@ class ModelBuilder:
             )
 
     def flatten(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Lays a map out as a vector, in the order height, width, channels.
+        """Flattens a feature map, in the order height, width, channels.
 
         Raises:
             UserError: Its size is not known, so the dense layers that follow cannot be sized.
@@ -126,32 +160,32 @@ class ModelBuilder:
     def classify(
         self, features: keras.KerasTensor, kernel_initializer="glorot_uniform"
     ) -> keras.KerasTensor:
-        """Ends a network with its top: scores of a dense layer, then their activation."""
+        """Adds the classifier: a dense layer for the scores, then their activation."""
         scores = keras.layers.Dense(
             self.classes, kernel_initializer=kernel_initializer, name="predictions"
         )(features)
         return self.activate(scores)
 
     def activate(self, scores: keras.KerasTensor, activation=None) -> keras.KerasTensor:
-        """Puts the classifier's activation, in float32, on the scores.
+        """Adds the classifier's activation, in float32.
 
         Args:
             scores: Output of the network's last layer.
-            activation: What to put in the place of the `classifier_activation` that was asked
-                for; with None asked for, there is none either way.
+            activation: Activation to use instead of `classifier_activation`. Where that is None,
+                the scores stay as they are.
         """
         if self._activation is None:
             return scores
         return probabilities_of(scores, activation or self._activation)
 
     def pool(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        """Ends a network without top: pooled over all positions, or the map itself."""
+        """Ends a network without top: pools over all positions, or returns the map itself."""
         if self._pooling is None:
             return features
         return POOLINGS[self._pooling](name=f"{self._pooling}_pool")(features)
 
     def model(self, end: keras.KerasTensor) -> keras.Model:
-        """Makes the model from the image to a tensor and loads its weights."""
+        """Returns the model from the image to a tensor, with its weights loaded."""
         start = self.image
         if self._input_tensor is not None:
             sources = keras.utils.get_source_inputs(self._input_tensor)
@@ -163,11 +197,11 @@ class ModelBuilder:
 
 
 def smallest_side(windows: Iterable[tuple[int, int, int]]) -> int:
-    """Returns the least side of an image of which a chain of windows leaves one position.
+    """Returns the least side of an image from which a chain of windows makes one position.
 
     Args:
-        windows: (size, stride, padding) of each convolution and pooling in order; padding is that
-            of both sides together.
+        windows: (size, stride, padding) of each convolution and pooling in order; padding counts
+            both sides together.
     """
     side = 1
     for size, stride, padding in reversed(list(windows)):
@@ -176,22 +210,22 @@ def smallest_side(windows: Iterable[tuple[int, int, int]]) -> int:
 
 
 def probabilities_of(scores: keras.KerasTensor, activation="softmax") -> keras.KerasTensor:
-    """Ends a network in its `probabilities`, in float32.
+    """Adds the layer `probabilities`, in float32.
 
-    It is a layer of its own, so that the scores stay within reach of losses and the softmax is
+    The layer stands apart from the scores, so that losses can use the scores and the softmax is
     exact under mixed precision.
     """
     return keras.layers.Activation(activation, dtype="float32", name="probabilities")(scores)
 
 
 def scores_and_probabilities(model: keras.Model) -> keras.Model:
-    """Returns the same network with two outputs: what the loss takes, and the probabilities.
+    """Returns the same network with two outputs: the scores for the loss, and the probabilities.
 
     Args:
         model: A network with its top, built with a classifier activation.
 
     Raises:
-        UserError: The network does not end in its `probabilities`.
+        UserError: The last layer of the network is not `probabilities`.
     """
     last = model.layers[-1]
     if last.name != "probabilities":

@@ -40,8 +40,10 @@ class FanInUniform(keras.initializers.RandomUniform):
         return {"fan_in": self.fan_in, "seed": config["seed"]}
 
 
-@keras.saving.register_keras_serializable("keras_classics")
-class HeNormal(keras.initializers.VarianceScaling):
+# Not named `HeNormal`: without this package imported, Keras would load its own class of that name.
+# Saved files know it by its registered name.
+@keras.saving.register_keras_serializable("keras_classics", "HeNormal")
+class UntruncatedHeNormal(keras.initializers.VarianceScaling):
     """Gaussian of variance 2 / fan, as printed; Keras's "he_normal" cuts it off at two deviations.
 
     He, Zhang, Ren, Sun: Delving Deep into Rectifiers, 2015 (1502.01852), equations 10 and 14. It is
@@ -112,11 +114,11 @@ INITIALIZERS = {
     "vgg": {"*": _normal(0.1)},
     # torchvision's VGG.
     "vgg_torchvision": {
-        "*": HeNormal("fan_out"),
+        "*": UntruncatedHeNormal("fan_out"),
         **dict.fromkeys(("fc1", "fc2", "predictions"), _normal(0.01)),
     },
-    "he_fan_in": {"*": HeNormal("fan_in")},
-    "he_fan_out": {"*": HeNormal("fan_out")},
+    "he_fan_in": {"*": UntruncatedHeNormal("fan_in")},
+    "he_fan_out": {"*": UntruncatedHeNormal("fan_out")},
 }
 
 

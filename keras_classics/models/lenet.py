@@ -14,13 +14,12 @@ Recognition, Proceedings of the IEEE 86(11), 1998.
                                       trainable parameters   60,000  61,706
 
 `lenet5_1998` differs from the paper by
-- the codes: the bitmaps of 0, 2, 4 and 5 go without a bar above the digit, one or two empty rows
-  away from it, which the known transcription of the paper's Figure 3 shows and which makes no
-  sense in a picture of the digit;
-- the initial biases, which are 0; the paper gives a rule for weights alone;
-- `classifier_activation="softmax"`, the default here as in all builders, which turns distances
-  into probabilities (softmax of -y). None gives the paper's distances. Both predict the nearest
-  code.
+- the codes: the known transcription of the paper's Figure 3 shows a bar above 0, 2, 4 and 5, one or
+  two empty rows away from the digit. The bar makes no sense in an image of the digit, and the
+  bitmaps here leave it out;
+- the initial biases, which are 0; the paper gives a rule for the weights only;
+- `classifier_activation="softmax"`, the default of all builders here, which turns distances into
+  probabilities (softmax of -y). None gives the paper's distances. Both predict the nearest code.
 """
 
 from typing import Unpack
@@ -29,7 +28,7 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.models.builder import CommonArguments, ModelBuilder
+from keras_classics.models.builder import CommonArguments, ModelBuilder, ModelMetadata
 from keras_classics.models.initializers import FanInUniform
 from keras_classics.models.layers import (
     EuclideanRBF,
@@ -72,89 +71,81 @@ BITMAPS = """
 
 
 @register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=16, classes=10)
-def lenet5(
-    *, classes: int = 10, name: str = "lenet5", **common: Unpack[CommonArguments]
-) -> keras.Model:
-    """Builds LeNet-5 as it is taught today: tanh, average pooling, full connections, softmax.
+def lenet5(metadata: ModelMetadata, **common: Unpack[CommonArguments]) -> keras.Model:
+    """LeNet-5 as it is taught today: tanh, average pooling, full connections, softmax.
+
+    Images have at least 16x16 pixels. Without top the network ends in S4's map.
 
     Args:
-        classes: Number of classes.
-        name: Name of the model.
-        **common: See `CommonArguments`. 16x16 pixels at the least; without top, S4's map.
+        metadata: The network's own.
+        **common: See `CommonArguments`.
 
     Returns:
         A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
         1.175, to probabilities of shape (batch, classes).
 
     Raises:
-        UserError: An argument is outside what it can be.
+        UserError: An argument is outside its range.
     """
-    frame = ModelBuilder(name, default_shape=(32, 32, 1), classes=classes, smallest=16, **common)
-    x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(frame.image)
+    net = ModelBuilder(metadata, **common)
+    x = keras.layers.Conv2D(6, 5, activation="tanh", name="c1")(net.image)
     x = keras.layers.AveragePooling2D(2, name="s2")(x)
     x = keras.layers.Conv2D(16, 5, activation="tanh", name="c3")(x)
     x = keras.layers.AveragePooling2D(2, name="s4")(x)
-    if frame.include_top:
-        x = frame.flatten(x)
-        x = keras.layers.Dense(120, activation="tanh", name="c5")(x)
-        x = keras.layers.Dense(84, activation="tanh", name="f6")(x)
-        x = frame.classify(x)
-    else:
-        x = frame.pool(x)
-    return frame.model(x)
+    if not net.include_top:
+        return net.model(net.pool(x))
+
+    x = net.flatten(x)
+    x = keras.layers.Dense(120, activation="tanh", name="c5")(x)
+    x = keras.layers.Dense(84, activation="tanh", name="f6")(x)
+    return net.model(net.classify(x))
 
 
 @register(paper=PAPER, input_shape=(32, 32, 1), smallest_input=32, classes=10)
 def lenet5_1998(
+    metadata: ModelMetadata,
     *,
-    classes: int = 10,
     codes: np.ndarray | None = None,
-    name: str = "lenet5_1998",
     **common: Unpack[CommonArguments],
 ) -> keras.Model:
-    """Builds LeNet-5 of the 1998 paper, section II-B. See the head of this file for the layers.
+    """LeNet-5 of the 1998 paper, section II-B; its layers are listed in models/lenet.py.
 
-    Weights start uniform in +-2.4 / F, F the inputs of the unit (Appendix A), each map of C3 by its
-    own number of inputs.
+    Initial weights are uniform in +-2.4 / F, where F is the number of inputs of the unit (Appendix
+    A); each map of C3 has its own F. `classifier_activation="softmax"` gives probabilities, the
+    softmax of the negated distances; None gives the paper's distances, of which the smallest is the
+    prediction. Images have at least 32x32 pixels. Without top the network ends in S4's map, and
+    16x16 pixels are enough.
 
     Args:
-        classes: Number of classes.
+        metadata: The network's own.
         codes: Codes of +-1 of shape (classes, 84), by default `digit_codes()`.
-        name: Name of the model.
-        **common: See `CommonArguments`. `classifier_activation` is `"softmax"` for probabilities,
-            softmax of the negated distances, or None for the paper's distances, of which the
-            smallest is the prediction. 32x32 pixels at the least; without top, S4's map of 16x16.
+        **common: See `CommonArguments`.
 
     Returns:
         A model from float images of shape (batch, 32, 32, 1), background -0.1 and foreground
         1.175, to probabilities or distances of shape (batch, classes).
 
     Raises:
-        UserError: An argument is outside what it can be.
+        UserError: An argument is outside its range.
     """
-    smallest = 32 if common.get("include_top", True) else 16
-    frame = ModelBuilder(
-        name, default_shape=(32, 32, 1), classes=classes, smallest=smallest, **common
-    )
+    smallest = metadata.smallest_input if common.get("include_top", True) else 16
+    net = ModelBuilder(metadata, smallest_input=smallest, **common)
     activation = _distance_activation(common.get("classifier_activation", "softmax"))
     squash = {"activation": scaled_tanh}
-    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(
-        frame.image
-    )
+    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(net.image)
     x = _subsample(x, "s2")
     x = TableConv2D(
         C3_TABLE, 5, **squash, kernel_initializer=FanInUniform(_c3_fan_in()), name="c3"
     )(x)
     x = _subsample(x, "s4")
-    if frame.include_top:
-        x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=FanInUniform(), name="c5")(x)
-        x = frame.flatten(x)
-        x = keras.layers.Dense(84, **squash, kernel_initializer=FanInUniform(), name="f6")(x)
-        x = EuclideanRBF(_class_codes(codes, classes), name="distances")(x)
-        x = frame.activate(x, activation)
-    else:
-        x = frame.pool(x)
-    return frame.model(x)
+    if not net.include_top:
+        return net.model(net.pool(x))
+
+    x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=FanInUniform(), name="c5")(x)
+    x = net.flatten(x)
+    x = keras.layers.Dense(84, **squash, kernel_initializer=FanInUniform(), name="f6")(x)
+    x = EuclideanRBF(_class_codes(codes, net.classes), name="distances")(x)
+    return net.model(net.activate(x, activation))
 
 
 def digit_codes() -> np.ndarray:

@@ -1,128 +1,142 @@
-"""The register of all networks: who is there, from which paper, and how to build one by name."""
+"""The register of all networks: their names, their papers, and how to build one by name."""
 
 import fnmatch
-import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 import keras
 
 from keras_classics.analysis.profile import Profile, profile
-from keras_classics.errors import natural_key, unknown_name
-from keras_classics.models.builder import ModelBuilder
+from keras_classics.errors import UserError, natural_key, unknown_name
+from keras_classics.models.builder import CommonArguments, ModelBuilder, ModelMetadata
+from keras_classics.models.docstrings import builder_docstring
 from keras_classics.weights import builder_arguments
 
-Member = TypeVar("Member")
+Config = TypeVar("Config")
 Arguments = ParamSpec("Arguments")
 
 
-@dataclass(frozen=True)
-class ModelEntry:
+@dataclass(frozen=True, kw_only=True)
+class Variant(ModelMetadata, Generic[Config]):
+    """One network of a family.
+
+    Attributes:
+        config: What tells it from the others, such as VGG's `"D"` or the depth of a ResNet.
+    """
+
+    config: Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry(ModelMetadata):
     """One registered network.
 
     Attributes:
-        name: Name of the network and of its builder.
         builder: Function that returns the network as a `keras.Model`.
-        paper: Authors, title and year of the publication.
-        input_shape: Height, width and channels that the paper trained on.
-        smallest_input: Least height and width that the network takes, with its top.
-        classes: Number of classes in the paper.
-        torchvision: Network of torchvision that it equals, and the arguments that it takes to.
-        keras_applications: The same of `keras.applications`.
     """
 
-    name: str
     builder: Callable[..., keras.Model]
-    paper: str
-    input_shape: tuple[int, int, int]
-    smallest_input: int
-    classes: int
-    torchvision: str = ""
-    keras_applications: str = ""
 
 
 _MODELS: dict[str, ModelEntry] = {}
 
 
-def register(**facts: Any) -> Callable[[Callable[Arguments, keras.Model]], Callable]:
-    """Enters the decorated builder under its own name. See `ModelEntry` for the arguments."""
+def register(
+    *, paper: str, input_shape: tuple[int, int, int], smallest_input: int, classes: int
+) -> Callable[
+    [Callable[Concatenate[ModelMetadata, Arguments], keras.Model]], Callable[Arguments, keras.Model]
+]:
+    """Registers the decorated builder under its own name.
 
-    def enter(builder: Callable[Arguments, keras.Model]) -> Callable[Arguments, keras.Model]:
-        name = builder.__name__
-
-        @functools.wraps(builder)
-        def build(**arguments: Any) -> keras.Model:
-            return builder(**builder_arguments(name, arguments))
-
-        build.__signature__ = _whole_signature(builder)
-        _MODELS[name] = ModelEntry(name, build, **facts)
-        return build
-
-    return enter
-
-
-def member(
-    family: Callable[Concatenate[Member, Arguments], keras.Model],
-    which: Member,
-    *,
-    name: str,
-    summary: str,
-    facts: dict[str, Any],
-    **defaults: Any,
-) -> Callable[Arguments, keras.Model]:
-    """Makes and enters the builder of one network of a family.
+    The builder takes the metadata of its network first; callers do not pass it.
 
     Args:
-        family: Builder of the whole family; its first argument says which network, and it takes
-            a `default_shape`.
-        which: That first argument.
-        name: Name of the network.
-        summary: First line of its docstring.
-        facts: See `ModelEntry`.
-        **defaults: Defaults of this network, where they are not the family's.
+        paper: See `ModelMetadata`, like all that follow.
+        input_shape: See there.
+        smallest_input: See there.
+        classes: See there.
+    """
+
+    def decorate(
+        builder: Callable[Concatenate[ModelMetadata, Arguments], keras.Model],
+    ) -> Callable[Arguments, keras.Model]:
+        metadata = ModelMetadata(
+            name=builder.__name__,
+            summary=(inspect.getdoc(builder) or "").partition("\n")[0],
+            paper=paper,
+            input_shape=input_shape,
+            smallest_input=smallest_input,
+            classes=classes,
+        )
+        return _register(builder, metadata, {})
+
+    return decorate
+
+
+def register_variant(
+    family: Callable[Concatenate[Variant[Config], Arguments], keras.Model],
+    variant: Variant[Config],
+    *_: Arguments.args,
+    **defaults: Arguments.kwargs,
+) -> Callable[Arguments, keras.Model]:
+    """Registers one network of a family.
+
+    Args:
+        family: Builder of the whole family. It takes a `Variant` first, then arguments by name.
+        variant: The network.
+        **defaults: Arguments of the family whose defaults differ in this network.
 
     Returns:
-        A function of the family's other arguments.
+        The network's builder, a function of the family's arguments.
     """
-    defaults = {"classes": facts["classes"], "name": name, **defaults}
+    return _register(family, variant, defaults)
 
-    def build(**arguments: Any) -> keras.Model:
-        return family(which, default_shape=facts["input_shape"], **{**defaults, **arguments})
+
+def _register(family: Callable, metadata: ModelMetadata, defaults: dict[str, Any]) -> Callable:
+    name = metadata.name
+    signature = _signature(family, {**defaults, "classes": metadata.classes, "name": name})
+
+    def build(*positional: Any, **arguments: Any) -> keras.Model:
+        _check_names(name, positional, arguments, list(signature.parameters))
+        return family(metadata, **{**defaults, **builder_arguments(name, arguments)})
 
     build.__name__ = build.__qualname__ = name
     build.__module__ = family.__module__
-    build.__doc__ = f"{summary}\n\nThe rest is of the whole family:\n\n{inspect.getdoc(family)}"
-    build.__signature__ = _member_signature(family, defaults)
-    return register(**facts)(build)
+    build.__doc__ = builder_docstring(family, metadata.summary, signature.parameters)
+    build.__signature__ = signature
+    known = {field: getattr(metadata, field) for field in ModelMetadata.__dataclass_fields__}
+    _MODELS[name] = ModelEntry(builder=build, **known)
+    return build
 
 
-def _member_signature(family: Callable, defaults: dict[str, Any]) -> inspect.Signature:
-    """The family's signature without what says which network, with this network's defaults."""
-    signature = inspect.signature(family)
-    parameters = [
-        parameter.replace(default=defaults.get(parameter.name, parameter.default))
-        for parameter in list(signature.parameters.values())[1:]
-        if parameter.name != "default_shape"
+def _signature(family: Callable, defaults: dict[str, Any]) -> inspect.Signature:
+    """Returns the signature of a builder: the common arguments by name, then the family's own."""
+    of_all = inspect.signature(ModelBuilder).parameters
+    common = [
+        of_all[name].replace(annotation=annotation)
+        for name, annotation in get_type_hints(CommonArguments).items()
     ]
+    signature = inspect.signature(family)
+    own = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [p.replace(default=defaults.get(p.name, p.default)) for p in [*common, *own]]
     return signature.replace(parameters=parameters)
 
 
-def _whole_signature(builder: Callable) -> inspect.Signature:
-    """The builder's signature with the common arguments by name, in the place of `**common`."""
-    signature = inspect.signature(builder)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    common = [
-        parameter
-        for parameter in inspect.signature(ModelBuilder).parameters.values()
-        if parameter.default is not parameter.empty
-    ]
-    return signature.replace(parameters=[*common, *own])
+def _check_names(name: str, positional: tuple, arguments: dict[str, Any], known: list[str]) -> None:
+    if positional:
+        raise UserError(
+            f"{name} takes its arguments by name, such as {name}(classes=10). Received: "
+            f"{positional[0]!r} without a name."
+        )
+    for argument in arguments:
+        if argument not in known:
+            raise unknown_name(f"{name} argument", argument, known)
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Lists the networks whose names match a glob pattern, such as `"vgg*"`, by name and depth."""
+    """Returns the names that match a glob pattern, such as `"vgg*"`, sorted by name and depth."""
     return sorted(fnmatch.filter(_MODELS, pattern), key=natural_key)
 
 
@@ -137,31 +151,31 @@ def find_model(name: str) -> ModelEntry:
     return _MODELS[name]
 
 
-def get_model(name: str, **arguments: Any) -> keras.Model:
+def get_model(model: str, /, **arguments: Any) -> keras.Model:
     """Builds a network by its name: `get_model("vgg16", classes=10)`.
 
     Args:
-        name: One of `list_models()`.
-        **arguments: What the network's builder takes.
+        model: One of `list_models()`.
+        **arguments: Arguments of the network's builder.
 
     Raises:
         UserError: No network has that name, or an argument is wrong.
     """
-    return find_model(name).builder(**arguments)
+    return find_model(model).builder(**arguments)
 
 
-def describe(model: str | keras.Model, **arguments: Any) -> Profile:
+def describe(model: str | keras.Model, /, **arguments: Any) -> Profile:
     """Describes a network layer by layer: `print(describe("alexnet"))`.
 
     Args:
         model: A name in `list_models()`, or a network.
-        **arguments: With a name, what the network's builder takes.
+        **arguments: With a name, arguments of the network's builder.
 
     Returns:
         A table that prints, with `rows`, `params`, `macs` and shares.
 
     Raises:
-        UserError: No network has that name, or its image's size is not known.
+        UserError: No network has that name, or the size of its image is not known.
     """
     if isinstance(model, str):
         model = get_model(model, **{"input_shape": find_model(model).input_shape, **arguments})

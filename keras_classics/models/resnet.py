@@ -1,14 +1,14 @@
-"""ResNet: residual and plain networks for ImageNet and CIFAR, in their three versions.
+"""ResNet: residual and plain networks for ImageNet and CIFAR, in their versions.
 
 Papers: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recognition, CVPR 2016
 (arXiv 1512.03385), v1. The same, Identity Mappings in Deep Residual Networks, ECCV 2016 (arXiv
 1603.05027), v2.
 
-    version  a unit's branch                       stride 2 of a stage stands in
+    version  a unit's branch                       stride 2 of a stage is in
     v1       conv-BN-ReLU, ReLU after the sum      the first convolution of the first unit
     v1.5     the same                              its 3x3 convolution (torchvision)
     v2       BN-ReLU-conv, nothing after the sum   as v1
-    v2_keras the same, as keras.applications does  the 3x3 convolution of the last unit
+    v2_keras BN-ReLU-conv                          see models/resnet_v2_keras.py
 
     shortcut where the shape changes               elsewhere
     A        every second position, zero maps      identity
@@ -16,18 +16,13 @@ Papers: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recogn
     C        1x1 projection                        1x1 projection
     none     none: a plain network                 none
 
-Every convolution is without bias, is padded alike on both sides, and starts from He's initial
-weights. The networks differ from the papers by the last dense layer's initial weights, Glorot's.
-v2's first unit finds its batch normalisation and ReLU right after conv1 (second paper, appendix).
-
-`v2_keras` is there for the weights of keras.applications' ResNet50V2, 101V2 and 152V2. It differs
-from the second paper by the place of the stride, which takes every second position of the shortcut
-and comes one stage earlier; by pooling conv1 before any normalisation; by biases in conv1, in the
-projections and in each unit's last convolution; and by epsilon, 1.001e-5.
+All convolutions are without bias, are padded alike on both sides, and start from He's initial
+weights. The networks differ from the papers by the initial weights of the last dense layer, which
+are Glorot's. In v2 the batch normalisation and ReLU of the first unit come right after conv1
+(second paper, appendix).
 """
 
-import sys
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Unpack
 
@@ -35,121 +30,131 @@ import keras
 
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.builder import CommonArguments, ModelBuilder
-from keras_classics.models.initializers import kernel_initializer as initial
-from keras_classics.models.layers import BatchNormalization, IdentityShortcut
-from keras_classics.models.registry import member
+from keras_classics.models.recursion import allow_layers
+from keras_classics.models.registry import Variant, register_variant
+from keras_classics.models.residual import ResidualLayers, mean_and_classify, padded_max_pool
+from keras_classics.models.resnet_v2_keras import EPSILON, resnet_v2_keras
 
 HE_2015 = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, 2015"
 HE_2016 = "He, Zhang, Ren, Sun: Identity Mappings in Deep Residual Networks, 2016"
 
-# Sides of a unit's convolutions; the last of a bottleneck is four times as wide.
-BASIC = (3, 3)
-BOTTLENECK = (1, 3, 1)
-
-# First paper, Table 1: the units, and their number in conv2_x to conv5_x.
+# First paper, Table 1: whether units are bottlenecks, and their number in conv2_x to conv5_x.
 IMAGENET = {
-    18: (BASIC, (2, 2, 2, 2)),
-    34: (BASIC, (3, 4, 6, 3)),
-    50: (BOTTLENECK, (3, 4, 6, 3)),
-    101: (BOTTLENECK, (3, 4, 23, 3)),
-    152: (BOTTLENECK, (3, 8, 36, 3)),
+    18: (False, (2, 2, 2, 2)),
+    34: (False, (3, 4, 6, 3)),
+    50: (True, (3, 4, 6, 3)),
+    101: (True, (3, 4, 23, 3)),
+    152: (True, (3, 8, 36, 3)),
 }
 IMAGENET_WIDTHS = (64, 128, 256, 512)
 
 # Section 4.2: three stages of n units each, depth 6n + 2; second paper: bottlenecks, 9n + 2.
 CIFAR_WIDTHS = (16, 32, 64)
 
-# Keras walks a network from its end by recursion, a call a layer, when it builds or loads one; a
-# plain network of 1202 convolutions takes 3,600.
-sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
-
 VERSIONS = ("v1", "v1.5", "v2", "v2_keras")
-SHORTCUTS = ("A", "B", "C", "none")
 
 
 def resnet(
-    depth: int,
+    variant: Variant[int],
     *,
     version: str = "v1",
     shortcut: str = "B",
     zero_init_residual: bool = False,
     kernel_initializer: str | keras.initializers.Initializer = "he_fan_in",
-    classes: int = 1000,
-    default_shape: tuple[int, int, int] = (224, 224, 3),
-    name: str | None = None,
     **common: Unpack[CommonArguments],
 ) -> keras.Model:
     """Builds a residual or plain network for ImageNet.
 
+    Images may have any size.
+
     Args:
-        depth: 18, 34, 50, 101 or 152.
+        variant: The network; its configuration is its depth, a key of `IMAGENET`.
         version: `"v1"`, `"v1.5"`, `"v2"`, or for bottlenecks `"v2_keras"`.
         shortcut: `"A"`, `"B"`, `"C"` or `"none"`.
         zero_init_residual: Whether every branch starts from zero, so that units start as
             identities: the last batch normalisation's gamma, in v2 the last kernel.
-        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"he_fan_out"`, or what
-            Keras takes; of the convolutions.
-        classes: Number of classes.
-        default_shape: (height, width, channels) where the caller gives none.
-        name: Name of the model.
-        **common: See `CommonArguments`. Images may have any size.
+        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"he_fan_out"`, or a
+            Keras initializer; for the convolutions.
+        **common: See `CommonArguments`.
 
     Returns:
         A model from normalised float images to probabilities of shape (batch, classes).
 
     Raises:
-        UserError: An argument is outside what it can be.
+        UserError: An argument is outside its range.
     """
-    if depth not in IMAGENET:
-        raise UserError(
-            f"depth must be one of {', '.join(map(str, IMAGENET))}; resnet_cifar takes 6n + 2. "
-            f"Received: {depth}."
-        )
-    kernels, repeats = IMAGENET[depth]
-    net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
-    name = name or f"resnet{depth}"
-    frame = ModelBuilder(name, default_shape=default_shape, classes=classes, smallest=1, **common)
-    x = net.convolve(frame.image, 64, 7, 2, "conv1", bias=version == "v2_keras")
-    if version != "v2_keras":
-        x = net.normalize_and_activate(x, "conv1")
-    # Zeros, not the least number: they follow a ReLU, and keras.applications pads so without one.
-    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = keras.layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
-    return net.finish(frame, net.stages(x, IMAGENET_WIDTHS, repeats))
+    if version not in VERSIONS:
+        raise unknown_name("version", version, VERSIONS)
+    bottleneck, repeats = IMAGENET[variant.config]
+    net = ModelBuilder(variant, **common)
+    if version == "v2_keras":
+        if not bottleneck:
+            raise UserError(
+                "version='v2_keras' is for bottlenecks, depths 50, 101 and 152. Take version='v2'."
+            )
+        layers = ResidualLayers(shortcut, zero_init_residual, kernel_initializer, EPSILON)
+        return resnet_v2_keras(net, layers, IMAGENET_WIDTHS, repeats)
+    layers = ResidualLayers(shortcut, zero_init_residual, kernel_initializer)
+    x = layers.conv_bn_relu(net.image, 64, 7, 2, "conv1")
+    x = padded_max_pool(x)
+    x = stages(layers, x, UNITS[version, bottleneck], IMAGENET_WIDTHS, repeats)
+    if version == "v2":
+        x = layers.bn_relu(x, "post")
+    return mean_and_classify(net, x)
 
 
 def resnet_cifar(
-    depth: int,
+    variant: Variant[int],
     *,
     bottleneck: bool = False,
     version: str = "v1",
     shortcut: str = "A",
     zero_init_residual: bool = False,
     kernel_initializer: str | keras.initializers.Initializer = "he_fan_in",
-    classes: int = 10,
-    default_shape: tuple[int, int, int] = (32, 32, 3),
-    name: str | None = None,
     **common: Unpack[CommonArguments],
 ) -> keras.Model:
     """Builds a residual or plain network for CIFAR.
 
+    Images may have any size.
+
     Args:
-        depth: 6n + 2, or with bottlenecks 9n + 2.
+        variant: The network; its configuration is its depth, 6n + 2, or with bottlenecks 9n + 2.
         bottleneck: Whether units are bottlenecks, four times as wide at their ends.
-        version: As in `resnet`, like all that follow.
-        shortcut: See there.
-        zero_init_residual: See there.
-        kernel_initializer: See there.
-        classes: Number of classes.
-        default_shape: (height, width, channels) where the caller gives none.
-        name: Name of the model.
-        **common: See `CommonArguments`. Images may have any size.
+        version: `"v1"`, `"v1.5"` or `"v2"`.
+        shortcut: `"A"`, `"B"`, `"C"` or `"none"`.
+        zero_init_residual: Whether every branch starts from zero, so that units start as
+            identities: the last batch normalisation's gamma, in v2 the last kernel.
+        kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"he_fan_out"`, or a
+            Keras initializer; for the convolutions.
+        **common: See `CommonArguments`.
 
     Returns:
         A model from normalised float images to probabilities of shape (batch, classes).
 
     Raises:
-        UserError: An argument is outside what it can be.
+        UserError: An argument is outside its range.
+    """
+    if version == "v2_keras":
+        raise UserError("version='v2_keras' is for ImageNet's networks only. Take version='v2'.")
+    if version not in VERSIONS:
+        raise unknown_name("version", version, VERSIONS)
+    depth = variant.config
+    units = units_per_stage(depth, bottleneck)
+    net = ModelBuilder(variant, **common)
+    layers = ResidualLayers(shortcut, zero_init_residual, kernel_initializer)
+    x = layers.conv_bn_relu(net.image, 16, 3, 1, "conv1")
+    x = stages(layers, x, UNITS[version, bottleneck], CIFAR_WIDTHS, (units,) * 3)
+    if version == "v2":
+        x = layers.bn_relu(x, "post")
+    allow_layers(3 * depth)
+    return mean_and_classify(net, x)
+
+
+def units_per_stage(depth: int, bottleneck: bool) -> int:
+    """Returns n of a CIFAR network of 6n + 2 layers, or with bottlenecks 9n + 2.
+
+    Raises:
+        UserError: No n gives that depth.
     """
     layers = 9 if bottleneck else 6
     units, rest = divmod(depth - 2, layers)
@@ -159,220 +164,205 @@ def resnet_cifar(
             f"depth must be {layers}n + 2 {kind} bottlenecks, such as {layers + 2} or "
             f"{9 * layers + 2}. Received: {depth}."
         )
-    if version == "v2_keras":
-        raise UserError("version='v2_keras' is for ImageNet's networks alone. Take version='v2'.")
-    kernels = BOTTLENECK if bottleneck else BASIC
-    net = Residual(kernels, version, shortcut, zero_init_residual, kernel_initializer)
-    name = name or f"resnet{depth}"
-    frame = ModelBuilder(name, default_shape=default_shape, classes=classes, smallest=1, **common)
-    x = net.convolve(frame.image, 16, 3, 1, "conv1")
-    x = net.normalize_and_activate(x, "conv1")
-    return net.finish(frame, net.stages(x, CIFAR_WIDTHS, (units,) * 3))
+    return units
 
 
-@dataclass(frozen=True)
-class Residual:
-    """Everything between the stem and the classifier, for all depths.
+def stages(
+    layers: ResidualLayers, x, unit: Callable, widths: tuple[int, ...], repeats: tuple[int, ...]
+):
+    """Stacks conv2_x and on: stages of units, each but the first at half the resolution."""
+    for stage, (width, units) in enumerate(zip(widths, repeats, strict=True), 2):
+        for number in range(1, units + 1):
+            stride = 2 if number == 1 and stage > 2 else 1
+            x = unit(layers, x, width, stride, f"conv{stage}_block{number}")
+    return x
 
-    Attributes:
-        kernels: Sides of a unit's convolutions, `BASIC` or `BOTTLENECK`.
-        version: One of `VERSIONS`.
-        shortcut: One of `SHORTCUTS`.
-        zero_init_residual: See `resnet`.
-        kernel_initializer: See `resnet`.
-    """
 
-    kernels: tuple[int, ...]
-    version: str
-    shortcut: str
-    zero_init_residual: bool
-    kernel_initializer: str | keras.initializers.Initializer
+# First paper, Figure 5: the building block and the bottleneck.
 
-    def __post_init__(self):
-        if self.version not in VERSIONS:
-            raise unknown_name("version", self.version, VERSIONS)
-        if self.version == "v2_keras" and self.kernels != BOTTLENECK:
-            raise UserError(
-                "version='v2_keras' is for bottlenecks, depths 50, 101 and 152. Take version='v2'."
-            )
-        if self.shortcut not in SHORTCUTS:
-            raise unknown_name("shortcut", self.shortcut, SHORTCUTS)
-        if self.zero_init_residual and self.shortcut == "none":
-            raise UserError(
-                "zero_init_residual needs shortcuts: a plain network of zeros computes nothing. "
-                "Received: shortcut='none'."
-            )
 
-    def stages(self, x, widths: tuple[int, ...], repeats: tuple[int, ...]):
-        """Stacks conv2_x and on: stages of units, each but the first at half the resolution."""
-        preactivates = self.version in ("v2", "v2_keras")
-        for stage, (width, units) in enumerate(zip(widths, repeats, strict=True), 2):
-            for unit in range(1, units + 1):
-                name = f"conv{stage}_block{unit}"
-                if self.version == "v2_keras":
-                    strided = unit == units and stage <= len(widths)
-                else:
-                    strided = unit == 1 and stage > 2
-                build = self._unit_v2 if preactivates else self._unit_v1
-                x = build(x, width, 2 if strided else 1, name)
-        return self.normalize_and_activate(x, "post") if preactivates else x
+def basic_unit(layers: ResidualLayers, x, width: int, stride: int, name: str):
+    """3x3, 3x3, and the shortcut."""
+    y = layers.conv_bn_relu(x, width, 3, stride, f"{name}_1")
+    y = layers.conv(y, width, 3, 1, f"{name}_2")
+    y = layers.bn(y, f"{name}_2", layers.last_gamma)
+    return _add_shortcut(layers, x, y, stride, name)
 
-    def _unit_v1(self, x, width: int, stride: int, name: str):
-        branch = x
-        convolutions = self._convolutions(width, stride)
-        for i, (filters, kernel, step) in enumerate(convolutions, 1):
-            branch = self.convolve(branch, filters, kernel, step, f"{name}_{i}")
-            if i < len(convolutions):
-                branch = self.normalize_and_activate(branch, f"{name}_{i}")
-        gamma = "zeros" if self.zero_init_residual else "ones"
-        branch = self.normalize(branch, f"{name}_{i}", gamma)
-        if self.shortcut != "none":
-            side = self._shortcut(x, filters, stride, name)
-            branch = keras.layers.Add(name=f"{name}_add")([side, branch])
-        return keras.layers.Activation("relu", name=f"{name}_out")(branch)
 
-    def _unit_v2(self, x, width: int, stride: int, name: str):
-        activated = self.version == "v2" and name == "conv2_block1"
-        branch = x if activated else self.normalize_and_activate(x, f"{name}_preact")
+def bottleneck_unit(
+    layers: ResidualLayers, x, width: int, stride: int, name: str, *, stride_in_3x3: bool = False
+):
+    """1x1, 3x3, 1x1 to four times as many maps, and the shortcut."""
+    first, second = (1, stride) if stride_in_3x3 else (stride, 1)
+    y = layers.conv_bn_relu(x, width, 1, first, f"{name}_1")
+    y = layers.conv_bn_relu(y, width, 3, second, f"{name}_2")
+    y = layers.conv(y, 4 * width, 1, 1, f"{name}_3")
+    y = layers.bn(y, f"{name}_3", layers.last_gamma)
+    return _add_shortcut(layers, x, y, stride, name)
+
+
+def _add_shortcut(layers: ResidualLayers, x, y, stride: int, name: str):
+    if layers.shortcut != "none":
+        filters = y.shape[-1]
+        if layers.projects(stride > 1 or x.shape[-1] != filters):
+            x = layers.bn(layers.conv(x, filters, 1, stride, f"{name}_0"), f"{name}_0")
+        else:
+            x = layers.identity(x, filters, stride, name)
+        y = keras.layers.Add(name=f"{name}_add")([x, y])
+    return keras.layers.Activation("relu", name=f"{name}_out")(y)
+
+
+# Second paper, Figure 4 (e): the same with full pre-activation.
+
+
+def basic_unit_v2(layers: ResidualLayers, x, width: int, stride: int, name: str):
+    """3x3, 3x3, and the shortcut."""
+    activated = _preactivate(layers, x, name)
+    y = layers.conv_bn_relu(activated, width, 3, stride, f"{name}_1")
+    y = layers.conv(y, width, 3, 1, f"{name}_2", zeros=layers.zero_init_residual)
+    return _add_shortcut_v2(layers, x, activated, y, stride, name)
+
+
+def bottleneck_unit_v2(layers: ResidualLayers, x, width: int, stride: int, name: str):
+    """1x1, 3x3, 1x1 to four times as many maps, and the shortcut."""
+    activated = _preactivate(layers, x, name)
+    y = layers.conv_bn_relu(activated, width, 1, stride, f"{name}_1")
+    y = layers.conv_bn_relu(y, width, 3, 1, f"{name}_2")
+    y = layers.conv(y, 4 * width, 1, 1, f"{name}_3", zeros=layers.zero_init_residual)
+    return _add_shortcut_v2(layers, x, activated, y, stride, name)
+
+
+def _preactivate(layers: ResidualLayers, x, name: str):
+    # The stem has activated the input of the first unit.
+    return x if name == "conv2_block1" else layers.bn_relu(x, f"{name}_preact")
+
+
+def _add_shortcut_v2(layers: ResidualLayers, x, activated, y, stride: int, name: str):
+    if layers.shortcut == "none":
+        return y
+    filters = y.shape[-1]
+    if layers.projects(stride > 1 or x.shape[-1] != filters):
         # A projection shares the branch's activation.
-        start = branch
-        convolutions = self._convolutions(width, stride)
-        for i, (filters, kernel, step) in enumerate(convolutions, 1):
-            last = i == len(convolutions)
-            zero = last and self.zero_init_residual
-            bias = last and self.version == "v2_keras"
-            branch = self.convolve(branch, filters, kernel, step, f"{name}_{i}", zero, bias)
-            if not last:
-                branch = self.normalize_and_activate(branch, f"{name}_{i}")
-        if self.shortcut == "none":
-            return branch
-        projects = self._projects(x, filters, stride)
-        side = self._shortcut(start if projects else x, filters, stride, name)
-        return keras.layers.Add(name=f"{name}_out")([side, branch])
-
-    def _convolutions(self, width: int, stride: int) -> list[tuple[int, int, int]]:
-        """Filters, side and stride of a unit's convolutions."""
-        filters = [width] * len(self.kernels)
-        if self.kernels == BOTTLENECK:
-            filters[-1] = 4 * width
-        strided = self.kernels.index(3) if self.version in ("v1.5", "v2_keras") else 0
-        strides = [stride if i == strided else 1 for i in range(len(self.kernels))]
-        return list(zip(filters, self.kernels, strides, strict=True))
-
-    def _projects(self, x, filters: int, stride: int) -> bool:
-        # Keras takes every second position of what has the right width already.
-        changes = x.shape[-1] != filters or (stride > 1 and self.version != "v2_keras")
-        return self.shortcut == "C" or (self.shortcut == "B" and changes)
-
-    def _shortcut(self, x, filters: int, stride: int, name: str):
-        if self._projects(x, filters, stride):
-            x = self.convolve(x, filters, 1, stride, f"{name}_0", bias=self.version == "v2_keras")
-            return x if self.version in ("v2", "v2_keras") else self.normalize(x, f"{name}_0")
-        if stride > 1 or x.shape[-1] != filters:
-            return IdentityShortcut(filters, stride, name=f"{name}_0_identity")(x)
-        return x
-
-    def convolve(
-        self, x, filters: int, kernel: int, stride: int, name: str, zero=False, bias=False
-    ):
-        """Convolves with the same padding on both sides, also with a stride."""
-        padding = "same"
-        if stride > 1:
-            padding = "valid"
-            if kernel > 1:
-                x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-        scheme = "zeros" if zero else self.kernel_initializer
-        return keras.layers.Conv2D(
-            filters,
-            kernel,
-            stride,
-            padding=padding,
-            use_bias=bias,
-            kernel_initializer=initial(scheme, f"{name}_conv"),
-            name=f"{name}_conv",
-        )(x)
-
-    def normalize(self, x, name: str, gamma: str = "ones"):
-        """Batch normalisation with torchvision's momentum and epsilon; the papers print neither."""
-        epsilon = 1.001e-5 if self.version == "v2_keras" else 1e-5
-        return BatchNormalization(
-            momentum=0.9, epsilon=epsilon, gamma_initializer=gamma, name=f"{name}_bn"
-        )(x)
-
-    def normalize_and_activate(self, x, name: str):
-        """Batch normalisation and ReLU."""
-        return keras.layers.Activation("relu", name=f"{name}_relu")(self.normalize(x, name))
-
-    def finish(self, frame: ModelBuilder, x) -> keras.Model:
-        """Ends in the classifier over the mean of all positions, or without top."""
-        if not frame.include_top:
-            return frame.model(frame.pool(x))
-        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        return frame.model(frame.classify(x))
+        x = layers.conv(activated, filters, 1, stride, f"{name}_0")
+    else:
+        x = layers.identity(x, filters, stride, name)
+    return keras.layers.Add(name=f"{name}_out")([x, y])
 
 
-def _member(family, paper: str, side: int, classes: int, name: str, depth: int, **defaults):
-    """Enters a network of one of the two families; names of others that it equals are facts."""
-    equals = {kind: defaults.pop(kind, "") for kind in ("torchvision", "keras_applications")}
-    kind = "Plain" if defaults.get("shortcut") == "none" else "Residual"
-    return member(
-        family,
-        depth,
+# By version, and whether units are bottlenecks.
+UNITS = {
+    ("v1", False): basic_unit,
+    ("v1", True): bottleneck_unit,
+    ("v1.5", False): basic_unit,
+    ("v1.5", True): partial(bottleneck_unit, stride_in_3x3=True),
+    ("v2", False): basic_unit_v2,
+    ("v2", True): bottleneck_unit_v2,
+}
+
+
+def imagenet_variant(
+    depth: int,
+    name: str | None = None,
+    *,
+    torchvision: str = "",
+    keras_applications: str = "",
+) -> Variant[int]:
+    """Returns a network of a depth in `IMAGENET`, to be given to `resnet`.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        name: By default `resnet` and the depth; a name with `plain` is of a plain network.
+        torchvision: See `ModelMetadata`.
+        keras_applications: See there.
+
+    Raises:
+        UserError: ImageNet's networks do not have that depth.
+    """
+    if depth not in IMAGENET:
+        raise UserError(
+            f"depth must be one of {', '.join(map(str, IMAGENET))}; resnet_cifar takes 6n + 2. "
+            f"Received: {depth}."
+        )
+    name = name or f"resnet{depth}"
+    return Variant(
         name=name,
-        summary=f"{kind} network of {depth} layers for {side}x{side} images.",
-        facts={
-            "paper": paper,
-            "input_shape": (side, side, 3),
-            "smallest_input": 1,
-            "classes": classes,
-            **equals,
-        },
-        **defaults,
+        config=depth,
+        summary=_summary(name, depth, 224),
+        paper=HE_2015,
+        input_shape=(224, 224, 3),
+        smallest_input=1,
+        classes=1000,
+        torchvision=torchvision,
+        keras_applications=keras_applications,
     )
 
 
-_imagenet = partial(_member, resnet, HE_2015, 224, 1000)
-_cifar = partial(_member, resnet_cifar, HE_2015, 32, 10)
-_preactivation = partial(
-    _member, resnet_cifar, HE_2016, 32, 10, bottleneck=True, version="v2", shortcut="B"
-)
+def cifar_variant(depth: int, name: str | None = None, *, paper: str = HE_2015) -> Variant[int]:
+    """Returns a network for CIFAR, to be given to `resnet_cifar`.
 
-KERAS_APPLICATIONS = 'ResNet{} without its convolutions\' biases; V2 with `version="v2_keras"`'
+    Args:
+        depth: 6n + 2, or with bottlenecks 9n + 2.
+        name: By default `resnet` and the depth; a name with `plain` is of a plain network.
+        paper: See `ModelMetadata`.
+    """
+    name = name or f"resnet{depth}"
+    return Variant(
+        name=name,
+        config=depth,
+        summary=_summary(name, depth, 32),
+        paper=paper,
+        input_shape=(32, 32, 3),
+        smallest_input=1,
+        classes=10,
+    )
 
-resnet18 = _imagenet("resnet18", 18, torchvision="resnet18")
-resnet34 = _imagenet("resnet34", 34, torchvision="resnet34")
-resnet50 = _imagenet(
-    "resnet50",
-    50,
-    torchvision='resnet50, with `version="v1.5"`',
-    keras_applications=KERAS_APPLICATIONS.format(50),
-)
-resnet101 = _imagenet(
-    "resnet101",
-    101,
-    torchvision='resnet101, with `version="v1.5"`',
-    keras_applications=KERAS_APPLICATIONS.format(101),
-)
-resnet152 = _imagenet(
-    "resnet152",
-    152,
-    torchvision='resnet152, with `version="v1.5"`',
-    keras_applications=KERAS_APPLICATIONS.format(152),
-)
-plain18 = _imagenet("plain18", 18, shortcut="none")
-plain34 = _imagenet("plain34", 34, shortcut="none")
 
-resnet20 = _cifar("resnet20", 20)
-resnet32 = _cifar("resnet32", 32)
-resnet44 = _cifar("resnet44", 44)
-resnet56 = _cifar("resnet56", 56)
-resnet110 = _cifar("resnet110", 110)
-resnet1202 = _cifar("resnet1202", 1202)
-plain20 = _cifar("plain20", 20, shortcut="none")
-plain32 = _cifar("plain32", 32, shortcut="none")
-plain44 = _cifar("plain44", 44, shortcut="none")
-plain56 = _cifar("plain56", 56, shortcut="none")
-plain110 = _cifar("plain110", 110, shortcut="none")
+def _summary(name: str, depth: int, side: int) -> str:
+    kind = "Plain" if name.startswith("plain") else "Residual"
+    return f"{kind} network of {depth} layers for {side}x{side} images."
 
-resnet164 = _preactivation("resnet164", 164)
-resnet1001 = _preactivation("resnet1001", 1001)
+
+def _bottleneck_variant(depth: int) -> Variant[int]:
+    return imagenet_variant(
+        depth,
+        torchvision=f'resnet{depth}, with `version="v1.5"`',
+        keras_applications=(
+            f'ResNet{depth} without its convolutions\' biases; V2 with `version="v2_keras"`'
+        ),
+    )
+
+
+resnet18 = register_variant(resnet, imagenet_variant(18, torchvision="resnet18"))
+resnet34 = register_variant(resnet, imagenet_variant(34, torchvision="resnet34"))
+resnet50 = register_variant(resnet, _bottleneck_variant(50))
+resnet101 = register_variant(resnet, _bottleneck_variant(101))
+resnet152 = register_variant(resnet, _bottleneck_variant(152))
+plain18 = register_variant(resnet, imagenet_variant(18, "plain18"), shortcut="none")
+plain34 = register_variant(resnet, imagenet_variant(34, "plain34"), shortcut="none")
+
+resnet20 = register_variant(resnet_cifar, cifar_variant(20))
+resnet32 = register_variant(resnet_cifar, cifar_variant(32))
+resnet44 = register_variant(resnet_cifar, cifar_variant(44))
+resnet56 = register_variant(resnet_cifar, cifar_variant(56))
+resnet110 = register_variant(resnet_cifar, cifar_variant(110))
+resnet1202 = register_variant(resnet_cifar, cifar_variant(1202))
+plain20 = register_variant(resnet_cifar, cifar_variant(20, "plain20"), shortcut="none")
+plain32 = register_variant(resnet_cifar, cifar_variant(32, "plain32"), shortcut="none")
+plain44 = register_variant(resnet_cifar, cifar_variant(44, "plain44"), shortcut="none")
+plain56 = register_variant(resnet_cifar, cifar_variant(56, "plain56"), shortcut="none")
+plain110 = register_variant(resnet_cifar, cifar_variant(110, "plain110"), shortcut="none")
+
+resnet164 = register_variant(
+    resnet_cifar,
+    cifar_variant(164, paper=HE_2016),
+    bottleneck=True,
+    version="v2",
+    shortcut="B",
+)
+resnet1001 = register_variant(
+    resnet_cifar,
+    cifar_variant(1001, paper=HE_2016),
+    bottleneck=True,
+    version="v2",
+    shortcut="B",
+)

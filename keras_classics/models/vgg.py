@@ -15,7 +15,6 @@ The networks differ from the paper by
 - `vgg9`, which is A without its fifth block, in no paper, in common use on 32x32 images.
 """
 
-from functools import partial
 from typing import Unpack
 
 import keras
@@ -23,8 +22,9 @@ import keras
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.builder import CommonArguments, ModelBuilder
 from keras_classics.models.initializers import kernel_initializer as initial
-from keras_classics.models.layers import BatchNormalization, Dropout, LocalResponseNormalization
-from keras_classics.models.registry import member
+from keras_classics.models.layers import LocalResponseNormalization
+from keras_classics.models.registry import Variant, register_variant
+from keras_classics.models.replica_layers import BatchNormalization, Dropout
 
 PAPER = (
     "Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2015"
@@ -46,7 +46,7 @@ HIDDEN = (4096, 4096)
 
 
 def vgg(
-    config: str,
+    variant: Variant[str],
     *,
     stacked: bool = True,
     batch_norm: str | tuple[str, ...] | None = None,
@@ -55,51 +55,45 @@ def vgg(
     hidden: tuple[int, ...] = HIDDEN,
     dropout: float = 0.5,
     kernel_initializer: str | keras.initializers.Initializer = "he_fan_in",
-    classes: int = 1000,
-    default_shape: tuple[int, int, int] = (224, 224, 3),
-    name: str = "vgg",
     **common: Unpack[CommonArguments],
 ) -> keras.Model:
     """Builds a VGG.
 
+    The dense layers are sized from the image.
+
     Args:
-        config: A key of `CONFIGS`.
+        variant: The network; its configuration is a key of `CONFIGS`.
         stacked: Whether blocks are stacks of small convolutions, as in the table. If not, each
-            block is one convolution that sees as much: two of 3x3 become one of 5x5, three one of
-            7x7 (sections 2.3 and 4.1, where B so changed makes 7 points more errors).
+            block is one convolution of the same receptive field: two of 3x3 become one of 5x5,
+            three one of 7x7 (sections 2.3 and 4.1, where B so changed has 7 points more error).
         batch_norm: Where batch normalisation follows: `"all"` convolutions, the `"first"`, a tuple
             of their names such as `("block1_conv1", "block2_conv1")`, or None.
         batch_norm_after: `"conv"`, between a convolution and its ReLU, or `"activation"`.
         filters: Filters of each block.
         hidden: Units of the dense layers before the last.
-        dropout: Share of each of them that is dropped in training.
+        dropout: Fraction of each of them that is dropped in training.
         kernel_initializer: A name in `initializers.INITIALIZERS`, such as `"vgg"` or
-            `"vgg_torchvision"`, or what Keras takes.
-        classes: Number of classes.
-        default_shape: (height, width, channels) where the caller gives none.
-        name: Name of the model.
-        **common: See `CommonArguments`. The dense layers are sized from the image.
+            `"vgg_torchvision"`, or a Keras initializer.
+        **common: See `CommonArguments`.
 
     Returns:
         A model from float images minus their mean to probabilities of shape (batch, classes).
 
     Raises:
-        UserError: An argument is outside what it can be.
+        UserError: An argument is outside its range.
     """
-    if config not in CONFIGS:
-        raise unknown_name("configuration", config, CONFIGS)
-    blocks = CONFIGS[config] if stacked else tuple(map(_as_one, CONFIGS[config]))
+    net = ModelBuilder(variant, **common)
+    blocks = CONFIGS[variant.config]
+    if not stacked:
+        blocks = tuple(map(_as_one, blocks))
     if len(filters) < len(blocks):
-        raise UserError(f"{name} takes filters for {len(blocks)} blocks. Received: {filters}.")
+        raise UserError(f"{net.name} takes filters for {len(blocks)} blocks. Received: {filters}.")
     if batch_norm_after not in ("conv", "activation"):
         raise UserError(
             f"batch_norm_after must be 'conv' or 'activation'. Received: {batch_norm_after!r}."
         )
     normalized = _normalized_layers(blocks, batch_norm)
-    frame = ModelBuilder(
-        name, default_shape=default_shape, classes=classes, smallest=2 ** len(blocks), **common
-    )
-    x = frame.image
+    x = net.image
     for number, kernels in enumerate(blocks, 1):
         for layer, kernel in _convolutions(number, kernels):
             after = batch_norm_after if layer in normalized else None
@@ -108,33 +102,33 @@ def vgg(
         if LRN in kernels:
             x = LocalResponseNormalization(name=f"block{number}_lrn")(x)
         x = keras.layers.MaxPooling2D(2, name=f"block{number}_pool")(x)
-    if not frame.include_top:
-        return frame.model(frame.pool(x))
+    if not net.include_top:
+        return net.model(net.pool(x))
 
-    x = frame.flatten(x)
+    x = net.flatten(x)
     for number, units in enumerate(hidden, 1):
         start = initial(kernel_initializer, f"fc{number}")
         x = keras.layers.Dense(
             units, activation="relu", kernel_initializer=start, name=f"fc{number}"
         )(x)
         x = Dropout(dropout, name=f"dropout{number}")(x)
-    return frame.model(frame.classify(x, initial(kernel_initializer, "predictions")))
+    return net.model(net.classify(x, initial(kernel_initializer, "predictions")))
 
 
 def _as_one(kernels: tuple[int, ...]) -> tuple[int, ...]:
-    """A block's kernels as one of the same receptive field; a response normalisation stays."""
+    """Merges a block's kernels into one of their receptive field; an LRN stays where it is."""
     norms = tuple(side for side in kernels if side == LRN)
     return (1 + sum(side - 1 for side in kernels if side != LRN), *norms)
 
 
 def _convolutions(number: int, kernels: tuple[int, ...]) -> list[tuple[str, int]]:
-    """Names and kernel sides of the convolutions of a block."""
+    """Returns names and kernel sides of the convolutions of a block."""
     sides = [side for side in kernels if side != LRN]
     return [(f"block{number}_conv{i}", side) for i, side in enumerate(sides, 1)]
 
 
 def _normalized_layers(blocks, batch_norm: str | tuple[str, ...] | None) -> set[str]:
-    """Names of the convolutions that batch normalisation follows."""
+    """Returns the names of the convolutions that batch normalisation follows."""
     names = [
         name
         for number, kernels in enumerate(blocks, 1)
@@ -164,7 +158,7 @@ def _convolve(x, filters: int, kernel: int, name: str, batch_norm_after: str | N
     return x
 
 
-def _member(
+def vgg_variant(
     name: str,
     config: str,
     summary: str,
@@ -173,66 +167,111 @@ def _member(
     classes: int = 1000,
     torchvision: str = "",
     keras_applications: str = "",
-    **defaults,
-):
-    facts = {
-        "paper": PAPER,
-        "input_shape": (side, side, 3),
-        "smallest_input": 2 ** len(CONFIGS[config]),
-        "classes": classes,
-        "torchvision": torchvision,
-        "keras_applications": keras_applications,
-    }
-    return member(vgg, config, name=name, summary=summary, facts=facts, **defaults)
+) -> Variant[str]:
+    """Returns a VGG of a configuration in `CONFIGS`, to be given to `vgg`.
+
+    Raises:
+        UserError: There is no such configuration.
+    """
+    if config not in CONFIGS:
+        raise unknown_name("configuration", config, CONFIGS)
+    return Variant(
+        name=name,
+        config=config,
+        summary=summary,
+        paper=PAPER,
+        input_shape=(side, side, 3),
+        smallest_input=2 ** len(CONFIGS[config]),
+        classes=classes,
+        torchvision=torchvision,
+        keras_applications=keras_applications,
+    )
 
 
-vgg11 = _member("vgg11", "A", "VGG-11: configuration A.", torchvision="vgg11")
-vgg11_lrn = _member(
-    "vgg11_lrn", "A-LRN", "VGG-11: A-LRN, response normalisation after the first convolution."
+vgg11 = register_variant(
+    vgg, vgg_variant("vgg11", "A", "VGG-11: configuration A.", torchvision="vgg11")
 )
-vgg13 = _member("vgg13", "B", "VGG-13: configuration B.", torchvision="vgg13")
-vgg16_c = _member("vgg16_c", "C", "VGG-16: C, 1x1 convolutions at the end of blocks 3 to 5.")
-vgg16 = _member(
-    "vgg16",
-    "D",
-    "VGG-16: configuration D.",
-    torchvision="vgg16",
-    keras_applications="VGG16, which has no dropout",
+vgg11_lrn = register_variant(
+    vgg,
+    vgg_variant("vgg11_lrn", "A-LRN", "VGG-11 with response normalisation after its first layer."),
 )
-vgg19 = _member(
-    "vgg19",
-    "E",
-    "VGG-19: configuration E.",
-    torchvision="vgg19",
-    keras_applications="VGG19, which has no dropout",
+vgg13 = register_variant(
+    vgg, vgg_variant("vgg13", "B", "VGG-13: configuration B.", torchvision="vgg13")
+)
+vgg16_c = register_variant(
+    vgg, vgg_variant("vgg16_c", "C", "VGG-16: C, 1x1 convolutions at the end of blocks 3 to 5.")
+)
+vgg16 = register_variant(
+    vgg,
+    vgg_variant(
+        "vgg16",
+        "D",
+        "VGG-16: configuration D.",
+        torchvision="vgg16",
+        keras_applications="VGG16, which has no dropout",
+    ),
+)
+vgg19 = register_variant(
+    vgg,
+    vgg_variant(
+        "vgg19",
+        "E",
+        "VGG-19: configuration E.",
+        torchvision="vgg19",
+        keras_applications="VGG19, which has no dropout",
+    ),
 )
 
-_with_bn = partial(_member, batch_norm="all")
-vgg11_bn = _with_bn("vgg11_bn", "A", "VGG-11, all normalised.", torchvision="vgg11_bn")
-vgg13_bn = _with_bn("vgg13_bn", "B", "VGG-13, all normalised.", torchvision="vgg13_bn")
-vgg16_bn = _with_bn("vgg16_bn", "D", "VGG-16, all normalised.", torchvision="vgg16_bn")
-vgg19_bn = _with_bn("vgg19_bn", "E", "VGG-19, all normalised.", torchvision="vgg19_bn")
-vgg16_first_bn = _member(
-    "vgg16_first_bn",
-    "D",
-    "VGG-16 with batch normalisation after the ReLU of the first convolution alone.",
+vgg11_bn = register_variant(
+    vgg,
+    vgg_variant("vgg11_bn", "A", "VGG-11 with batch normalisation.", torchvision="vgg11_bn"),
+    batch_norm="all",
+)
+vgg13_bn = register_variant(
+    vgg,
+    vgg_variant("vgg13_bn", "B", "VGG-13 with batch normalisation.", torchvision="vgg13_bn"),
+    batch_norm="all",
+)
+vgg16_bn = register_variant(
+    vgg,
+    vgg_variant("vgg16_bn", "D", "VGG-16 with batch normalisation.", torchvision="vgg16_bn"),
+    batch_norm="all",
+)
+vgg19_bn = register_variant(
+    vgg,
+    vgg_variant("vgg19_bn", "E", "VGG-19 with batch normalisation.", torchvision="vgg19_bn"),
+    batch_norm="all",
+)
+vgg16_first_bn = register_variant(
+    vgg,
+    vgg_variant(
+        "vgg16_first_bn",
+        "D",
+        "VGG-16 with batch normalisation only after the ReLU of its first convolution.",
+    ),
     batch_norm="first",
     batch_norm_after="activation",
 )
 
-vgg9 = _member(
-    "vgg9",
-    "9",
-    "VGG-9: configuration A without its fifth block, for 32x32 images; in no paper.",
-    side=32,
-    classes=10,
+vgg9 = register_variant(
+    vgg,
+    vgg_variant(
+        "vgg9",
+        "9",
+        "VGG-9: configuration A without its fifth block, for 32x32 images; in no paper.",
+        side=32,
+        classes=10,
+    ),
 )
-vgg16_mini = _member(
-    "vgg16_mini",
-    "D",
-    "The narrow VGG-16 for 64x64 images of six classes, on which the fix was found.",
-    side=64,
-    classes=6,
+vgg16_mini = register_variant(
+    vgg,
+    vgg_variant(
+        "vgg16_mini",
+        "D",
+        "The narrow VGG-16 for 64x64 images of six classes, on which the fix was found.",
+        side=64,
+        classes=6,
+    ),
     batch_norm_after="activation",
     filters=(4, 8, 16, 32, 32),
     hidden=(256, 256),

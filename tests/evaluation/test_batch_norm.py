@@ -8,7 +8,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation.batch_norm import recompute_batch_norm
-from keras_classics.models.layers import BatchNormalization
+from keras_classics.models.replica_layers import BatchNormalization
 from tests.helpers.replicas import mirrored
 
 SIZES = (5, 1, 9)

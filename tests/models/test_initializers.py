@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_classics.errors import UserError
-from keras_classics.models.initializers import INITIALIZERS, PIECE, HeNormal, kernel_initializer
+from keras_classics.models.initializers import (
+    INITIALIZERS,
+    PIECE,
+    UntruncatedHeNormal,
+    kernel_initializer,
+)
 
 
 @pytest.mark.parametrize(("mode", "fan"), [("fan_in", 9 * 200), ("fan_out", 9 * 300)])
 def test_he_normal_is_gaussian(mode, fan):
-    values = np.array(HeNormal(mode, seed=1)((3, 3, 200, 300))) * (fan / 2) ** 0.5
+    values = np.array(UntruncatedHeNormal(mode, seed=1)((3, 3, 200, 300))) * (fan / 2) ** 0.5
     assert values.dtype == "float32"
     assert values.mean() == pytest.approx(0, abs=0.006)
     assert values.std() == pytest.approx(1, abs=0.004)
@@ -26,7 +31,7 @@ def test_he_normal_is_gaussian(mode, fan):
 
 
 def test_values_of_a_pair_and_of_neighbours_are_independent():
-    values = np.array(HeNormal(seed=2)((1, 1, 1, 4 * PIECE))).reshape(4, 2, PIECE // 2)
+    values = np.array(UntruncatedHeNormal(seed=2)((1, 1, 1, 4 * PIECE))).reshape(4, 2, PIECE // 2)
     first, second = values[:, 0].ravel(), values[:, 1].ravel()
     for a, b in ((first, second), (first**2, second**2), (first[1:], first[:-1])):
         assert np.corrcoef(a, b)[0, 1] == pytest.approx(0, abs=0.02)
@@ -35,7 +40,7 @@ def test_values_of_a_pair_and_of_neighbours_are_independent():
 @given(size=st.integers(1, 70) | st.integers(PIECE - 3, PIECE + 3), seed=st.integers(0, 2**31))
 @settings(max_examples=40, deadline=None)
 def test_any_size_is_filled_and_repeatable(size, seed):
-    values, again = (np.array(HeNormal(seed=seed)((1, size))) for _ in range(2))
+    values, again = (np.array(UntruncatedHeNormal(seed=seed)((1, size))) for _ in range(2))
     np.testing.assert_array_equal(values, again)
     assert np.isfinite(values).all()
     assert np.unique(values).size > 0.9 * size

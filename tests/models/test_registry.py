@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 
 import keras
 import numpy as np
@@ -218,6 +219,34 @@ def test_signature_tells_the_arguments(name):
     assert getattr(kc, name) is entry.builder
     assert entry.builder.__name__ == name
     assert entry.builder.__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_documents_the_signature(name):
+    builder = find_model(name).builder
+    text = inspect.getdoc(builder)
+    section = re.search(r"^Args:\n(.*?)\n\n", text, re.M | re.S)[1]
+    assert re.findall(r"^    (\S+): ", section, re.M) == list(inspect.signature(builder).parameters)
+    assert text.partition("\n")[0] == find_model(name).summary
+    assert "\nReturns:\n" in text
+    assert "\nRaises:\n" in text
+    assert not re.search(r"\*\*|default_shape|metadata|variant", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_misspelt_argument(name):
+    message = f"^Unknown {name} argument 'clases'. Did you mean classes"
+    with pytest.raises(UserError, match=message):
+        getattr(kc, name)(clases=10)
+    with pytest.raises(UserError, match=message):
+        kc.get_model(name, clases=10)
+    with pytest.raises(UserError, match="takes its arguments by name.* Received: 10 without"):
+        getattr(kc, name)(10)
+
+
+def test_an_argument_of_another_family():
+    with pytest.raises(UserError, match="^Unknown vgg16 argument 'shortcut'. Known: batch_norm, "):
+        kc.vgg16(shortcut="A")
 
 
 def test_unknown_name():

@@ -8,7 +8,7 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.models.resnet import resnet, resnet_cifar
+from keras_classics.models.resnet import cifar_variant, imagenet_variant, resnet, resnet_cifar
 from tests.helpers.golden import fill
 from tests.helpers.images import random_images
 from tests.helpers.networks import trainable_parameters
@@ -58,9 +58,9 @@ def test_parameters_by_shortcut(which, parameters):
     ("depth", "millions"), [(50, 40.1), pytest.param(101, 77.0), pytest.param(152, 107.3)]
 )
 def test_parameters_of_option_c(depth, millions):
-    assert trainable_parameters(resnet(depth, shortcut="C")) / 1e6 == pytest.approx(
-        millions, abs=0.05
-    )
+    assert trainable_parameters(
+        resnet(imagenet_variant(depth), shortcut="C")
+    ) / 1e6 == pytest.approx(millions, abs=0.05)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1.5", "v2"])
@@ -95,10 +95,10 @@ def test_multiply_adds_by_version(which, giga):
 @pytest.mark.parametrize(
     "build",
     [
-        partial(resnet, 18),
-        partial(resnet, 50),
-        partial(resnet_cifar, 14),
-        partial(resnet_cifar, 20, bottleneck=True),
+        partial(resnet, imagenet_variant(18)),
+        partial(resnet, imagenet_variant(50)),
+        partial(resnet_cifar, cifar_variant(14)),
+        partial(resnet_cifar, cifar_variant(20), bottleneck=True),
     ],
     ids=["18", "50", "14", "20"],
 )
@@ -149,7 +149,7 @@ KERAS_V2 = {
 
 @pytest.mark.parametrize("depth", KERAS_V2)
 def test_parameters_of_keras_applications_v2(depth):
-    model = resnet(depth, version="v2_keras")
+    model = resnet(imagenet_variant(depth), version="v2_keras")
     trainable, moving = KERAS_V2[depth]
     assert trainable_parameters(model) == trainable
     assert model.count_params() == trainable + moving
@@ -270,16 +270,25 @@ def test_initial_kernels(scheme):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: resnet(51), "depth must be one of 18, 34, 50, 101, 152;.* Received: 51"),
-        (lambda: resnet_cifar(57), r"depth must be 6n \+ 2 without bottlenecks.* Received: 57"),
-        (lambda: resnet_cifar(2), r"depth must be 6n \+ 2 without bottlenecks.* Received: 2"),
-        (lambda: resnet_cifar(21, bottleneck=True), r"depth must be 9n \+ 2 with bottlenecks"),
+        (lambda: imagenet_variant(51), "depth must be one of 18, 34, 50, 101, 152;.* Received: 51"),
+        (
+            lambda: resnet_cifar(cifar_variant(57)),
+            r"depth must be 6n \+ 2 without bottlenecks.* Received: 57",
+        ),
+        (
+            lambda: resnet_cifar(cifar_variant(2)),
+            r"depth must be 6n \+ 2 without bottlenecks.* Received: 2",
+        ),
+        (
+            lambda: resnet_cifar(cifar_variant(21), bottleneck=True),
+            r"depth must be 9n \+ 2 with bottlenecks",
+        ),
         (lambda: kc.resnet50(shortcut="a"), "Unknown shortcut 'a'. Known: A, B, C, none"),
         (lambda: kc.resnet50(version="v3"), "Unknown version 'v3'. Did you mean v2 or v1"),
         (lambda: kc.resnet18(version="v2_keras"), "is for bottlenecks, depths 50, 101 and 152"),
         (
-            lambda: resnet_cifar(20, bottleneck=True, version="v2_keras"),
-            "is for ImageNet's networks alone",
+            lambda: resnet_cifar(cifar_variant(20), bottleneck=True, version="v2_keras"),
+            "is for ImageNet's networks only",
         ),
         (
             lambda: kc.resnet50(shortcut="none", zero_init_residual=True),
@@ -295,5 +304,10 @@ def test_errors(build, message):
 
 
 def test_other_depths_for_cifar():
-    assert kc.describe(resnet_cifar(26)).name == "resnet26"
-    assert trainable_parameters(resnet_cifar(29, bottleneck=True, version="v2", shortcut="B")) > 0
+    assert kc.describe(resnet_cifar(cifar_variant(26))).name == "resnet26"
+    assert (
+        trainable_parameters(
+            resnet_cifar(cifar_variant(29), bottleneck=True, version="v2", shortcut="B")
+        )
+        > 0
+    )

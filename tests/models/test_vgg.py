@@ -6,8 +6,8 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.models.layers import BatchNormalization
-from keras_classics.models.vgg import vgg
+from keras_classics.models.replica_layers import BatchNormalization
+from keras_classics.models.vgg import vgg_variant
 from tests.helpers.golden import fill
 from tests.helpers.images import random_images
 
@@ -207,4 +207,4 @@ def test_errors(arguments, message):
 
 def test_unknown_configuration():
     with pytest.raises(UserError, match="Unknown configuration 'F'. Known: 9, A, A-LRN, B, C, D"):
-        vgg("F")
+        vgg_variant("vgg", "F", "VGG of an unknown configuration.")
