@@ -2,6 +2,7 @@
 # make test        install, and run the tests that take minutes
 # make test-all    all tests
 # make test-torch  torch and torchvision themselves beside the networks here
+# make mutants     plant 300 small faults in the code and count those that the tests catch; hours
 # make lint        style of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results, the zoo and docs/
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 DEBIAN_DATA := build/fashion-mnist
 
-.PHONY: reproduce test test-all test-torch lint data report docs notebooks clean
+.PHONY: reproduce test test-all test-torch mutants lint data report docs notebooks clean
 
 reproduce: $(VENV)/installed
 	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
@@ -34,6 +35,9 @@ test-torch: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_ZOOS)
 	$(PYTEST) -m torch
+
+mutants: $(VENV)/installed
+	$(BIN)/python -m tests.mutants --samples=300 --seed=0
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
