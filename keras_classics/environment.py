@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def current_environment() -> dict[str, Any]:
     if len(command) > 1 and Path(command[1]).name == "keras-classics":
         command = command[1:]
     return {
-        "command": " ".join(command),
+        "command": shlex.join(command),
         "commit": _commit(),
         "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
         "python": platform.python_version(),

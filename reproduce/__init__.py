@@ -1,4 +1,10 @@
 """One program for each claim of a paper: python -m reproduce.NAME --flags."""
 
-# First of all, because it keeps TensorFlow's native chatter out of the terminal.
-import keras_classics.cli._program  # noqa: F401
+import sys
+
+from keras_classics.cli._terminal import prepare_terminal
+
+# While `python -m reproduce.NAME` looks for its module, argv[0] is "-m". This is the only moment
+# before the program imports TensorFlow, which writes to the terminal at once.
+if sys.argv[0] == "-m":
+    prepare_terminal()

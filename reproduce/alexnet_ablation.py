@@ -24,8 +24,8 @@ Both differ from the paper by
 The paper's figures are of one network each; here an interval over seeds stands beside a difference.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import alexnet_ablation, comparison
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -23,15 +23,17 @@ needs no network. Measured runs: none yet.
 
 import functools
 
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
+from reproduce.harness.smoke import smoke_recipe_on_images
 
 
 def main() -> None:
     """Trains by the recipe that the flags name."""
-    smoke = functools.partial(program.smoke_on_pictures, train=96, test=32, batch_size=16)
-    program.run_recipe("alexnet", recipes.ALEXNET, smoke)
+    smoke = functools.partial(smoke_recipe_on_images, train=96, test=32, batch_size=16)
+    run_recipe("alexnet", recipes.ALEXNET, smoke)
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -29,8 +29,8 @@ Both differ from the paper by
 - the time, which is counted in steps; that of a step depends on the program.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import alexnet_relu, comparison
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -16,9 +16,9 @@ It differs from the papers by the networks: theirs are AlexNets, VGGs and ResNet
 in reproduce/README.md.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import comparison
 from reproduce.claims.ensemble import CLAIM
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

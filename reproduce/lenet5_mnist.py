@@ -20,9 +20,10 @@ reproduce/results/lenet5.csv.
 
 from absl import flags
 
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from reproduce.claims import comparison, lenet5_networks
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
 
 COMPARISONS = {"networks": lenet5_networks.CLAIM}
 
@@ -34,8 +35,8 @@ def main() -> None:
     if COMPARE.value:
         comparison.run_comparison(COMPARISONS[COMPARE.value])
         return
-    program.run_recipe("lenet5", recipes.LENET5)
+    run_recipe("lenet5", recipes.LENET5)
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -17,16 +17,17 @@ from pathlib import Path
 from absl import flags
 
 from keras_classics import files
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from keras_classics.weights.records import OWN
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
 
 PACK = flags.DEFINE_bool("pack", False, "Put the weights of the run into the package.")
 
 
 def main() -> None:
     """Trains by the recipe that the flags name, and packs what came out."""
-    run = program.run_recipe("own", recipes.OWN_WEIGHTS)
+    run = run_recipe("own", recipes.OWN_WEIGHTS)
     if PACK.value:
         print(f"packed  {pack(run.weights, run.result)}")
 
@@ -48,4 +49,4 @@ def pack(weights: Path, result: Path) -> Path:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -28,13 +28,17 @@ It needs cifar10, which TensorFlow Datasets downloads. --smoke is on digits and 
 What was measured stands in reproduce/README.md.
 """
 
+import functools
+
 from absl import flags
 
+from keras_classics.cli._program import run
 from keras_classics.errors import UserError
-from keras_classics.training import Recipe, recipes
+from keras_classics.training import recipes
 from keras_classics.training.recipes.resnet import variant
 from reproduce.claims import comparison, resnet_depth, resnet_shortcuts
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
+from reproduce.harness.smoke import smoke_recipe
 
 COMPARISONS = {"depth": resnet_depth.CLAIM, "shortcuts": resnet_shortcuts.CLAIM}
 
@@ -61,13 +65,13 @@ def main() -> None:
             )
         comparison.run_comparison(COMPARISONS[COMPARE.value])
         return
-    family = {name: variant(r, *network) for name, r in recipes.RESNET_CIFAR10.items()}
-    program.run_recipe("_".join(["resnet", *filter(None, network)]), family, _smoke)
-
-
-def _smoke(recipe: Recipe) -> Recipe:
-    return program.smoke_run(recipe, dataset="digits")
+    run_recipe(
+        "_".join(["resnet", *filter(None, network)]),
+        recipes.RESNET_CIFAR10,
+        smoke=functools.partial(smoke_recipe, dataset="digits"),
+        change=lambda recipe: variant(recipe, *network) if any(network) else recipe,
+    )
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

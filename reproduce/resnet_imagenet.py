@@ -27,9 +27,11 @@ import functools
 
 from absl import flags
 
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from keras_classics.training.recipes.resnet import variant
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
+from reproduce.harness.smoke import smoke_recipe_on_images
 
 DEPTH = flags.DEFINE_enum(
     "depth", None, ["18", "34", "50", "101", "152"], "Layers of the network; 50 if unset."
@@ -45,10 +47,13 @@ VERSION = flags.DEFINE_enum(
 def main() -> None:
     """Trains by the recipe that the flags name."""
     network = [flag.value for flag in (DEPTH, SHORTCUT, VERSION)]
-    family = {name: variant(r, *network) for name, r in recipes.RESNET_IMAGENET.items()}
-    smoke = functools.partial(program.smoke_on_pictures, train=48, test=16, batch_size=8)
-    program.run_recipe("_".join(["resnet", *filter(None, network)]), family, smoke)
+    run_recipe(
+        "_".join(["resnet", *filter(None, network)]),
+        recipes.RESNET_IMAGENET,
+        smoke=functools.partial(smoke_recipe_on_images, train=48, test=16, batch_size=8),
+        change=lambda recipe: variant(recipe, *network) if any(network) else recipe,
+    )
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

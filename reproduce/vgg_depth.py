@@ -27,9 +27,9 @@ reproduce.vgg_imagenet has the paper's recipes on ImageNet. --smoke is on digits
 network. What was measured stands in reproduce/README.md.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import comparison
 from reproduce.claims.vgg_depth import CLAIM
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -22,9 +22,9 @@ after training. --smoke is on digits and needs no network. What was measured sta
 reproduce/README.md.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import comparison
 from reproduce.claims.vgg_first_bn import CLAIM
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

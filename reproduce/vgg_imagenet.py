@@ -36,9 +36,11 @@ import functools
 
 from absl import flags
 
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from keras_classics.training.recipes.vgg import CONFIGS, of_config
-from reproduce.harness import program
+from reproduce.harness.run import run_recipe
+from reproduce.harness.smoke import smoke_recipe_on_images
 
 CONFIG = flags.DEFINE_enum(
     "config", None, list(CONFIGS), "Configuration of Table 1; the recipe's if unset: D, of a A."
@@ -47,13 +49,13 @@ CONFIG = flags.DEFINE_enum(
 
 def main() -> None:
     """Trains by the recipe that the flags name."""
-    name, family = "vgg", recipes.VGG
-    if CONFIG.value:
-        name = f"vgg_{CONFIG.value}"
-        family = {key: of_config(recipe, CONFIG.value) for key, recipe in family.items()}
-    smoke = functools.partial(program.smoke_on_pictures, train=32, test=16, batch_size=8)
-    program.run_recipe(name, family, smoke)
+    run_recipe(
+        "_".join(filter(None, ["vgg", CONFIG.value])),
+        recipes.VGG,
+        smoke=functools.partial(smoke_recipe_on_images, train=32, test=16, batch_size=8),
+        change=lambda recipe: of_config(recipe, CONFIG.value) if CONFIG.value else recipe,
+    )
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -16,9 +16,9 @@ Each run also leaves `layers.csv`: parameters and multiply-adds of each layer. -
 and needs no network. What was measured stands in reproduce/README.md.
 """
 
+from keras_classics.cli._program import run
 from reproduce.claims import comparison
 from reproduce.claims.vgg_receptive_field import CLAIM
-from reproduce.harness import program
 
 
 def main() -> None:
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    run(main)

@@ -1,4 +1,4 @@
-"""`keras-classics COMMAND --flags`, and a list of the commands for `keras-classics` alone."""
+"""`keras-classics COMMAND` runs a command; `keras-classics` alone lists all commands."""
 
 import ast
 import importlib
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from keras_classics import cli
 from keras_classics.cli import _program
+from keras_classics.cli._terminal import prepare_terminal
 from keras_classics.errors import unknown_name
 
 
@@ -15,7 +16,8 @@ def main() -> None:
     """Runs the command that the first argument names."""
     commands = _commands()
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
-        print("keras-classics COMMAND --flags; --help after a command lists its flags.\n")
+        print("Usage: keras-classics COMMAND [--FLAG=VALUE ...]")
+        print("keras-classics COMMAND --help lists the flags of a command.\n")
         width = max(map(len, commands))
         for name, summary in commands.items():
             print(f"  {name:<{width}} {summary}")
@@ -24,6 +26,8 @@ def main() -> None:
     if name not in commands:
         print(unknown_name("command", name, commands), file=sys.stderr)
         sys.exit(2)
+    # Before the command's module, because that imports TensorFlow.
+    prepare_terminal()
     module = importlib.import_module(f"keras_classics.cli.{name}")
     _program.run(module.main, [f"keras-classics {name}", *sys.argv[2:]])
 

@@ -1,4 +1,4 @@
-"""The flags that name trained networks, and the networks that they name."""
+"""The flags that select trained networks, and the networks that they select."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,30 +14,34 @@ from keras_classics.training import load_run
 from keras_classics.weights import builder_arguments, load_weights
 
 MODEL = flags.DEFINE_multi_string(
-    "model", [], "Folder of a finished run, or name of a network. Several make an ensemble."
+    "model", [], "Folder of a finished run, or name of a network. Several form an ensemble."
 )
 WEIGHTS = flags.DEFINE_multi_string(
     "weights",
     ["imagenet"],
-    "For a network by name: known weights of it, or a file. Once for all, or once for each.",
+    "For networks given by name: known weights or a file, once for all or once for each.",
 )
 IMAGES = flags.DEFINE_string(
-    "images", None, "For a file: MODEL/WEIGHTS that take the same images as its weights."
+    "images",
+    None,
+    "For a file: MODEL/WEIGHTS, known weights that take the same images as those of the file.",
 )
+
+FLAG_GROUPS = {"Networks": (MODEL, WEIGHTS, IMAGES)}
 
 
 @dataclass(frozen=True)
 class Network:
-    """A trained network and all that using it takes.
+    """A trained network and what is needed to use it.
 
     Attributes:
         model: The network.
         preprocessing: The layer from uint8 images to what the network takes.
         loss: A loss on its scores.
-        class_names: Name of each class; None where the weights are a file, which does not say.
-        weights: What its weights are, in words.
+        class_names: Names of the classes, or None for a file of weights, which has none.
+        weights: Description of its weights.
         arguments: Arguments of its builder.
-        training: Of a run: `dataset`, `train_images`, `epochs`, `seed`.
+        training: For a run: `dataset`, `train_images`, `epochs`, `seed`.
     """
 
     model: keras.Model
@@ -50,10 +54,10 @@ class Network:
 
 
 def networks() -> list[Network]:
-    """Builds the networks that the flags name.
+    """Builds the networks that the flags select.
 
     Raises:
-        UserError: There are no such networks or weights.
+        UserError: A network or its weights do not exist.
     """
     if not MODEL.value:
         raise UserError("Name at least one --model: the folder of a finished run, or a network.")
@@ -61,8 +65,8 @@ def networks() -> list[Network]:
     weights = WEIGHTS.value * count if len(WEIGHTS.value) == 1 else WEIGHTS.value
     if len(weights) != count:
         raise UserError(
-            "--weights comes once, or once for each --model that is a network's name. Received: "
-            f"{len(weights)} for {count}."
+            "Give --weights once, or once for each --model that is the name of a network. "
+            f"Received: {len(weights)} for {count}."
         )
     left = iter(weights)
     return [_of_run(n) if _is_run(n) else _of_name(n, next(left)) for n in MODEL.value]
@@ -102,8 +106,9 @@ def _of_name(name: str, weights: str) -> Network:
         )
     if IMAGES.value is None:
         raise UserError(
-            f"A file does not say which images its weights take. Received: --weights={weights}. "
-            f"Name known weights that take the same, such as --images={name}/imagenet."
+            "A file of weights does not say which images they take. Received: "
+            f"--weights={weights}. Name known weights that take the same, such as "
+            f"--images={name}/imagenet."
         )
     preprocessing = find_weights(IMAGES.value).preprocessing()
     arguments = builder_arguments(name, {"weights": weights})

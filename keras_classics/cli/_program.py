@@ -1,29 +1,27 @@
-"""Flags, messages and exit statuses of all programs.
+"""Runs programs: parses their flags, prints their errors, exits with their status.
 
 0    done
-1    a fault of the program
-2    wrong flags, data or files: one line says what
+1    an error of the program itself
+2    wrong flags, data or files; one line says what is wrong
 3    the loss is no longer finite
-4    an export disagrees with its model
-75   stopped before the end, to go on with the same command: the time is over, a worker is gone
-130  stopped by SIGINT, 143 by SIGTERM, the state saved
+4    an exported network disagrees with the model
+75   interrupted (time limit or lost worker); repeat the command to resume
+130  stopped by SIGINT, 143 by SIGTERM, after saving
 """
 
 import errno
 import functools
 import inspect
-import logging
-import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags
 
+from keras_classics.cli._help import asks_for_help, help_text
+from keras_classics.cli._terminal import prepare_terminal
 from keras_classics.errors import (
     NonFiniteLossError,
     StoppedError,
@@ -31,46 +29,7 @@ from keras_classics.errors import (
     VerificationError,
 )
 
-# What TensorFlow's and LiteRT's native code tells about itself, below the level of an error. And of
-# a damaged picture, without its name: the error that follows has it.
-NATIVE_CHATTER = (
-    r"^([IW][0-9]{4} |WARNING: All log messages before absl::InitializeLog|"
-    r"To enable the following instructions:|INFO: |E[0-9]{4} .*cuInit|"
-    r"E[0-9]{4} .*(jpeg_mem|gif_io)\.cc|Corrupt JPEG data: |Bogus (Huffman|marker|D)|"
-    r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{|"
-    r"fully_quantize: )"
-)
-
-
-def _filter_native_log() -> None:
-    """Keeps the native chatter, which no setting of TensorFlow 2.21 stops, out of the terminal.
-
-    Another process filters, so that the last words of a crash still come through. Python writes
-    past it.
-    """
-    if not shutil.which("grep"):
-        return
-    terminal = os.dup(sys.stderr.fileno())
-    grep = subprocess.Popen(
-        ["grep", "--line-buffered", "-vE", NATIVE_CHATTER],
-        stdin=subprocess.PIPE,
-        stdout=terminal,
-        start_new_session=True,
-    )
-    os.dup2(grep.stdin.fileno(), 2)
-    sys.stderr = open(terminal, "w", buffering=1)  # noqa: SIM115 (open to the end of the process)
-
-
-# When this module is imported, because the next imports of a program bring TensorFlow.
-_filter_native_log()
-# An epoch is seen when it ends, in a pipe and in a file too.
-sys.stdout.reconfigure(line_buffering=True)
-logging.getLogger("tensorflow").setLevel(logging.WARNING)
-# What the library says comes as it is, without absl's prefix.
-logging.getLogger("keras_classics").addHandler(logging.StreamHandler(sys.stderr))
-logging.getLogger("keras_classics").propagate = False
-
-# What the owner of a disk can mend, and the program cannot.
+# Errors of the file system that the user can correct.
 UNWRITABLE = (
     errno.EACCES,
     errno.EBUSY,
@@ -86,25 +45,38 @@ STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 
 
 def default_run_dir(*names: str) -> Path:
-    """Returns the folder of a run, or of several, that was given none."""
+    """Returns the default folder of a run or of several runs, from words that describe it."""
     words = [re.sub(r"\W+", "_", name).strip("_") for name in names]
     return Path("runs", "_".join(words))
 
 
 def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
-    """Parses the flags, runs a program and exits with its status.
+    """Parses the flags, runs a program and exits with its status. `--help` prints its flags.
 
     Args:
-        main: The program. Its flags are defined where it is; its parameters, mostly none, are the
-            arguments beside the flags. One as in `*paths` takes one or more.
+        main: The program. Its module defines the flags and has a docstring. Its parameters, if any,
+            are the positional arguments; one as in `*paths` takes one or more.
         argv: Name of the program and its arguments, by default those of this process.
     """
+    prepare_terminal()
+    argv = sys.argv if argv is None else argv
+    if asks_for_help(argv[1:]):
+        print(help_text(main, _command(argv[0])))
+        return
     parameters = list(inspect.signature(main).parameters.values())
     app.run(
         lambda rest: _guarded(functools.partial(main, *rest[1:])),
         argv=argv,
         flags_parser=functools.partial(_parse, parameters),
     )
+
+
+def _command(name: str) -> str:
+    """What to type to run the program: `keras-classics NAME`, or a module to run with -m."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None or name.startswith("keras-classics"):
+        return name
+    return f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
@@ -116,8 +88,9 @@ def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
     count = len(rest) - 1
     if count < len(parameters) or (count > len(parameters) and not many):
         names = [f"{p.name.upper()}{'...' if many else ''}" for p in parameters]
-        takes = " ".join([*names, "and flags" if parameters else "flags alone"])
-        _fail(f"Takes {takes}, --name=value. Received: {' '.join(rest[1:]) or 'flags alone'}", 2)
+        expected = f"the arguments {' '.join(names)}" if names else "no arguments"
+        received = " ".join(rest[1:]) or "none"
+        _fail(f"Takes {expected} besides flags, --NAME=VALUE. Received: {received}.", 2)
     return rest
 
 

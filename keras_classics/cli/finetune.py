@@ -1,10 +1,11 @@
-"""Fine-tunes known weights on your own pictures: first a new last layer, then all layers.
+"""Fine-tunes known weights on your own images: first a new last layer, then all layers.
 
-keras-classics finetune --model=resnet18 --weights=imagenet --dataset=folder:my_pictures
-keras-classics finetune --model=vgg16 --dataset=folder:my_pictures --side=96 --epochs=3
+keras-classics finetune --model=resnet18 --weights=imagenet --dataset=folder:my_images
+keras-classics finetune --model=vgg16 --dataset=folder:my_images --side=96 --epochs=3
+keras-classics finetune --model=vgg16 --dataset=folder:my_images --set=optimizer.momentum=0.95
 
-my_pictures holds train/CLASS/*.jpg and validation/CLASS/*.jpg. The same command again goes on where
-it stopped.
+my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Repeat the command to resume. --set
+changes the recipes of both runs, --set=head.FIELD=VALUE and --set=whole.FIELD=VALUE that of one.
 """
 
 from pathlib import Path
@@ -13,43 +14,55 @@ from absl import flags
 
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
+from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.data import load
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
-from keras_classics.training import finetuning_recipes, make_strategy, train
+from keras_classics.training import Recipe, finetuning_recipes, make_strategy, train
 
-MODEL = flags.DEFINE_string("model", None, "Network.", required=True)
+MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
 WEIGHTS = flags.DEFINE_string("weights", "imagenet", "Name of known weights of it, or a file.")
 IMAGES = flags.DEFINE_string(
-    "images", None, "For a file: MODEL/WEIGHTS that take the same images as its weights."
+    "images",
+    None,
+    "For a file: MODEL/WEIGHTS, known weights that take the same images as those of the file.",
 )
 DATASET = flags.DEFINE_string(
     "dataset", None, "folder:PATH, digits, or a name of TensorFlow Datasets.", required=True
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
+)
 RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "Folder of both runs; runs/finetune_MODEL_DATASET_SEED if unset."
 )
 SIDE = flags.DEFINE_integer(
-    "side", None, "Side of the images; that of the weights if unset.", lower_bound=32
+    "side", None, "Height and width of the images; those of the weights if unset.", lower_bound=32
 )
 HEAD_EPOCHS = flags.DEFINE_integer(
-    "head_epochs", 5, "Passes in which the new last layer trains.", lower_bound=1
+    "head_epochs", 5, "Epochs that train the new last layer alone.", lower_bound=1
 )
-EPOCHS = flags.DEFINE_integer("epochs", 10, "Passes in which all layers train.", lower_bound=1)
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
-RATE = flags.DEFINE_float("rate", 0.02, "Learning rate of the new last layer.", lower_bound=0)
+EPOCHS = flags.DEFINE_integer("epochs", 10, "Epochs that train all layers.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Global batch size.", lower_bound=1)
+LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate",
+    0.02,
+    "Learning rate of the new last layer. All layers train with a tenth of it.",
+    lower_bound=0,
+)
 BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm", "frozen", list(BATCH_NORMS), "Whether batch normalisations train."
+    "batch_norm", "frozen", list(BATCH_NORMS), "Whether batch normalization layers train."
 )
-SEED = flags.DEFINE_integer("seed", 0, "Seed of the initial weights and the order.")
+SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the initial weights, the order of the images and the augmentation."
+)
 STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to take."
+    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to use."
 )
 
 
 def main() -> None:
-    """Trains in two runs and says how well the network does."""
+    """Trains in two runs and prints the accuracy after each."""
     name = find_model(MODEL.value).name
     run_dir = Path(
         RUN_DIR.value or default_run_dir("finetune", name, DATASET.value, f"seed{SEED.value}")
@@ -65,10 +78,11 @@ def main() -> None:
         head_epochs=HEAD_EPOCHS.value,
         epochs=EPOCHS.value,
         batch_size=BATCH_SIZE.value,
-        rate=RATE.value,
+        rate=LEARNING_RATE.value,
         batch_norm=BATCH_NORM.value,
         seed=SEED.value,
     )
+    recipes = [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
     data = load(DATASET.value, DATA_DIR.value, recipes[0].make_preprocessing().resize)
     for recipe, what in zip(recipes, ("the new last layer", "all layers"), strict=True):
         print(f"{what}, {recipe.epochs} epochs")
@@ -80,3 +94,15 @@ def main() -> None:
             f"{result['images']:,} images"
         )
     print(f"files   {folder}/")
+
+
+def _with_settings(recipe: Recipe, names: set[str]) -> Recipe:
+    """Returns the recipe with the fields of --set, without those of the other recipe."""
+    fields = {}
+    for path, value in set_fields().items():
+        name, _, rest = path.partition(".")
+        if name not in names:
+            fields[path] = value
+        elif name == recipe.name:
+            fields[rest] = value
+    return recipe.with_fields(fields) if fields else recipe

@@ -1,8 +1,10 @@
 """A training run, described whole."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,8 +13,10 @@ import numpy as np
 from keras_classics.data.augment import RANDOM_CROPS, Augmentation
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.image_preprocessing import PREPROCESSINGS
+from keras_classics.models import find_model
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP, SmoothedCrossEntropy
 from keras_classics.models.transfer import BATCH_NORMS
+from keras_classics.training import typed_json
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Plateau, Schedule
 
@@ -165,7 +169,44 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the recipe as what JSON can hold: each part a mapping with its `kind`."""
-        return _to_json(self)
+        content = typed_json.encode_fields(self)
+        if self.paper is not None:
+            content["paper"] = typed_json.encode_fields(self.paper)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
+        """Returns the recipe that `to_json` made the content from.
+
+        Raises:
+            UserError: A field is unknown, missing or of another type.
+        """
+        recipe = typed_json.decode(cls, content)
+        takers = {
+            "model_arguments": find_model(recipe.model).builder,
+            "loss_arguments": LOSSES[recipe.loss],
+            "preprocessing_arguments": PREPROCESSINGS[recipe.preprocessing],
+        }
+        arguments = {
+            name: typed_json.decode_arguments(taker, content.get(name, {}), name)
+            for name, taker in takers.items()
+        }
+        return dataclasses.replace(recipe, **arguments)
+
+    def with_fields(self, values: Mapping[str, Any]) -> "Recipe":
+        """Returns the recipe with other values for some fields.
+
+        Args:
+            values: New values by path, such as `{"schedule.rate": 0.005}`; a `typed_json.Text`
+                stands for what somebody typed.
+
+        Raises:
+            UserError: There is no such field, or the value is of another type.
+        """
+        content = self.to_json()
+        for path, value in values.items():
+            typed_json.set_at(content, path, value, typed_json.mapping_fields(Recipe))
+        return Recipe.from_json(content)
 
     def make_loss(self) -> keras.losses.Loss:
         """Makes the loss on what the network gives before its `probabilities`."""
@@ -195,13 +236,19 @@ class Recipe:
         return isinstance(self.augmentation, RANDOM_CROPS)
 
 
-def _to_json(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = {f.name: _to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        kind = {} if isinstance(value, Recipe | Paper) else {"kind": type(value).__name__}
-        return {**kind, **fields}
-    if isinstance(value, Mapping):
-        return {key: _to_json(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return [_to_json(entry) for entry in value]
-    return value
+def read_recipe(path: Path) -> Recipe:
+    """Reads the `recipe.json` of a run.
+
+    Raises:
+        UserError: It cannot be read, or holds no recipe.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not a JSON file: {error}.") from error
+    try:
+        return Recipe.from_json(content)
+    except UserError as error:
+        raise UserError(f"{path} does not hold a recipe: {error}") from error

@@ -1,7 +1,7 @@
-"""What the programs share that compare: each variant with each seed is one run.
+"""Runs the comparisons of claims: each variant with each seed is one run.
 
-All runs stand in one folder, and the same command goes on where it stopped. Beside the flags of all
-training programs there are --variant and --seeds.
+All runs of a comparison have one folder. Repeat the command to resume them. A comparison has the
+flags of all training programs, and --variant and --seeds.
 """
 
 import dataclasses
@@ -17,84 +17,119 @@ from keras_classics.cli._program import default_run_dir
 from keras_classics.data import ImageData
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.training import Recipe, load_data, load_run, make_strategy
+from keras_classics.training import Recipe, load_data, load_run, make_strategy, typed_json
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import LAYER_COLUMNS, results_of
-from reproduce.harness import program
+from reproduce.harness import flags as harness
+from reproduce.harness.run import run_recipe, train_with_flags
+from reproduce.harness.smoke import smoke_recipe
 
-VARIANT = flags.DEFINE_list("variant", None, "Which of what is compared to run; all if unset.")
+VARIANT = flags.DEFINE_list("variant", None, "Variants to run; all if unset.")
 SEEDS = flags.DEFINE_integer(
-    "seeds", None, "Runs of each variant, with the seeds 0, 1, ...", lower_bound=1
+    "seeds",
+    None,
+    "Runs of each variant, with the seeds 0, 1, ...; the claim's number if unset.",
+    lower_bound=1,
 )
 
-# Each run has functions of its own, of which TensorFlow thinks that one is traced too often.
-logging.getLogger("tensorflow").addFilter(lambda said: "retracing" not in said.getMessage())
+FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS)}
 
-# Variants that --smoke runs.
+# Number of variants that --smoke runs.
 SMOKE_VARIANTS = 2
 
 
-class _Data:
-    """The data of recipes. What one run after the other shares is loaded once."""
-
-    def __init__(self):
-        self._of = self._data = None
-
-    def __call__(self, recipe: Recipe) -> ImageData:
-        arguments = recipe.to_json()["preprocessing_arguments"]
-        of = (
-            recipe.dataset,
-            recipe.preprocessing,
-            arguments,
-            recipe.crops_on_decode,
-            recipe.only_classes,
-        )
-        if of != self._of:
-            self._of, self._data = of, load_data(recipe, program.DATA_DIR.value)
-        return self._data
-
-
 def run_comparison(claim: Claim) -> None:
-    """Does all runs that the flags ask for, and prints the table of them.
+    """Runs all variants and seeds that the flags ask for, and prints a table of the results.
+
+    If --recipe is a stored recipe, only that one is run.
 
     Raises:
-        UserError: A flag is wrong. And all that `train` raises.
+        UserError: A flag is wrong; and the errors of `train`.
     """
-    if program.EXPORT.value:
-        raise UserError("A comparison has many networks and exports none. Leave out --export.")
-    base = program.recipe_of_flags(claim.recipes, _smoke)
+    if harness.EXPORT.value:
+        raise UserError("A comparison trains many networks and exports none. Leave out --export.")
+    if harness.stored_recipe():
+        _run_stored_recipe(claim)
+        return
+    base = harness.requested_recipe(claim.recipes, _smoke)
     variants = _variants(claim)
-    smoke = ["smoke"] if program.SMOKE.value else []
+    smoke = ["smoke"] if harness.SMOKE.value else []
     folder = Path(
-        program.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *smoke)
+        harness.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *smoke)
     )
-    strategy = make_strategy(program.STRATEGY.value, program.NUM_REPLICAS.value)
-    load = _Data()
+    strategy = make_strategy(harness.STRATEGY.value, harness.NUM_REPLICAS.value)
+    # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
+    logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
+    load = _DataLoader()
     process_command = current_environment()["command"]
     done = []
     for seed in _seeds(claim):
         for variant in variants:
             recipe = claim.recipe_of(variant, base, seed)
+            _check_settings(variant, base, recipe)
             if start := claim.starts_from.get(variant):
-                recipe = _started(recipe, _place(folder, start, seed))
-            run = RunDirectory(_place(folder, variant, seed))
+                recipe = _with_weights_of(recipe, _run_path(folder, start, seed))
+            run = RunDirectory(_run_path(folder, variant, seed))
             if is_chief(strategy) and not run.result.exists():
                 print(f"{variant}, seed {seed}")
             command = f"{process_command} --variant={variant} --seed={seed}"
             data = None if run.result.exists() else load(recipe)
-            program.train_as_flags_say(recipe, run, strategy, data, command)
+            train_with_flags(recipe, run, strategy, data, command)
             if claim.measure and is_chief(strategy):
-                _look_into(claim, recipe, run, load)
+                _measure_layers(claim, recipe, run, load)
             done.append(run.path)
-            # Each run has graphs of its own, which nobody needs any more.
+            # Frees the graphs of this run.
             keras.backend.clear_session()
     if is_chief(strategy):
         print(f"\n{claim.table(results_of(done))}\n\nfiles   {folder}/")
 
 
-def _place(folder: Path, variant: str, seed: int) -> Path:
+class _DataLoader:
+    """Loads the data of recipes. Consecutive recipes with the same data share it."""
+
+    def __init__(self):
+        self._key = self._data = None
+
+    def __call__(self, recipe: Recipe) -> ImageData:
+        key = (
+            recipe.dataset,
+            recipe.preprocessing,
+            recipe.to_json()["preprocessing_arguments"],
+            recipe.crops_on_decode,
+            recipe.only_classes,
+        )
+        if key != self._key:
+            self._key, self._data = key, load_data(recipe, harness.DATA_DIR.value)
+        return self._data
+
+
+def _is_not_about_retracing(record: logging.LogRecord) -> bool:
+    return "retracing" not in record.getMessage()
+
+
+def _run_stored_recipe(claim: Claim) -> None:
+    if VARIANT.value or SEEDS.value:
+        raise UserError(
+            "A stored recipe is one run already. Leave out --variant and --seeds. "
+            f"Received: --recipe={harness.RECIPE.value}."
+        )
+    run_recipe(claim.name, claim.recipes, _smoke)
+
+
+def _check_settings(variant: str, base: Recipe, recipe: Recipe) -> None:
+    """Raises a `UserError` if a variant replaces a field that --set or --learning_rate sets."""
+    before, after = base.to_json(), recipe.to_json()
+    for path in harness.settings(base):
+        if not typed_json.holds(after, path, typed_json.value_at(before, path)):
+            raise UserError(
+                f"Variant {variant} sets {path} itself. Leave it out of --set and --learning_rate, "
+                "or name other variants with --variant."
+            )
+
+
+def _run_path(folder: Path, variant: str, seed: int) -> Path:
     return folder / f"{variant}_seed{seed}"
 
 
@@ -103,20 +138,20 @@ def _variants(claim: Claim) -> list[str]:
     for name in names:
         if name not in claim.variants:
             raise unknown_name("variant", name, claim.variants)
-    return names[:SMOKE_VARIANTS] if program.SMOKE.value else names
+    return names[:SMOKE_VARIANTS] if harness.SMOKE.value else names
 
 
 def _seeds(claim: Claim) -> Sequence[int]:
-    if program.SEED.value is not None:
-        return [program.SEED.value]
-    return range(SEEDS.value or (1 if program.SMOKE.value else claim.seeds))
+    if harness.SEED.value is not None:
+        return [harness.SEED.value]
+    return range(SEEDS.value or (1 if harness.SMOKE.value else claim.seeds))
 
 
 def _smoke(recipe: Recipe) -> Recipe:
-    return program.smoke_run(recipe, train=128, test=64, dataset="digits")
+    return smoke_recipe(recipe, train=128, test=64, dataset="digits")
 
 
-def _started(recipe: Recipe, run: Path) -> Recipe:
+def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
     weights = RunDirectory(run).weights
     if not weights.exists():
         raise UserError(
@@ -126,7 +161,7 @@ def _started(recipe: Recipe, run: Path) -> Recipe:
     return dataclasses.replace(recipe, initial_weights=str(weights))
 
 
-def _look_into(claim: Claim, recipe: Recipe, run: RunDirectory, load: _Data) -> None:
+def _measure_layers(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
     path = run.path / "layers.csv"
     if not path.exists():
         data = load(recipe).limited(recipe.limit_train, recipe.limit_test)

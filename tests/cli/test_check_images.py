@@ -77,9 +77,13 @@ def test_as_a_command(run_python, tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "arguments", "message"),
     [
-        ("", ["a"], "Takes flags alone, --name=value. Received: a"),
-        ("path", [], "Takes PATH and flags, --name=value. Received: flags alone"),
-        ("path", ["a", "b"], "Takes PATH and flags, --name=value. Received: a b"),
+        ("", ["a"], "Takes no arguments besides flags, --NAME=VALUE. Received: a."),
+        ("path", [], "Takes the arguments PATH besides flags, --NAME=VALUE. Received: none."),
+        (
+            "path",
+            ["a", "b"],
+            "Takes the arguments PATH besides flags, --NAME=VALUE. Received: a b.",
+        ),
     ],
 )
 def test_arguments_beside_the_flags(run_python, parameters, arguments, message):

@@ -129,4 +129,6 @@ def test_says_what_is_wrong(run_python, exported, picture, tmp_path):
     (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:40])
     wrong = run_python(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))
     assert_one_line(wrong, 2, "cut.png cannot be used: PNG, cut short")
-    assert_one_line(run_python(*PREDICT, f"--model_path={out}"), 2, "Takes IMAGES... and flags")
+    assert_one_line(
+        run_python(*PREDICT, f"--model_path={out}"), 2, "Takes the arguments IMAGES... besides"
+    )

@@ -18,13 +18,16 @@ TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
 
 # A recipe whose second epoch has a rate that no network survives.
 WILD = """
-from reproduce.harness import program
 import dataclasses
+from keras_classics.cli._terminal import prepare_terminal
+prepare_terminal()
+from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from keras_classics.training.schedules import PiecewiseConstant
+from reproduce.harness.run import run_recipe
 
 wild = dataclasses.replace(recipes.LENET5_MODERN, schedule=PiecewiseConstant((0.01, 1e38), (1, 1)))
-program.run(lambda: program.run_recipe("wild", {"wild": wild}))
+run(lambda: run_recipe("wild", {"wild": wild}))
 """
 
 
@@ -67,7 +70,7 @@ def test_a_mirrored_run(run_python, tmp_path):
         (["--recipe=papr"], "Unknown recipe 'papr'. Did you mean paper?"),
         (["--epochs=-1"], "flag --epochs=-1"),
         (["--epoch=1"], "Unknown command line flag 'epoch'"),
-        (["digits"], "Takes flags alone, --name=value. Received: digits"),
+        (["digits"], "Takes no arguments besides flags, --NAME=VALUE. Received: digits."),
         (["--strategy=miror"], "Unknown strategy 'miror'. Did you mean mirrored?"),
         ([*TINY, "--batch_size=65"], "batch_size must be at most the 64 training images"),
     ],

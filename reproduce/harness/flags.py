@@ -1,0 +1,231 @@
+"""The flags of all training programs, and the recipe that they describe."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from keras_classics.cli._recipe_flags import set_fields
+from keras_classics.errors import UserError, unknown_name
+from keras_classics.training import Recipe, read_recipe
+from keras_classics.training.strategy import STRATEGIES
+
+RECIPE = flags.DEFINE_string(
+    "recipe",
+    None,
+    "Name of a recipe of this program, the first one if unset; or the recipe.json of a run, which "
+    "is then run again.",
+)
+EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs of the run.", lower_bound=1)
+STEPS = flags.DEFINE_integer("steps", None, "Steps of the run, instead of epochs.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Global batch size.", lower_bound=1)
+LEARNING_RATE = flags.DEFINE_float(
+    "learning_rate",
+    None,
+    "Learning rate of the recipe's schedule, short for --set=schedule.rate=X. Groups of variables "
+    "with a schedule of their own keep theirs.",
+    lower_bound=0,
+)
+SEED = flags.DEFINE_integer(
+    "seed", None, "Seed of the initial weights, the order of the images and the augmentation."
+)
+DTYPE_POLICY = flags.DEFINE_string(
+    "dtype_policy", None, "float32, mixed_bfloat16, or mixed_float16 (one device only)."
+)
+JIT_COMPILE = flags.DEFINE_bool("jit_compile", None, "Whether XLA compiles the training loop.")
+BATCH_NORM = flags.DEFINE_enum(
+    "batch_norm",
+    None,
+    ["train", "synchronized"],
+    "Whether batch normalization takes its statistics from the images of one replica or of all.",
+)
+GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
+    "gradient_accumulation_steps",
+    None,
+    "Number of micro-batches into which each replica splits its part of a batch, to save memory.",
+    lower_bound=1,
+)
+INITIAL_WEIGHTS = flags.DEFINE_string(
+    "initial_weights", None, "File of weights that the run starts from."
+)
+
+DATASET = flags.DEFINE_string(
+    "dataset",
+    None,
+    "digits, a name of TensorFlow Datasets, or folder:PATH. The recipe's if unset.",
+)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
+)
+LIMIT_TRAIN = flags.DEFINE_integer(
+    "limit_train", None, "Use at most this many training images.", lower_bound=1
+)
+LIMIT_TEST = flags.DEFINE_integer(
+    "limit_test", None, "Use at most this many test images.", lower_bound=1
+)
+VALIDATION = flags.DEFINE_integer(
+    "validation",
+    None,
+    "Number of training images held out for validation. A schedule that waits for a plateau needs "
+    "some.",
+    lower_bound=0,
+)
+MAX_BAD_IMAGES = flags.DEFINE_integer(
+    "max_bad_images",
+    0,
+    "Check all image files first and leave out up to this many that cannot be read.",
+    lower_bound=0,
+)
+
+RUN_DIR = flags.DEFINE_string(
+    "run_dir", None, "Folder of the run; runs/PROGRAM_DATASET_RECIPE_SEED if unset."
+)
+CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes",
+    1.0,
+    "Minutes between checkpoints. Each epoch ends with one, too.",
+    lower_bound=0,
+)
+CHECKPOINT_STEPS = flags.DEFINE_integer(
+    "checkpoint_steps", None, "Steps between checkpoints, in addition.", lower_bound=1
+)
+MAX_MINUTES = flags.DEFINE_float(
+    "max_minutes",
+    None,
+    "Stop after this many minutes; repeat the command to resume.",
+    lower_bound=0,
+)
+SMOKE = flags.DEFINE_bool("smoke", False, "Short run of seconds that tests all parts.")
+EXPORT = flags.DEFINE_bool("export", False, "Export the trained network into the run directory.")
+
+STRATEGY = flags.DEFINE_string(
+    "strategy",
+    "auto",
+    f"{', '.join(STRATEGIES)}. multi_worker: the machines of TF_CONFIG or of a Slurm job.",
+)
+NUM_REPLICAS = flags.DEFINE_integer(
+    "num_replicas",
+    None,
+    "Number of GPUs (or logical CPUs) for --strategy=mirrored.",
+    lower_bound=1,
+)
+
+FLAG_GROUPS = {
+    "Recipe": (
+        RECIPE,
+        EPOCHS,
+        STEPS,
+        BATCH_SIZE,
+        LEARNING_RATE,
+        SEED,
+        DTYPE_POLICY,
+        JIT_COMPILE,
+        BATCH_NORM,
+        GRADIENT_ACCUMULATION_STEPS,
+        INITIAL_WEIGHTS,
+    ),
+    "Data": (DATASET, DATA_DIR, LIMIT_TRAIN, LIMIT_TEST, VALIDATION, MAX_BAD_IMAGES),
+    "Run": (
+        RUN_DIR,
+        CHECKPOINT_MINUTES,
+        CHECKPOINT_STEPS,
+        MAX_MINUTES,
+        SMOKE,
+        EXPORT,
+    ),
+    "Devices": (STRATEGY, NUM_REPLICAS),
+}
+
+# Flags that replace the field of the same name in the recipe.
+FIELDS = (
+    DATASET,
+    BATCH_SIZE,
+    SEED,
+    DTYPE_POLICY,
+    JIT_COMPILE,
+    BATCH_NORM,
+    GRADIENT_ACCUMULATION_STEPS,
+    INITIAL_WEIGHTS,
+    VALIDATION,
+    LIMIT_TRAIN,
+    LIMIT_TEST,
+)
+
+
+def stored_recipe() -> Path | None:
+    """Returns the file that --recipe names, or None if it is a recipe's name or unset."""
+    if RECIPE.value is None or not ("/" in RECIPE.value or RECIPE.value.endswith(".json")):
+        return None
+    path = Path(RECIPE.value).expanduser()
+    return path / "recipe.json" if path.is_dir() else path
+
+
+def requested_recipe(
+    recipes: Mapping[str, Recipe],
+    smoke: Callable[[Recipe], Recipe],
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+) -> Recipe:
+    """Returns the recipe that --recipe names, as the other flags change it.
+
+    Args:
+        recipes: The program's recipes by name; the first is the default.
+        smoke: Makes the short recipe for --smoke.
+        change: Changes the recipe as flags of the program's own say. Comes first.
+
+    Raises:
+        UserError: There is no such recipe, a flag does not fit it, or the file of its initial
+            weights is missing.
+    """
+    recipe = change(_recipe(recipes))
+    if SMOKE.value:
+        recipe = smoke(recipe)
+    changes = {flag.name: flag.value for flag in FIELDS if flag.value is not None}
+    if EPOCHS.value or STEPS.value:
+        changes |= {"epochs": EPOCHS.value, "steps": STEPS.value}
+    recipe = dataclasses.replace(recipe, **changes)
+    if fields := settings(recipe):
+        recipe = recipe.with_fields(fields)
+    if recipe.initial_weights is not None and not Path(recipe.initial_weights).is_file():
+        raise UserError(
+            f"Recipe {recipe.name} starts from the weights of another run, and there is no file "
+            f"{recipe.initial_weights}. Name the other run's final.weights.h5 with "
+            "--initial_weights=PATH."
+        )
+    return recipe
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Returns the fields that --learning_rate and --set name, as `Recipe.with_fields` takes them.
+
+    Raises:
+        UserError: A --set has no value, or --learning_rate is given for a schedule of many rates.
+    """
+    fields = set_fields()
+    if LEARNING_RATE.value is not None:
+        fields = {_rate_field("schedule", recipe.schedule): LEARNING_RATE.value, **fields}
+    return fields
+
+
+def _rate_field(path: str, schedule: Any) -> str:
+    """Path of the rate of a schedule, or of the schedule inside of it."""
+    fields = {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
+    if "rate" in fields:
+        return f"{path}.rate"
+    for name, value in fields.items():
+        if dataclasses.is_dataclass(value):
+            return _rate_field(f"{path}.{name}", value)
+    raise UserError(
+        f"--learning_rate needs a schedule with one rate. Received: {type(schedule).__name__}. "
+        f"Set its rates with --set='{path}.rates=[...]'."
+    )
+
+
+def _recipe(recipes: Mapping[str, Recipe]) -> Recipe:
+    if path := stored_recipe():
+        return read_recipe(path)
+    name = RECIPE.value or next(iter(recipes))
+    if name not in recipes:
+        raise unknown_name("recipe", name, recipes)
+    return recipes[name]

@@ -1,0 +1,58 @@
+"""The short recipes that --smoke runs instead of the real ones."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from keras_classics.training import Recipe
+from keras_classics.training.schedules import Schedule, Warmup
+from reproduce.harness import synthetic_images
+from reproduce.harness.flags import RUN_DIR
+
+# Classes of the generated images that stand in for ImageNet.
+SMOKE_CLASSES = 8
+
+
+def smoke_recipe(recipe: Recipe, train: int = 512, test: int = 256, **changes: Any) -> Recipe:
+    """Returns a recipe of two short epochs.
+
+    Args:
+        recipe: The recipe.
+        train: Use at most this many training images; an eighth of them is for validation.
+        test: Use at most this many test images.
+        **changes: Other fields of the recipe.
+    """
+    return dataclasses.replace(
+        recipe,
+        epochs=2,
+        steps=None,
+        limit_train=train,
+        limit_test=test,
+        validation=min(recipe.validation, train // 8),
+        **changes,
+    )
+
+
+def smoke_recipe_on_images(recipe: Recipe, train: int, test: int, batch_size: int) -> Recipe:
+    """Returns the recipe of `smoke_recipe` on generated JPEG files, for recipes of ImageNet.
+
+    The images have ImageNet's sizes and eight classes; they are kept beside the run directory.
+    Learning rates shrink with the batch size (Goyal et al. 2017, section 2.1), because some losses
+    would not stay finite otherwise.
+    """
+    folder = Path(RUN_DIR.value).parent if RUN_DIR.value else Path("runs")
+    folder = folder / f"pictures_{train}_{test}"
+    synthetic_images.generate(folder, SMOKE_CLASSES, train // SMOKE_CLASSES, test // SMOKE_CLASSES)
+
+    def slower(schedule: Schedule) -> Schedule:
+        return Warmup(schedule, epochs=2, first=batch_size / recipe.batch_size, jump=True)
+
+    return smoke_recipe(
+        recipe,
+        train,
+        test,
+        dataset=f"folder:{folder}",
+        batch_size=batch_size,
+        schedule=slower(recipe.schedule),
+        schedules={pattern: slower(schedule) for pattern, schedule in recipe.schedules.items()},
+    )
