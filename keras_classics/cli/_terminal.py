@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+from absl import logging as absl_logging
+
 # Lines of the native code of TensorFlow and LiteRT below the level of an error. Also what it says
 # about a damaged image, because it does not name the file and the error that follows does.
 NATIVE_CHATTER = (
@@ -25,6 +27,9 @@ def prepare_terminal() -> None:
     Call it before TensorFlow is imported, which writes to standard error at once. It changes the
     whole process, so it is for programs alone. Further calls do nothing.
     """
+    # TensorFlow's Python code logs through absl. The handler keeps the standard error that it starts
+    # with, which the filter then reads.
+    absl_logging.get_absl_handler()
     _filter_native_log()
     # Without this, an epoch's line reaches a pipe or a file only when the buffer is full.
     sys.stdout.reconfigure(line_buffering=True)
