@@ -131,6 +131,28 @@ def test_crop_flip_takes_a_window_of_the_padded_image(right, down, flip, seed):
 STEP = 2.0**-23
 LAST = 1 - STEP
 
+
+@pytest.mark.parametrize(("draw", "flips"), [(0, True), (0.5 - STEP, True), (0.5, False)])
+def test_crop_flip_flips_half_of_all_draws(draw, flips):
+    images = random_images(1, 5, 6, 1)
+    # The middle place of nine.
+    got = CropFlip()(tf.constant(images), tf.constant([[0.5, 0.5, draw]]))
+    np.testing.assert_array_equal(got, images[:, :, ::-1] if flips else images)
+
+
+def test_defaults_are_the_papers():
+    # He et al. 2015, section 4.2; Krizhevsky et al. 2012, section 4.1; Szegedy et al. 2015.
+    assert CropFlip() == CropFlip(padding=4, fill=0.0)
+    assert PCAColour() == PCAColour(deviation=0.1, scale="code", until=None)
+    assert AlexNetCrop() == AlexNetCrop(size=224, whole=256, colour=PCAColour())
+    assert ScaleJitter(256, 512) == ScaleJitter(256, 512, size=224, colour=PCAColour())
+    resized = RandomResizedCrop(size=224, area=(0.08, 1), shape=(3 / 4, 4 / 3), colour=None)
+    assert RandomResizedCrop() == resized
+    assert GreyShift(90).deviation == 0.1
+    # Ours.
+    assert dataclasses.astuple(AffineDistortion()) == (2.0, 0.1, 0.1, 0.15, -0.1)
+
+
 sides = st.integers(1, 5000)
 
 

@@ -14,7 +14,7 @@ CAUGHT = ("killed", "import", "timeout", "crash")
 TESTS = {
     "data": ("data/test_augment*.py", "data/test_crop*.py", "data/test_pipeline.py"),
     "evaluation": ("evaluation/test_*.py",),
-    "export": ("export/test_verify*.py", "export/test_failing.py", "export/test_fold.py"),
+    "export": ("export/test_verify*.py", "export/test_export.py", "export/test_failing.py"),
     "models": ("models/test_*.py",),
     "training": ("training/test_optim*.py", "training/test_step.py", "training/test_recipes.py"),
     "weights": ("weights/test_*.py",),

@@ -350,20 +350,33 @@ def test_a_run_may_end_in_the_midst_of_a_pass(tmp_path, few_digits):
     assert names == ["step_000000008.npz", "step_000000011.npz"]
 
 
+GUESSING = dataclasses.replace(
+    MODERN,
+    model="vgg9",
+    model_arguments={
+        "filters": (2, 2, 2, 2),
+        "hidden": (4,),
+        "kernel_initializer": "zeros",
+    },
+    preprocessing_arguments={"channels": 3},
+    schedule=PiecewiseConstant((0.0,), (1,)),
+)
+
+
 def test_a_network_that_only_guesses_is_told_of_once(tmp_path, few_digits, monkeypatch, caplog):
     monkeypatch.setattr(loop, "STUCK_STEPS", 9)
     monkeypatch.setattr(pipeline, "BLOCK_STEPS", 2)
-    zeros = {"kernel_initializer": "zeros"}
-    recipe = dataclasses.replace(
-        MODERN,
-        model="vgg9",
-        model_arguments={"filters": (2, 2, 2, 2), "hidden": (4,), **zeros},
-        preprocessing_arguments={"channels": 3},
-        schedule=PiecewiseConstant((0.0,), (1,)),
-    )
-    train(recipe, tmp_path, data=few_digits)
+    train(GUESSING, tmp_path, data=few_digits)
     (message,) = [r.getMessage() for r in caplog.records if "guesses" in r.getMessage()]
     assert message.startswith("The loss has stayed at ln(classes), 2.303, for 10 steps")
+
+
+def test_it_is_told_of_after_500_steps(tmp_path, few_digits, monkeypatch, caplog):
+    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 1)
+    recipe = dataclasses.replace(GUESSING, epochs=None, steps=502, batch_size=1)
+    train(recipe, tmp_path, data=few_digits)
+    (message,) = [r.getMessage() for r in caplog.records if "guesses" in r.getMessage()]
+    assert message.startswith("The loss has stayed at ln(classes), 2.303, for 500 steps")
 
 
 def test_one_that_learns_is_not(finished, tmp_path, few_digits, monkeypatch, caplog):
