@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.training import Adam, LevenbergMarquardt, Momentum
-from keras_classics.training.optimizer import Updater
+from keras_classics.training.optimizer import LossScale, Updater
 from tests.helpers.replicas import mirrored
 
 
@@ -82,3 +82,48 @@ def test_levenberg_marquardt_divides_the_rate_by_mu_and_the_curvature():
     step(tf.distribute.get_strategy(), updater, [[[1.0], [1.0]], [2.0]], 0.01)
     np.testing.assert_allclose(model.get_weights()[0], [[1 - 0.1], [2 - 0.5]], rtol=1e-6)
     np.testing.assert_allclose(model.get_weights()[1], [3 - 0.01], rtol=1e-6)
+
+
+def test_defaults():
+    # Krizhevsky et al. 2012, section 5; Kingma and Ba 2015, with Keras's epsilon; LeCun et al.
+    # 1998, section III-B.
+    assert Momentum() == Momentum(0.9, weight_decay=0.0, nesterov=False, decayed="kernels")
+    assert Adam() == Adam(beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+    assert LevenbergMarquardt() == LevenbergMarquardt(mu=0.02, samples=500)
+    assert (LossScale.FIRST, LossScale.GROWTH) == (32768, 2000)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("decayed", ["kernels", "all"])
+def test_all_forms_of_momentum(momentum, nesterov, decayed):
+    model = tiny_model()
+    updater = Momentum(momentum, 0.1, nesterov, decayed).start(model, None)
+    assert updater.samples == 0
+    weights, velocity = np.array([1.0, 2.0, 3.0]), np.zeros(3)
+    decay = np.array([0.1, 0.1, 0.1 if decayed == "all" else 0.0])
+    for gradient in ([0.2, -0.4, 1.0], [-0.1, 0.3, 0.5]):
+        step(
+            tf.distribute.get_strategy(),
+            updater,
+            [np.reshape(gradient[:2], (2, 1)), gradient[2:]],
+            0.5,
+        )
+        change = 0.5 * (np.array(gradient) + decay * weights)
+        velocity = momentum * velocity - change
+        weights = weights + (momentum * velocity - change if nesterov else velocity)
+    np.testing.assert_allclose(
+        np.concatenate([w.ravel() for w in model.get_weights()]), weights, rtol=1e-6
+    )
+
+
+def test_a_loss_scale_is_at_least_1():
+    scale = LossScale()
+    scale.value.assign(1.5)
+    assert not scale.finite([tf.constant([1.0, np.inf])])
+    assert scale.value.numpy() == 1
+    assert not scale.finite([tf.constant([1.0]), tf.constant([np.nan])])
+    assert scale.value.numpy() == 1
+    assert [variable.numpy() for variable in scale.variables] == [1, 0]
+    assert scale.finite([tf.constant([1.0]), tf.constant([-1.0])])
+    assert [variable.numpy() for variable in scale.variables] == [1, 1]

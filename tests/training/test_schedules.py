@@ -102,3 +102,30 @@ def test_rates_of_consecutive_steps():
 def test_a_plateau_needs_images_that_are_held_out():
     with pytest.raises(ValueError, match="held out of training. Received: validation=0"):
         dataclasses.replace(recipes.LENET5_MODERN, schedule=schedules.Plateau(0.1))
+
+
+def test_defaults():
+    # "Divide the learning rate by 10"; how long is waited, and for how little, is ours.
+    assert schedules.MultiStepDecay(1.0, (3,)) == schedules.MultiStepDecay(1.0, (3,), 0.1, "epochs")
+    plateau = schedules.Plateau(1.0, factor=0.1, drops=3, patience=5, least=0.001)
+    assert schedules.Plateau(1.0) == plateau
+    assert schedules.Polynomial(1.0) == schedules.Polynomial(1.0, power=1.0)
+    constant = schedules.Constant(1.0)
+    warmup = schedules.Warmup(constant, steps=0, epochs=0.0, first=0.0, jump=False)
+    assert schedules.Warmup(constant) == warmup
+
+
+def test_a_plateau_at_its_bounds():
+    schedule = schedules.Plateau(1.0, factor=0.5, drops=1, patience=2, least=0.25)
+    # 0.25 better is not enough, by more it is.
+    assert at(schedule, 3, history=accuracies(0.0, 0.25, 0.25)) == 0.5
+    assert at(schedule, 3, history=accuracies(0.0, 0.375, 0.25)) == 1.0
+    # The first error is better than none; no more drops than `drops`.
+    assert at(schedule, 1, history=accuracies(0.0)) == 1.0
+    assert at(schedule, 9, history=accuracies(*[0.0] * 9)) == 0.5
+
+
+def test_a_warmup_in_steps_or_in_epochs_and_from_a_first_fraction():
+    schedule = schedules.Warmup(schedules.Constant(1.0), steps=4, epochs=9, first=0.5)
+    got = [schedule(StepInfo(step, 100, SPE)) for step in range(6)]
+    assert got == pytest.approx([0.5, 0.625, 0.75, 0.875, 1, 1])
