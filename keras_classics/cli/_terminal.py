@@ -27,8 +27,8 @@ def prepare_terminal() -> None:
     Call it before TensorFlow is imported, which writes to standard error at once. It changes the
     whole process, so it is for programs alone. Further calls do nothing.
     """
-    # TensorFlow's Python code logs through absl. The handler keeps the standard error that it starts
-    # with, which the filter then reads.
+    # TensorFlow's Python code logs through absl, whose handler keeps the standard error that it
+    # starts with: the one that is filtered from here on.
     absl_logging.get_absl_handler()
     _filter_native_log()
     # Without this, an epoch's line reaches a pipe or a file only when the buffer is full.

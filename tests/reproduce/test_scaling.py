@@ -41,13 +41,13 @@ TABLES = """
 import sys
 from pathlib import Path
 from reproduce.harness.tables import read_rows
-from reproduce.scaling import __main__ as scaling
+from reproduce.scaling.measured_tables import all_reduces_table, machine_line, measured_table
 
 for path in sys.argv[1:]:
     rows = read_rows(Path(path))
-    print(scaling._machine_line(rows))
-    print(scaling._all_reduces_table(rows))
-    print(scaling._measured_table(rows))
+    print(machine_line(rows))
+    print(all_reduces_table(rows))
+    print(measured_table(rows))
 """
 
 

@@ -1,0 +1,41 @@
+"""Measures implementations in turns, so that a machine whose speed drifts treats all alike."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+
+from absl import flags
+
+TURNS = flags.DEFINE_integer(
+    "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1
+)
+
+FLAG_GROUPS = {"Measurement": (TURNS,)}
+
+# Runs some work once.
+Turn = Callable[[], object]
+
+
+def compare(sides: dict[str, Turn], amount: float | dict[str, float], unit: str) -> None:
+    """Runs implementations alternately and prints each rate and the ratio to the last one.
+
+    Args:
+        sides: The work of a turn, by the name of the implementation. The first turn of each is for
+            warming up and does not count.
+        amount: How much a turn does; by name where that differs.
+        unit: Unit of the rate.
+    """
+    seconds = {name: [] for name in sides}
+    for turn in range(TURNS.value + 1):
+        for name, work in sides.items():
+            # The garbage of one side must not slow down the next.
+            gc.collect()
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    amounts = amount if isinstance(amount, dict) else dict.fromkeys(sides, amount)
+    rates = [amounts[name] / statistics.median(times) for name, times in seconds.items()]
+    for name, rate in zip(sides, rates, strict=True):
+        print(f"{name:<28}{rate:>10,.2f} {unit:<10}{rate / rates[-1]:>8.2f}")
