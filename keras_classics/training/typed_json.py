@@ -149,11 +149,11 @@ def set_at(content: dict[str, Any], path: str, value: Any, mappings: Collection[
     Raises:
         UserError: There is no such path.
     """
-    parent, _, last = path.rpartition(".")
-    node = value_at(content, parent) if parent else content
+    *parents, last = path.split(".")
+    node = _descend(content, parents, path)
     if not isinstance(node, dict):
-        raise UserError(f"{parent} has no fields. Received: {path}.")
-    if last not in node and parent not in mappings:
+        raise UserError(f"{'.'.join(parents)} has no fields. Received: {path}.")
+    if last not in node and ".".join(parents) not in mappings:
         raise _unknown_path(content, path)
     node[last] = value
 
@@ -170,8 +170,12 @@ def value_at(content: Mapping[str, Any], path: str) -> Any:
     Raises:
         UserError: There is no such path.
     """
+    return _descend(content, path.split("."), path)
+
+
+def _descend(content: Mapping[str, Any], names: Sequence[str], path: str) -> Any:
     node, before = content, ""
-    for name in path.split("."):
+    for name in names:
         if not isinstance(node, Mapping):
             raise UserError(f"{before} has no fields. Received: {path}.")
         if name not in node:

@@ -50,6 +50,21 @@ def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
     assert_one_line(other, 2, "holds a run of another recipe (seed: 0 there, 1 now)")
 
 
+def test_a_stored_recipe_is_run_again(run_python, tmp_path):
+    one, again = tmp_path / "one", tmp_path / "again"
+    fields = ("--set", "optimizer.momentum=0.95", "--set=augmentation=null", "--learning_rate=0.02")
+    done = run_python(*LENET5, *TINY, "--epochs=1", *fields, f"--run_dir={one}")
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((one / "recipe.json").read_text())
+    assert recipe["optimizer"]["momentum"] == 0.95
+    assert recipe["schedule"] == {"kind": "Cosine", "rate": 0.02}
+    done = run_python(*LENET5, f"--recipe={one / 'recipe.json'}", f"--run_dir={again}")
+    assert done.returncode == 0, done.stderr
+    assert (again / "recipe.json").read_bytes() == (one / "recipe.json").read_bytes()
+    metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in (one, again)]
+    assert metrics[0] == metrics[1]
+
+
 def test_a_mirrored_run(run_python, tmp_path):
     done = run_python(
         *LENET5,
@@ -69,6 +84,10 @@ def test_a_mirrored_run(run_python, tmp_path):
         (["--dataset=fashon_mnist"], "Unknown dataset 'fashon_mnist'. Did you mean fashion_mnist"),
         (["--recipe=papr"], "Unknown recipe 'papr'. Did you mean paper?"),
         (["--epochs=-1"], "flag --epochs=-1"),
+        (["--set=optimizer.momentun=1"], "Unknown field 'optimizer.momentun'. Did you mean optim"),
+        (["--set=schedule.rate"], "--set takes FIELD=VALUE, such as schedule.rate=0.005. Received"),
+        (["--recipe=none.json"], "none.json cannot be read: No such file or directory."),
+        (["--recipe=paper", "--learning_rate=1"], "--learning_rate needs a schedule with one rate"),
         (["--epoch=1"], "Unknown command line flag 'epoch'"),
         (["digits"], "Takes no arguments besides flags, --NAME=VALUE. Received: digits."),
         (["--strategy=miror"], "Unknown strategy 'miror'. Did you mean mirrored?"),
