@@ -12,6 +12,7 @@ from keras_classics.errors import UserError
 from keras_classics.models.initializers import (
     INITIALIZERS,
     PIECE,
+    FanInUniform,
     UntruncatedHeNormal,
     kernel_initializer,
 )
@@ -75,3 +76,56 @@ def test_schemes_survive_saving(name):
 def test_unknown_scheme():
     with pytest.raises(UserError, match="Unknown kernel_initializer 'he_fanin'. Did you mean he_f"):
         kernel_initializer("he_fanin", "conv1")
+
+
+# Krizhevsky et al. 2012, section 5; configuration 145 of the original code; Caffe's CaffeNet;
+# Simonyan and Zisserman 2015, section 3.1; torchvision.
+@pytest.mark.parametrize(
+    ("scheme", "deviations"),
+    [
+        ("alexnet", {"conv1": 0.01, "fc6": 0.01}),
+        ("alexnet_code", {"conv2": 0.01, "conv3": 0.03, "conv4": 0.03, "conv5": 0.03, "fc6": 0.01}),
+        ("caffenet", {"conv1": 0.01, "fc6": 0.005, "fc7": 0.005, "predictions": 0.01}),
+        ("alexnet_slim", {"fc6": 0.005, "fc7": 0.005, "predictions": 0.005}),
+        ("vgg", {"block1_conv1": 0.1, "fc1": 0.1}),
+        ("vgg_torchvision", {"fc1": 0.01, "fc2": 0.01, "predictions": 0.01}),
+    ],
+)
+def test_deviations_of_the_schemes(scheme, deviations):
+    for layer, deviation in deviations.items():
+        initializer = kernel_initializer(scheme, layer)
+        assert initializer.get_config()["stddev"] == deviation
+        truncated = isinstance(initializer, keras.initializers.TruncatedNormal)
+        assert truncated == (scheme == "alexnet_slim")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "layer", "mode"),
+    [
+        ("he_fan_in", "conv1", "fan_in"),
+        ("he_fan_out", "fc6", "fan_out"),
+        ("vgg_torchvision", "block1_conv1", "fan_out"),
+    ],
+)
+def test_schemes_of_he(scheme, layer, mode):
+    initializer = kernel_initializer(scheme, layer)
+    assert isinstance(initializer, UntruncatedHeNormal)
+    assert initializer.mode == mode
+    assert UntruncatedHeNormal().mode == "fan_in"
+
+
+def test_xavier_of_alexnet_slim():
+    initializer = kernel_initializer("alexnet_slim", "conv1")
+    assert isinstance(initializer, keras.initializers.GlorotUniform)
+
+
+@pytest.mark.parametrize(("fan_in", "inputs"), [(None, 4 * 5), (7, 7), ([3, 6], [3, 6])])
+def test_fan_in_uniform_fills_its_bounds(fan_in, inputs):
+    initializer = FanInUniform(fan_in, seed=3)
+    values = np.array(initializer((4, 5, 2))).reshape(-1, 2)
+    bound = 2.4 / np.array(inputs)
+    assert (np.abs(values) <= bound).all()
+    assert (values.max(axis=0) > 0.8 * bound).all()
+    assert (values.min(axis=0) < -0.8 * bound).all()
+    again = keras.initializers.deserialize(keras.initializers.serialize(initializer))
+    np.testing.assert_array_equal(np.array(again((4, 5, 2))).reshape(-1, 2), values)

@@ -56,7 +56,7 @@ def main() -> int:
     processes.import_libraries()
     folder = ROOT / "build/mutants"
     measured = Measured(ROOT, folder, modules, tell=lambda line: print(line, flush=True))
-    trial = Trial(ROOT, measured, budget=flags.budget)
+    trial = Trial(ROOT, measured, budget=flags.budget, own_alone=flags.quick)
     ends: list[tuple[Mutation, str, str]] = []
     start = time.monotonic()
     for number, mutation in enumerate(drawn, 1):
@@ -113,6 +113,11 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="decides which faults")
     parser.add_argument(
         "--budget", type=float, default=60.0, help="processor seconds of tests for each fault"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="try a module that has a test file of its own name against that file alone",
     )
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="start no fault after this time"

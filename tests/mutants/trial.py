@@ -31,13 +31,22 @@ class Trial:
         measured: What tests call.
         budget: Processor seconds of tests, as they were measured, for one mutation.
         grace: Processor seconds for a fork beside those of its tests, before it counts as hanging.
+        own_alone: Whether a module that has a test file of its name is tried against that alone.
     """
 
-    def __init__(self, root: Path, measured: Measured, budget: float, grace: float = 60) -> None:
+    def __init__(
+        self,
+        root: Path,
+        measured: Measured,
+        budget: float,
+        grace: float = 60,
+        own_alone: bool = False,
+    ) -> None:
         self.root = root.absolute()
         self.measured = measured
         self.budget = budget
         self.grace = grace
+        self.own_alone = own_alone
 
     def run(self, mutation: Mutation) -> tuple[str, str]:
         """Plants a mutation.
@@ -55,7 +64,7 @@ class Trial:
         own, others = self._files(mutation.module)
         end = "untested", "no test"
         spent = 0.0
-        for files in (own, others):
+        for files in (own,) if own and self.own_alone else (own, others):
             wanted, seconds = self._select(mutation, files, self.budget - spent)
             spent += seconds
             if wanted:
