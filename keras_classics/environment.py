@@ -1,4 +1,4 @@
-"""What a process runs on: versions, commit, device and command."""
+"""The environment of a process: versions, commit, device and command."""
 
 import importlib.metadata
 import os
@@ -21,7 +21,7 @@ def current_environment() -> dict[str, Any]:
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     command = getattr(sys, "orig_argv", sys.argv)
-    # The interpreter before a console script stands in the script's first line.
+    # A console script runs as `python .../keras-classics`; the interpreter is omitted.
     if len(command) > 1 and Path(command[1]).name == "keras-classics":
         command = command[1:]
     return {
@@ -41,7 +41,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with a + where files differ from it; None outside a checkout."""
+    """Returns the checkout's commit, with a + if files differ from it; None outside a checkout."""
     here = Path(__file__).parent
     try:
         git = ["git", "-C", str(here)]

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, each with one clear line for it."""
+"""Errors that users can fix, each with a message of one clear line."""
 
 import difflib
 import importlib
@@ -8,9 +8,9 @@ from types import ModuleType
 
 
 class UserError(ValueError):
-    """A wrong argument, flag or file: the message names the rule, what came and the way out.
+    """A wrong argument, flag or file. The message states the rule, the value and what to do.
 
-    Programs print the message alone and exit with status 2.
+    Programs print only the message and exit with status 2.
     """
 
 
@@ -19,18 +19,18 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class VerificationError(RuntimeError):
-    """An exported file disagrees with the model that it came from. Programs exit with status 4."""
+    """The outputs of an export and its model differ too much. Programs exit with status 4."""
 
 
 class StoppedError(RuntimeError):
-    """Training has stopped before its end; the same call goes on where its state was saved.
+    """Training was interrupted; repeating the same call resumes it from the saved state.
 
     Args:
         message: What was saved, and where.
-        signum: The number of the signal that stopped it, or None where none did.
+        signum: Number of the signal that interrupted it, or None.
 
     Attributes:
-        status: What programs exit with: 128 + signum, or 75, "try again later".
+        status: Exit status of programs: 128 + signum, or 75 ("try again later") without a signal.
     """
 
     def __init__(self, message: str, signum: int | None = None):
@@ -39,13 +39,13 @@ class StoppedError(RuntimeError):
         self.status = 75 if signum is None else 128 + signum
 
 
-def natural_key(name: str) -> list:
-    """A key to sort names by in which the numbers count as such: `vgg9` before `vgg11`."""
+def natural_key(name: str) -> list[int | str]:
+    """Returns a key that sorts numbers in names by value: `vgg9` before `vgg11`."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Returns the error for a `name` that is not among the `known` ones, with those like it."""
+    """Returns the error for an unknown name, with similar known names."""
     known = sorted(known, key=natural_key)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
@@ -53,15 +53,19 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Imports a module that comes with an optional extra of this package.
+    """Imports a module that an optional extra of this package installs.
+
+    Args:
+        module: Name of the module.
+        extra: Name of the extra.
 
     Raises:
-        UserError: It is not installed; the message holds the pip command.
+        UserError: If the module cannot be imported; the message contains the pip command.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"This needs the module {module}, which does not import ({error}). "
+            f"The module {module} is needed, but cannot be imported ({error}). "
             f"Install it with: pip install 'keras-classics[{extra}]'"
         ) from error

@@ -1,4 +1,4 @@
-"""Files that are either whole under their own name or not there."""
+"""Atomic writing of files and folders: they are complete or do not exist."""
 
 import contextlib
 import csv
@@ -14,26 +14,26 @@ from typing import Any
 
 from keras_classics.errors import UserError
 
-# Of Linux's renameat2: paths are relative to the working directory, and change places.
+# Arguments of Linux's renameat2: relative to the working directory; exchange both paths.
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, overwrite: bool = False) -> Iterator[Path]:
-    """Gives a path beside `path` to write a file or a folder to, and renames it when all went well.
+    """Yields a temporary path beside `path`, and renames it to `path` if no exception occurs.
 
-    A file replaces a file. One process at a time writes to a path. After an exception nothing is
-    left; after a crash, a name that starts with `.aside-`, which the next writer of the same path
-    removes.
+    A file replaces an existing file. Only one process at a time may write to a path. After an
+    exception nothing is left. After a crash a path that starts with `.aside-` is left, which the
+    next writer of the same path removes.
 
     Args:
-        path: Where the file or folder shall be. Its parent folder is made.
-        overwrite: Whether to replace a folder, too. Else none must be there.
+        path: File or folder to write. Its parent folder is created.
+        overwrite: Whether to replace an existing folder; if not, no folder may exist.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays, because savers look at it.
+    # Keeps the ending, by which savers choose the format.
     aside = path.with_name(f".aside-{path.name}")
     remove(aside)
     try:
@@ -48,18 +48,18 @@ def atomic_write(path: str | os.PathLike, overwrite: bool = False) -> Iterator[P
     except BaseException:
         remove(aside)
         raise
-    # What was there before, if it was a folder.
+    # After an exchange, the folder that was replaced.
     remove(aside)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     with atomic_write(path) as aside:
         aside.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a CSV file with a head, whole or not at all."""
+    """Writes a CSV file with a header atomically."""
     with atomic_write(path) as aside, open(aside, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
@@ -67,15 +67,15 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def refuse_existing(path: Path) -> None:
-    """Raises a `UserError` where something lies under `path` already."""
+    """Raises a `UserError` if `path` exists."""
     if path.exists():
-        raise UserError(f"{path} is there already. Remove it, or take another path.")
+        raise UserError(f"{path} already exists. Remove it, or use another path.")
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raises a `UserError` where nothing can be written under `path`; makes its parent folder."""
+    """Creates the parent folder of `path`; raises a `UserError` if `path` cannot be written."""
     if path.name in ("", ".."):
-        raise UserError(f"Name a file or folder of its own. Received: {path}.")
+        raise UserError(f"The path must end in the name of a file or folder. Received: {path}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
@@ -85,17 +85,17 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def refuse_escaping_members(path: Path) -> None:
-    """Raises a `UserError` where an archive names a file outside of itself; others pass."""
+    """Raises a `UserError` if an archive contains a path that leads out of it."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             if name.startswith("/") or ".." in Path(name).parts or "\\" in name:
-                raise UserError(f"it is an archive with a file outside of itself, {name!r}")
+                raise UserError(f"it is an archive with a path that leads out of it, {name!r}")
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all that is in it, if it is there."""
+    """Removes a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -103,13 +103,13 @@ def remove(path: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> None:
-    """Lets two paths in one folder change places, in one step where the system can."""
+    """Exchanges two paths in one folder, atomically if the system supports it."""
     with contextlib.suppress(AttributeError):
         rename = ctypes.CDLL(None).renameat2
         paths = (AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other))
         if rename(*paths, RENAME_EXCHANGE) == 0:
             return
-    # Not every system and file system has it. Here is a moment in which nothing is under `other`.
+    # Other systems and file systems: for a moment, `other` does not exist.
     spare = one.with_name(f"{one.name}.old")
     remove(spare)
     os.replace(other, spare)

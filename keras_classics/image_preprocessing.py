@@ -1,7 +1,7 @@
-"""From uint8 images to what a network takes: the same layer trains, evaluates and is exported.
+"""Preprocessing layers, from uint8 images to the network's input.
 
-Each layer works in two steps, which are there on their own too: `resize` brings images to one size,
-`normalize` does the arithmetic.
+The same layer is used in training, in evaluation and in exports. Each layer has two steps, which
+can be called separately: `resize` brings images to one size, `normalize` maps their values.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ import numpy as np
 
 from keras_classics.errors import UserError
 
-# Sizes are brought to one by TensorFlow's operations alone. On Keras's other backends networks and
-# weights do without it.
+# Resizing needs TensorFlow. With Keras's other backends, networks and weights work without it.
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 else:
@@ -22,17 +21,17 @@ else:
 
 @keras.saving.register_keras_serializable("keras_classics")
 class CanvasPreprocessing(keras.layers.Layer):
-    """Centres an image on a square canvas of background, as MNIST is fed to LeNet-5.
+    """Centres an image on a square canvas of background, as MNIST images for LeNet-5.
 
-    The image is scaled, its shape kept, until its longer side is that of the box inside the
-    canvas's border; one of that size is taken as it is. Then 0 becomes `background` and 255
-    `foreground`. LeCun et al. 1998, section II-B: 28x28 in 32x32, -0.1 and 1.175, which makes the
-    mean about 0 and the variance about 1. Runs on TensorFlow.
+    The image is resized, with its aspect ratio kept, until its longer side equals that of the box
+    inside the border. Then 0 is mapped to `background` and 255 to `foreground`. LeCun et al. 1998,
+    section II-B: 28x28 in 32x32, -0.1 and 1.175, which makes the mean about 0 and the variance
+    about 1. Needs TensorFlow.
 
     Args:
-        size: Side of the canvas.
-        border: Pixels of background that stay free on each side at the least.
-        channels: 1 or 3; where the image has the other, colour becomes grey or grey is copied.
+        size: Side of the canvas in pixels.
+        border: Smallest number of background pixels on each side.
+        channels: 1 or 3. Images with the other number are converted to grey, or grey is copied.
         background: Value of pixel 0 and of the canvas.
         foreground: Value of pixel 255.
 
@@ -56,7 +55,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         self.foreground = foreground
 
     def resize(self, images: "tf.Tensor") -> "tf.Tensor":
-        """Scales images into the box, and centres them in it.
+        """Resizes images to the box inside the border, and centres them in it.
 
         Args:
             images: Shape (batch, height, width, 1 or 3), values 0..255.
@@ -102,19 +101,19 @@ class CanvasPreprocessing(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class ImagePreprocessing(keras.layers.Layer):
-    """Scales an image's short side, takes its middle square, and normalises each channel.
+    """Resizes an image's short side, crops the central square, and normalises each channel.
 
-    Scaling is bilinear and looks at all pixels that it merges (antialias), as Pillow does it for
-    torchvision. Values stay fractions where Pillow rounds them to whole numbers, twice: most
-    differ by less than 1 of 255, all by less than 2. Runs on TensorFlow.
+    Resizing is bilinear with antialiasing, as in Pillow and torchvision. Pillow rounds to integers
+    twice, this layer does not: most values differ by less than 1 of 255, all by less than 2. Needs
+    TensorFlow.
 
     Args:
-        resize: What the short side becomes, in pixels.
-        crop: Side of the square; at most `resize`.
-        mean: What is subtracted from each channel of 0..255, in the order that the network takes;
-            or from each pixel of the square, nested as (crop, crop, 3).
-        std: What it is divided by then.
-        bgr: Whether the network takes blue first; images come with red first.
+        resize: Length of the short side in pixels after resizing.
+        crop: Side of the cropped square in pixels; at most `resize`.
+        mean: Mean to subtract from values 0..255: one per channel, in the channel order of the
+            network, or a mean image, nested as (crop, crop, 3).
+        std: Standard deviation of each channel, to divide by.
+        bgr: Whether the network takes BGR images; the layer's input is always RGB.
 
     Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, crop, crop, 3).
     """
@@ -143,7 +142,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self.bgr = bgr
 
     def resize(self, images: "tf.Tensor") -> "tf.Tensor":
-        """Scales images and takes the square in the middle.
+        """Resizes images and crops the central square.
 
         Args:
             images: Shape (batch, height, width, 1 or 3), values 0..255.
@@ -152,19 +151,19 @@ class ImagePreprocessing(keras.layers.Layer):
             float32, same range, (batch, crop, crop, 3).
         """
         images = scaled(with_channels(images, 3), self.short_side)
-        # Halves go to the even side, as in torchvision.
+        # Rounds half to even, as torchvision does.
         free = tf.shape(images)[1:3] - self.crop
         top, left = tf.unstack(tf.cast(tf.round(free / 2), tf.int32))
         return tf.image.crop_to_bounding_box(images, top, left, self.crop, self.crop)
 
     def normalize(self, images: Any) -> Any:
-        """Does the arithmetic alone, on images of any size.
+        """Normalises images of any size.
 
         Args:
-            images: Array or tensor of shape (..., 3), red first, values 0..255.
+            images: Array or tensor of RGB images, shape (..., 3), values 0..255.
 
         Returns:
-            What the network takes, of the same shape; an array for an array.
+            Normalised images, float32, of the same shape; an array if `images` is an array.
         """
         if isinstance(images, np.ndarray):
             images = images.astype("float32")
@@ -194,13 +193,14 @@ class ImagePreprocessing(keras.layers.Layer):
 def scaled(
     images: "tf.Tensor", short_side: int, method: str = "bilinear", antialias: bool = True
 ) -> "tf.Tensor":
-    """Scales images, their shape kept, until their short side is that long.
+    """Resizes images to a length of their short side, with the aspect ratio kept.
 
     Args:
         images: Shape (batch, height, width, channels).
-        short_side: Pixels. Of the long side's, a fraction is cut off, as in torchvision.
-        method: One that `tf.image.resize` knows.
-        antialias: Whether shrinking looks at all pixels that it merges.
+        short_side: Length in pixels. The length of the long side is rounded down, as in
+            torchvision.
+        method: Interpolation method of `tf.image.resize`.
+        antialias: Whether to antialias when shrinking.
 
     Returns:
         float32, same range, (batch, height, width, channels).
@@ -211,15 +211,15 @@ def scaled(
 
 
 def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
-    """Returns images with 1 or 3 channels, colour made grey or grey copied where they differ.
+    """Converts images to 1 or 3 channels: colour to grey, or grey copied to three channels.
 
     Raises:
-        UserError: Keras runs on another backend than TensorFlow.
+        UserError: If Keras runs on another backend than TensorFlow.
     """
     if tf is None:
         raise UserError(
-            "Images are brought to one size by TensorFlow. "
-            f"Received: KERAS_BACKEND={keras.backend.backend()}. Take tensorflow."
+            "Resizing images needs TensorFlow. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}. Use KERAS_BACKEND=tensorflow."
         )
     if images.shape[-1] == channels:
         return images
@@ -228,5 +228,5 @@ def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
     return tf.image.grayscale_to_rgb(images)
 
 
-# By the name that recipes, results and manifests know them by.
+# The layers by their names in recipes and results.
 PREPROCESSINGS = {"canvas": CanvasPreprocessing, "image": ImagePreprocessing}

@@ -1,4 +1,4 @@
-"""Files are whole under their own name, or not there."""
+"""Files and folders are written completely, or not at all."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ def fail(path):
         raise KeyboardInterrupt
 
 
-def test_a_failure_leaves_what_was_there(tmp_path):
+def test_a_failure_keeps_the_old_file(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("before")
     with pytest.raises(KeyboardInterrupt):
@@ -38,7 +38,7 @@ def test_a_file_replaces_and_a_folder_is_moved(tmp_path):
     assert (tmp_path / "folder" / "b").read_text() == "b"
 
 
-def test_what_a_crash_left_is_removed_by_the_next_writer(tmp_path):
+def test_the_next_writer_removes_what_a_crash_left(tmp_path):
     left = tmp_path / ".aside-folder"
     left.mkdir()
     (left / "half").write_text("half")
@@ -56,12 +56,12 @@ def write_folder(path, content, overwrite=True):
 
 @pytest.fixture(params=["in one step", "in three"])
 def exchange(request, monkeypatch):
-    """Folders change places as on Linux, and as where the system has no call for it."""
+    """Exchanges folders as on Linux, and as on systems without such a call."""
     if request.param == "in three":
         monkeypatch.setattr(files.ctypes, "CDLL", lambda name: object())
 
 
-def test_a_folder_takes_the_place_of_another(exchange, tmp_path):
+def test_a_folder_replaces_another(exchange, tmp_path):
     path = tmp_path / "folder"
     for content in ("one", "two", "three"):
         write_folder(path, content)
@@ -69,7 +69,7 @@ def test_a_folder_takes_the_place_of_another(exchange, tmp_path):
         assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_folder_takes_the_place_of_a_link(exchange, tmp_path):
+def test_a_folder_replaces_a_link(exchange, tmp_path):
     write_folder(tmp_path / "mine", "mine")
     (tmp_path / "folder").symlink_to("mine")
     write_folder(tmp_path / "folder", "new")
@@ -78,7 +78,7 @@ def test_a_folder_takes_the_place_of_a_link(exchange, tmp_path):
     assert (tmp_path / "mine" / "a").read_text() == "mine"
 
 
-def test_a_folder_is_not_replaced_unasked(tmp_path):
+def test_a_folder_is_not_replaced_without_overwrite(tmp_path):
     write_folder(tmp_path / "folder", "one")
     with pytest.raises(OSError, match="not empty"):
         write_folder(tmp_path / "folder", "two", overwrite=False)
@@ -86,7 +86,7 @@ def test_a_folder_is_not_replaced_unasked(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path, monkeypatch):
+def test_a_folder_exists_at_every_moment_of_its_replacement(tmp_path, monkeypatch):
     path = tmp_path / "folder"
     write_folder(path, "one")
     # Renaming what is there, to put another in its place, would leave a moment without.
@@ -96,20 +96,20 @@ def test_a_folder_that_is_replaced_is_there_all_the_time(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
 
 
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+def test_an_unwritable_path_is_refused(tmp_path):
     files.refuse_unwritable(tmp_path / "new" / "file")
     assert (tmp_path / "new").is_dir()
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="below cannot be written"):
         files.refuse_unwritable(tmp_path / "file" / "below")
     for name in (".", "..", "/", ""):
-        with pytest.raises(UserError, match="Name a file or folder of its own"):
+        with pytest.raises(UserError, match="must end in the name of a file or folder"):
             files.refuse_unwritable(Path(name))
 
 
 @pytest.fixture
 def locked():
-    """A folder in which this process may not write."""
+    """A folder that this process may not write to."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o555)
     root = os.geteuid() == 0
@@ -123,7 +123,7 @@ def locked():
     shutil.rmtree(folder)
 
 
-def test_a_place_without_permission_is_refused(locked):
+def test_a_path_without_permission_is_refused(locked):
     with pytest.raises(UserError, match="file cannot be written: Permission denied"):
         files.refuse_unwritable(locked / "file")
     with pytest.raises(UserError, match="new/file cannot be written: Permission denied"):

@@ -1,4 +1,4 @@
-"""Images onto the canvas, pixel by pixel."""
+"""Canvas preprocessing, pixel by pixel."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ def image(height: int, width: int, channels: int = 1) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
 
 
-def test_28x28_is_centred_as_it_is():
+def test_28x28_is_centred_unchanged():
     images = image(28, 28)
     canvas = CanvasPreprocessing()(images).numpy()
     assert canvas.shape == (2, 32, 32, 1)
@@ -23,7 +23,7 @@ def test_28x28_is_centred_as_it_is():
     np.testing.assert_allclose(canvas, expected, atol=1e-6)
 
 
-def test_a_known_size_and_an_unknown_one_give_the_same():
+def test_static_and_dynamic_sizes_give_the_same():
     layer = CanvasPreprocessing()
     unknown = tf.function(layer, input_signature=[tf.TensorSpec((None, None, None, 1), tf.uint8)])
     for sides in ((28, 28), (8, 8), (100, 60)):
@@ -58,7 +58,7 @@ def test_colour_becomes_grey_and_grey_is_copied():
     np.testing.assert_array_equal(colour[..., 0], colour[..., 2])
 
 
-def test_comes_back_from_its_configuration():
+def test_from_config_restores_the_layer():
     layer = CanvasPreprocessing(size=40, border=4, background=-1.0, foreground=1.0)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     np.testing.assert_array_equal(again(image(9, 9)), layer(image(9, 9)))

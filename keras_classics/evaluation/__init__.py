@@ -1,4 +1,4 @@
-"""Evaluation: what a trained network gets right, and how that is measured."""
+"""Evaluation: accuracy of trained networks, evaluation protocols, ensembles and statistics."""
 
 from keras_classics.evaluation.batch_norm import recompute_batch_norm
 from keras_classics.evaluation.dense import Dense, fully_convolutional

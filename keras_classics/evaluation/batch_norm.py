@@ -1,4 +1,4 @@
-"""Exact statistics of batch normalisation, in the place of moving averages."""
+"""Exact batch normalisation statistics, which replace the moving averages."""
 
 import contextlib
 import functools
@@ -14,68 +14,69 @@ from keras_classics.errors import UserError
 
 @dataclass(frozen=True)
 class _Moments:
-    """Number of positions, and their mean and biased variance in each map, in float64."""
+    """Number of positions, and their mean and biased variance per channel, in float64."""
 
     count: float = 0.0
     mean: np.ndarray | float = 0.0
     variance: np.ndarray | float = 0.0
 
-    def joined(self, other: "_Moments") -> "_Moments":
-        """Those of both together.
+    def merged(self, other: "_Moments") -> "_Moments":
+        """Returns the moments of both sets together.
 
         Chan et al. 1979, "Updating Formulae and a Pairwise Algorithm for Computing Sample
-        Variances". The mean of the squares minus the square of the mean would cancel.
+        Variances". The mean of squares minus the squared mean would lose digits by cancellation.
         """
         count = self.count + other.count
-        share, step = other.count / count, other.mean - self.mean
-        within = self.variance + share * (other.variance - self.variance)
-        between = share * (1.0 - share) * np.square(step)
-        return _Moments(count, self.mean + share * step, within + between)
+        fraction, step = other.count / count, other.mean - self.mean
+        within = self.variance + fraction * (other.variance - self.variance)
+        between = fraction * (1.0 - fraction) * np.square(step)
+        return _Moments(count, self.mean + fraction * step, within + between)
 
 
 def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.Tensor]) -> None:
     """Replaces the moving statistics of all batch normalisations by exact ones over given images.
 
-    The authors of the ResNets (He et al. 2015, arXiv 1512.03385) published their networks so: with
-    plain averages over a large batch of training images, taken after training (README of
-    github.com/KaimingHe/deep-residual-networks). Ioffe and Szegedy 2015, Algorithm 2, do it after
-    training too, but leave out of the variance how the means of the batches differ.
+    The authors of ResNet (He et al. 2015, arXiv 1512.03385) published their networks with such
+    statistics: averages over a large batch of training images, computed after training (README of
+    github.com/KaimingHe/deep-residual-networks). Ioffe and Szegedy 2015, Algorithm 2, also compute
+    them after training, but their variance omits the differences between the batch means.
 
-    A layer's statistics are the mean and the biased variance of all that it is given when each
-    layer before it normalises every batch by that batch's own, as in training. Frozen layers count
-    as well. Nothing else runs as in training: dropout drops nothing.
+    The statistics of a layer are the mean and the biased variance of all its inputs, while every
+    batch normalisation before it uses batch statistics, as in training. Frozen layers are updated
+    too. Everything else runs in inference mode; dropout is off.
 
     Args:
-        model: A network; nothing of it changes but `moving_mean` and `moving_variance`.
-        batches: Preprocessed images, each (batch, height, width, channels) as the network takes
-            them. Batches may differ in size: each image counts once.
+        model: A network; only `moving_mean` and `moving_variance` change.
+        batches: Batches of preprocessed images, shape (batch, height, width, channels). Batches may
+            differ in size; every image has the same weight.
 
     Raises:
-        UserError: The network has no batch normalisation, or there are no images; it is as it was.
+        UserError: If the network has no batch normalisation, or there are no images. The network
+            is then unchanged.
     """
     layers = list(_batch_norms(model))
     if not layers:
         raise UserError(
-            "Statistics can be recomputed in networks with batch normalisation. Received: "
+            "Only networks with batch normalisation have statistics to recompute. Received: "
             f"{model.name}, which has none."
         )
 
     measure = _measure(model, layers)
     totals = [_Moments() for _ in layers]
     for batch in filter(len, batches):
-        for place, seen in enumerate(measure(tf.cast(batch, model.input.dtype))):
-            # A layer that the network calls twice sees two batches.
-            for new in seen:
-                totals[place] = totals[place].joined(_Moments(*map(np.float64, new)))
+        for index, moments in enumerate(measure(tf.cast(batch, model.input.dtype))):
+            # A layer that is called twice has two inputs.
+            for new in moments:
+                totals[index] = totals[index].merged(_Moments(*map(np.float64, new)))
     if not all(total.count for total in totals):
-        raise UserError("Statistics are taken over images, at least one. Received: no batches.")
+        raise UserError("Statistics need at least one image. Received: no batches.")
     for layer, total in zip(layers, totals, strict=True):
         layer.moving_mean.assign(total.mean)
         layer.moving_variance.assign(total.variance)
 
 
 def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
-    """All of a network's, also those in networks that are layers of it."""
+    """Yields all batch normalisations of a network, nested networks included."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             yield layer
@@ -84,28 +85,28 @@ def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization
 
 
 def _measure(model: keras.Model, layers: list[keras.layers.BatchNormalization]) -> Callable:
-    """A compiled function from a batch to the moments that each layer sees, one a call of it."""
+    """Compiles a function from a batch to the input moments of each layer, one per call of it."""
 
     def measure(images):
-        seen = [[] for _ in layers]
-        with _called_as(layers, functools.partial(_normalize, seen)):
+        moments = [[] for _ in layers]
+        with _replaced_calls(layers, functools.partial(_normalize, moments)):
             model(images, training=False)
-        return seen
+        return moments
 
-    # Traced once, for batches of any size.
+    # Traced once, for all batch sizes.
     images = tf.TensorSpec(model.input_shape, model.input.dtype)
     return tf.function(measure).get_concrete_function(images)
 
 
 @contextlib.contextmanager
-def _called_as(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
-    """Runs `call(place, layer, inputs)` where a layer of the list is called.
+def _replaced_calls(layers: list[keras.layers.Layer], call: Callable) -> Iterator[None]:
+    """Runs `call(index, layer, inputs)` in place of each listed layer's own `call`.
 
-    `training=True` would not do: it lets dropout drop, and passes frozen layers by.
+    `training=True` is no alternative: it enables dropout and does not affect frozen layers.
     """
     try:
-        for place, layer in enumerate(layers):
-            layer.call = functools.partial(call, place, layer)
+        for index, layer in enumerate(layers):
+            layer.call = functools.partial(call, index, layer)
         yield
     finally:
         for layer in layers:
@@ -113,14 +114,14 @@ def _called_as(layers: list[keras.layers.Layer], call: Callable) -> Iterator[Non
 
 
 def _normalize(
-    seen: list[list], place: int, layer: keras.layers.BatchNormalization, inputs, **_
+    moments: list[list], index: int, layer: keras.layers.BatchNormalization, inputs, **_
 ) -> tf.Tensor:
-    """Normalises a batch by its own statistics, and notes them as `seen`."""
+    """Normalises a batch by its own statistics, and appends them to `moments[index]`."""
     x = tf.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
-    maps = layer.axis % len(x.shape)
-    mean, variance = tf.nn.moments(x, [axis for axis in range(len(x.shape)) if axis != maps])
-    seen[place].append((tf.size(x) // x.shape[maps], mean, variance))
+    channels = layer.axis % len(x.shape)
+    mean, variance = tf.nn.moments(x, [axis for axis in range(len(x.shape)) if axis != channels])
+    moments[index].append((tf.size(x) // x.shape[channels], mean, variance))
     outputs = keras.ops.batch_normalization(
-        x, mean, variance, maps, layer.beta, layer.gamma, layer.epsilon
+        x, mean, variance, channels, layer.beta, layer.gamma, layer.epsilon
     )
     return tf.cast(outputs, layer.compute_dtype)

@@ -1,4 +1,4 @@
-"""Several networks, or several protocols, whose answers are averaged."""
+"""Ensembles: averaged predictions of several networks or protocols."""
 
 from collections.abc import Sequence
 
@@ -9,42 +9,44 @@ from keras_classics.evaluation.evaluate import Evaluation
 
 
 def average(members: Sequence[Evaluation], weights: Sequence[float] | None = None) -> Evaluation:
-    """Averages the answers of several networks on the same images.
+    """Averages the predictions of several networks on the same images.
 
     Krizhevsky et al. 2012, section 6, and Simonyan and Zisserman 2015, section 4.4, average the
-    probabilities behind the softmax; the latter also those of dense evaluation and of views.
+    probabilities after the softmax; the latter also average dense and multi-crop evaluation.
 
     Args:
-        members: Answers on the same split, in the same order.
-        weights: Weight of each member, of any sum; by default all count alike.
+        members: Evaluations on the same split, in the same order.
+        weights: Weight of each member, with any sum; by default all are equal.
 
     Returns:
-        The mean of the probabilities and of the losses. Of one member: the member.
+        The weighted mean of the probabilities and of the losses.
 
     Raises:
-        UserError: There is none, weights are not as many and not negative, or the members are of
-            different classes or images.
+        UserError: If there is no member, the number of weights differs from the number of members,
+            a weight is negative, all are 0, or the members have different classes or images.
     """
     if not members:
         raise UserError("An ensemble needs at least one member. Received: none.")
     weights = [1.0] * len(members) if weights is None else list(weights)
     if len(weights) != len(members) or min(weights) < 0 or not sum(weights) > 0:
         raise UserError(
-            f"An ensemble takes a weight for each of its {len(members)} members, none negative and "
-            f"not all 0. Received: {weights}."
+            f"An ensemble needs one weight for each of its {len(members)} members, none negative "
+            f"and not all 0. Received: {weights}."
         )
     classes = [member.probabilities.shape[1] for member in members]
     if len(set(classes)) > 1:
         counts = ", ".join(map(str, classes))
-        raise UserError(f"The members of an ensemble know the same classes. Received: {counts}.")
+        raise UserError(
+            f"The members of an ensemble must have the same classes. Received: {counts} classes."
+        )
     if any(not np.array_equal(member.labels, members[0].labels) for member in members):
-        raise UserError("The members of an ensemble are evaluated on the same images, in order.")
-    shares = np.array(weights) / sum(weights)
+        raise UserError(
+            "The members of an ensemble must be evaluated on the same images in the same order."
+        )
+    fractions = np.array(weights) / sum(weights)
 
     def mean(values: list[np.ndarray]) -> np.ndarray:
-        return sum(share * value for share, value in zip(shares, values, strict=True)).astype(
-            "float32"
-        )
+        return sum(f * value for f, value in zip(fractions, values, strict=True)).astype("float32")
 
     return Evaluation(
         mean([member.probabilities for member in members]),

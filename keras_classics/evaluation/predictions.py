@@ -1,4 +1,4 @@
-"""A network's answers on a split, kept in a file: to compare and to combine networks."""
+"""Predictions of a network on a split, saved in a file to compare and combine networks."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from keras_classics.data.splits import AnySplit, FileSplit, Split
 from keras_classics.errors import UserError
 from keras_classics.files import atomic_write
 
-# What the readers of archives and arrays raise for bytes that are neither.
+# Exceptions that zipfile and NumPy raise for damaged files.
 DAMAGED = (
     EOFError,
     OSError,
@@ -30,19 +30,19 @@ DAMAGED = (
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Answers of a network on a split, and what is needed to know which.
+    """Predictions of a network on a split, and what identifies the network and the split.
 
     Attributes:
         probabilities: float32, shape (count, classes).
         labels: int32, shape (count,), each from 0 to classes - 1.
         dataset: Name of the data set.
-        images: `digest` of the split: which images, in which order.
-        class_names: One a class.
-        protocol: How the network was evaluated.
+        images: `digest` of the split, which identifies its images and their order.
+        class_names: Name of each class.
+        protocol: The evaluation protocol.
         model: Name of the network.
 
     Raises:
-        UserError: The shapes do not go together, or a label is outside the classes.
+        UserError: If the shapes do not match, or a label is out of range.
     """
 
     probabilities: np.ndarray
@@ -62,7 +62,7 @@ class Predictions:
             )
         if p.shape != (len(labels), len(self.class_names)):
             raise UserError(
-                "Probabilities must have one row a label and one column a class. Received: shape "
+                "Probabilities must have a row per label and a column per class. Received: shape "
                 f"{p.shape}, {len(labels)} labels and {len(self.class_names)} class names."
             )
         outside = labels[(labels < 0) | (labels >= p.shape[1])]
@@ -70,29 +70,30 @@ class Predictions:
             raise UserError(f"Labels must be 0 to {p.shape[1] - 1}. Received: {outside[0]}.")
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an `.npz` file, whole or not at all; the same answers give the same bytes.
+        """Writes an `.npz` file atomically; the same predictions give the same bytes.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: If the file cannot be written.
         """
         arrays = {field.name: np.array(getattr(self, field.name)) for field in fields(self)}
-        # An open file, because numpy puts .npz behind a name that ends in something else.
+        # An open file, because np.savez appends .npz to names that do not end in it.
         with atomic_write(path) as aside, open(aside, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Predictions":
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
-            UserError: There is no such file, it is cut or damaged, or holds something else.
+            UserError: If there is no such file, it is truncated or damaged, or it contains
+                something else.
         """
         path = Path(path)
         arrays = _arrays(path)
         missing = [field.name for field in fields(cls) if field.name not in arrays]
         if missing:
             raise UserError(
-                f"{path} must hold predictions. It lacks: {', '.join(missing)}. Save them anew."
+                f"{path} must contain predictions. It lacks: {', '.join(missing)}. Save them again."
             )
         values = {field.name: arrays[field.name] for field in fields(cls)}
         names = tuple(map(str, np.ravel(values.pop("class_names"))))
@@ -100,47 +101,47 @@ class Predictions:
         try:
             return cls(**values, **texts, class_names=names)
         except UserError as error:
-            raise UserError(f"{path} holds no predictions: {error}") from error
+            raise UserError(f"{path} contains no valid predictions: {error}") from error
 
 
 def digest(split: AnySplit) -> str:
-    """A short name for the images of a split and their order, wherever they lie.
+    """Returns a short hash that identifies the images of a split and their order.
 
-    Images in memory are read whole. Picture files go by their labels, sizes and the last three
-    parts of their paths (part, class and name), records by the names of their files and their
-    places therein, so that ImageNet takes seconds: what is inside may be changed unseen. The same
-    images in another form have another digest.
+    For images in memory it covers every pixel. For image files it covers labels, file sizes and the
+    last three parts of the paths (part, class and name), for records the file names and the
+    positions in them. So ImageNet takes seconds, but changed file contents may go unnoticed. The
+    same images in another form have another digest. The location of the files does not matter.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
 
     Raises:
-        UserError: A picture file is missing.
+        UserError: If an image file is missing.
     """
     total = hashlib.sha256()
     for part in _identity(split):
-        # With its length, so that what ends one part cannot begin the next.
+        # With its length, so that two splits that join to the same bytes have different digests.
         total.update(struct.pack("<Q", len(part)))
         total.update(part)
     return total.hexdigest()[:16]
 
 
 def check_same_images(a: Predictions, b: Predictions) -> None:
-    """Checks that two networks answered to the same images in the same order.
+    """Checks that two predictions are of the same images in the same order.
 
     Raises:
-        UserError: They did not.
+        UserError: If they are not.
     """
     if a.images != b.images:
         raise UserError(
-            "Predictions go together on the same images in the same order. Received: predictions "
+            "Predictions must be of the same images in the same order. Received: predictions "
             f"of other images, {a.model} on {a.dataset} ({a.images}) and {b.model} on {b.dataset} "
             f"({b.images}). Evaluate both on one split."
         )
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an `.npz` file, which is checked whole before any is taken for one."""
+    """Returns all arrays of an `.npz` file, after checking the whole file."""
     try:
         content = io.BytesIO(path.read_bytes())
     except OSError as error:
@@ -154,12 +155,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except DAMAGED as error:
         raise UserError(
-            f"{path} is no file of predictions, or it is cut or damaged ({error}). Save them anew."
+            f"{path} must be an intact file of predictions. Received: {error}. Save them again."
         ) from error
 
 
 def _identity(split: AnySplit) -> Iterator[bytes | np.ndarray]:
-    """What tells a split's images from others."""
+    """Yields the bytes that identify the images of a split."""
     yield type(split).__name__.encode()
     if isinstance(split, Split):
         yield str(split.images.shape).encode()

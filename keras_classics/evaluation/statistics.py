@@ -1,4 +1,4 @@
-"""How sure a measured accuracy is, and whether two networks differ."""
+"""Confidence intervals of accuracies, and significance tests of differences."""
 
 import math
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from keras_classics.errors import UserError, require
 
 @dataclass(frozen=True)
 class McNemar:
-    """How the answers of two networks to the same images differ.
+    """Result of McNemar's test of two networks on the same images.
 
     Attributes:
-        only_a: Number of images that only the first has right.
-        only_b: Number of images that only the second has right.
+        only_a: Number of images that only the first network classifies correctly.
+        only_b: Number of images that only the second network classifies correctly.
         p_value: Probability of a difference at least as large if both were equally good, 0 to 1.
     """
 
@@ -25,25 +25,25 @@ class McNemar:
 
 
 def wilson(successes: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for a share, without correction for continuity.
+    """Returns Wilson's interval for a proportion, without continuity correction.
 
     Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference". It stays
-    within 0 and 1, and holds for shares near either as well.
+    within 0 and 1, and is valid for proportions near 0 and 1 too.
 
     Args:
-        successes: Such as images that are recognised, 0 to `count`.
-        count: Such as all images, 1 or more.
-        confidence: Probability that such an interval contains the true share, between 0 and 1.
+        successes: Number of successes, such as correctly classified images, 0 to `count`.
+        count: Number of trials, such as all images, 1 or more.
+        confidence: Probability that such an interval contains the true proportion, between 0 and 1.
 
     Returns:
-        Its least and its largest share.
+        The lower and the upper end of the interval.
 
     Raises:
-        UserError: An argument is out of its range, or scipy is missing.
+        UserError: If an argument is out of range, or scipy is missing.
     """
     if not 0 <= successes <= count or count < 1:
         raise UserError(
-            "An interval needs a count of 1 or more, and from 0 to count successes. Received: "
+            "An interval needs a count of at least 1, and successes from 0 to count. Received: "
             f"{successes} of {count}."
         )
     _check_confidence(confidence)
@@ -53,28 +53,29 @@ def wilson(successes: int, count: int, confidence: float = 0.95) -> tuple[float,
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """McNemar's exact test of two networks on the same images.
+    """Runs McNemar's exact test of two networks on the same images.
 
     McNemar 1947, "Note on the Sampling Error of the Difference Between Correlated Proportions or
-    Percentages". If both were equally good, each image that only one of them has right would be
-    either's by the toss of a coin; the test is two-sided, by the binomial distribution itself.
+    Percentages". If both networks were equally good, an image that only one of them classifies
+    correctly would be as likely to be the first's as the second's. The test is two-sided and uses
+    the exact binomial distribution.
 
     Args:
-        correct_a: Whether the first network has each image right, bool, shape (count,).
-        correct_b: The same for the second, of the same images in the same order.
+        correct_a: Whether the first network classifies each image correctly, bool, shape (count,).
+        correct_b: The same for the second network, for the same images in the same order.
 
     Raises:
-        UserError: The shapes are other ones or differ, or scipy is missing.
+        UserError: If the shapes are wrong or differ, or scipy is missing.
     """
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     if a.ndim != 1 or a.shape != b.shape:
         raise UserError(
-            "Two networks are compared on the same images, one answer an image. Received: answers "
-            f"of shapes {a.shape} and {b.shape}."
+            "McNemar's test needs one value per image, for the same images. Received: shapes "
+            f"{a.shape} and {b.shape}."
         )
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     stats = require("scipy.stats", "train")
-    # Without an image that only one has right, nothing speaks for a difference.
+    # If the networks never differ, the p-value is 1; the binomial test needs at least one trial.
     p_value = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
     return McNemar(only_a, only_b, float(p_value))
 
@@ -82,38 +83,38 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
 def mean_difference(
     a: ArrayLike, b: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Difference of two means with Welch's interval, which takes no two variances for equal.
+    """Returns the difference of two means with Welch's interval, for unequal variances.
 
     Welch 1947, "The Generalization of 'Student's' Problem when Several Different Population
-    Variances are Involved". Of logarithms of positive values it is that of a ratio.
+    Variances are Involved". With logarithms of positive values it gives the interval of a ratio.
 
     Args:
-        a: Values such as errors of runs that differ in their seeds alone, shape (count,), 2 or
-            more of them.
-        b: Such values of another network.
+        a: Two or more values, such as errors of runs that differ only in their seeds, shape
+            (count,).
+        b: The same for another network.
         confidence: Probability that such an interval contains the true difference, between 0 and
-            1, where values scatter as a normal distribution does.
+            1, if the values are normally distributed.
 
     Returns:
-        The mean of `a` minus that of `b`, and the interval's least and largest difference.
+        The mean of `a` minus that of `b`, and the lower and the upper end of the interval.
 
     Raises:
-        UserError: An argument is out of its range, or scipy is missing.
+        UserError: If an argument is out of range, or scipy is missing.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.ndim != 1 or b.ndim != 1 or min(a.size, b.size) < 2:
         raise UserError(
-            "An interval of a difference needs two values of each or more. Received: values of "
-            f"shapes {a.shape} and {b.shape}."
+            "An interval of a difference needs two or more values of each. Received: shapes "
+            f"{a.shape} and {b.shape}."
         )
     _check_confidence(confidence)
     difference = float(a.mean() - b.mean())
-    shares = [values.var(ddof=1) / values.size for values in (a, b)]
-    variance = sum(shares)
+    squared_errors = [values.var(ddof=1) / values.size for values in (a, b)]
+    variance = sum(squared_errors)
     if not variance:
         return difference, difference, difference
     freedom = variance**2 / sum(
-        share**2 / (values.size - 1) for share, values in zip(shares, (a, b), strict=True)
+        error**2 / (values.size - 1) for error, values in zip(squared_errors, (a, b), strict=True)
     )
     quantile = require("scipy.stats", "train").t.ppf((1 + confidence) / 2, freedom)
     half = float(quantile) * math.sqrt(variance)

@@ -1,11 +1,12 @@
-"""The parts of a picture that a network is shown, whose answers are averaged.
+"""Evaluation protocols with several crops ("views") per image, whose probabilities are averaged.
 
-    single       the middle
-    ten          corners and middle of the middle square, and their mirror images: AlexNet, ResNet
-    multi_crop   a grid of 5x5 and its mirror images at each of several sizes: VGG
-    multi_scale  the middle at each of several sizes
+    single       the centre crop
+    ten          corners and centre of the central square, and their mirror images: AlexNet, ResNet
+    multi_crop   a 5x5 grid and its mirror images at each of several scales: VGG
+    multi_scale  the centre crop at each of several scales
 
-The picture's short side becomes a scale; from that squares of the network's size are cut.
+An image is resized until its short side equals the scale; then squares of the network's input size
+are cropped.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,51 +18,52 @@ import tensorflow as tf
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.image_preprocessing import ImagePreprocessing, scaled, with_channels
 
-# The scales of VGG's Tables 4 and 5 for networks that were trained with jitter.
+# The scales of VGG's Tables 4 and 5 for networks trained with scale jitter.
 VGG_SCALES = (256, 384, 512)
 
+# A tensor (batch, views, height, width, channels) for each size of the views.
 Stacks = tuple[tf.Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where views lie.
+    """Positions of the views in an image.
 
     Attributes:
-        places: Of each view, the share of the free rows above it and of the free columns left of
-            it.
-        of_middle: Whether they lie in the middle square, or in the whole picture.
-        flip: Whether each is shown mirrored too, unless one asks otherwise.
-        scales: What the short side becomes, unless one asks otherwise; None: the preprocessing's.
+        positions: For each view, the fraction of the free rows that lie above it, and of the free
+            columns to its left.
+        central_square: Whether the views lie in the central square or in the whole image.
+        flip: Default of whether to add mirror images.
+        scales: Default lengths of the short side; None for that of the preprocessing.
     """
 
-    places: tuple[tuple[float, float], ...]
-    of_middle: bool = False
+    positions: tuple[tuple[float, float], ...]
+    central_square: bool = False
     flip: bool = False
     scales: tuple[int, ...] | None = None
 
 
-_MIDDLE = (0.5, 0.5)
+_CENTRE = (0.5, 0.5)
 _GRID = tuple((row / 4, column / 4) for row in range(5) for column in range(5))
 
 LAYOUTS = {
-    "single": Layout((_MIDDLE,)),
-    # Krizhevsky et al. 2012, section 4.1: of the central 256x256.
-    "ten": Layout(((0, 0), (0, 1), (1, 0), (1, 1), _MIDDLE), of_middle=True, flip=True),
-    # Simonyan and Zisserman 2015, section 3.2, say a regular grid of 5x5; of the whole picture is
-    # our reading.
+    "single": Layout((_CENTRE,)),
+    # Krizhevsky et al. 2012, section 4.1: in the central 256x256.
+    "ten": Layout(((0, 0), (0, 1), (1, 0), (1, 1), _CENTRE), central_square=True, flip=True),
+    # Simonyan and Zisserman 2015, section 3.2: a regular 5x5 grid; our reading is that it covers
+    # the whole image.
     "multi_crop": Layout(_GRID, flip=True, scales=VGG_SCALES),
-    "multi_scale": Layout((_MIDDLE,), scales=VGG_SCALES),
+    "multi_scale": Layout((_CENTRE,), scales=VGG_SCALES),
 }
 
 
 def one_view(preprocess: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], Stacks]:
-    """Returns what shows a network each image once, as its preprocessing makes it."""
+    """Returns a protocol with one view per image, from a preprocessing function."""
     return lambda images: (preprocess(images)[:, tf.newaxis],)
 
 
-def mirrored_too(images: tf.Tensor) -> tf.Tensor:
-    """Puts the mirror images behind the views, along the axis of the views.
+def with_flips(images: tf.Tensor) -> tf.Tensor:
+    """Appends the mirror images of the views, along the views axis.
 
     Args:
         images: Shape (batch, views, height, width, channels).
@@ -69,37 +71,37 @@ def mirrored_too(images: tf.Tensor) -> tf.Tensor:
     return tf.concat([images, tf.reverse(images, [3])], axis=1)
 
 
-def resizing(method: str, antialias: bool) -> str:
-    """Says in words how pictures are scaled."""
+def describe_resizing(method: str, antialias: bool) -> str:
+    """Returns the interpolation in words: `bilinear antialiased`."""
     return f"{method} antialiased" if antialias else method
 
 
-def scales_in_words(scales: Sequence[int]) -> str:
-    """Says what the short side becomes: `scale 256`, or `scales 256 384`."""
+def describe_scales(scales: Sequence[int]) -> str:
+    """Returns the scales in words: `scale 256`, or `scales 256 384`."""
     return f"scale{'s' * (len(scales) > 1)} {_words(scales)}"
 
 
 class Views:
-    """Squares of a picture, shown all at once.
+    """An evaluation protocol: square crops of an image, evaluated together.
 
-    Prints as the protocol that a result is reported with.
+    `str` returns the protocol as results report it.
 
     Args:
         kind: One of `LAYOUTS`.
-        preprocessing: Normalises what is cut; its `crop` is the side of the squares. One that
-            puts whole images on a canvas has the single view alone.
-        scales: What the picture's short side becomes, one after the other; by default the layout's
-            or the preprocessing's.
-        flip: Whether each view is shown mirrored too; by default as the layout has it.
-        method: How pictures are scaled, one that `tf.image.resize` knows.
-        antialias: Whether shrinking looks at all pixels that it merges.
+        preprocessing: Normalises the crops; its `crop` is their side. `CanvasPreprocessing`
+            supports only `"single"`.
+        scales: Lengths of the image's short side; by default those of the layout or that of the
+            preprocessing.
+        flip: Whether to add the mirror image of each view; by default as the layout does.
+        method: Interpolation method of `tf.image.resize`.
+        antialias: Whether to antialias when shrinking.
 
     Attributes:
-        views: Number of views.
+        views: Number of views per image.
 
     Raises:
-        UserError: The layout is unknown, does not go with the preprocessing, or a scale is smaller
-            than a view.
+        UserError: If the layout is unknown or does not match the preprocessing, or a scale is
+            smaller than a view.
     """
 
     def __init__(
@@ -120,80 +122,87 @@ class Views:
         self._flip = layout.flip if flip is None else flip
         self._method = method
         self._antialias = antialias
-        self._cuts = isinstance(preprocessing, ImagePreprocessing)
-        if not self._cuts and (kind != "single" or scales):
+        self._crops = isinstance(preprocessing, ImagePreprocessing)
+        if not self._crops and (kind != "single" or scales):
             raise UserError(
-                f"The network takes whole images on a canvas, which have a single view. "
-                f"Received: {kind}{', scales ' if scales else ''}{_words(scales or ())}. Take "
-                "single, without scales."
+                "Networks with CanvasPreprocessing support only the protocol single, without "
+                f"scales. Received: {kind}{', scales ' if scales else ''}{_words(scales or ())}. "
+                "Use single."
             )
         self._scales = tuple(scales or layout.scales or ())
-        if self._cuts:
+        if self._crops:
             self._scales = self._scales or (preprocessing.short_side,)
             check_scales(self._scales, preprocessing.crop, "a view")
         if kind in ("single", "ten") and len(self._scales) > 1:
             raise UserError(
-                f"{kind} has one scale. Received: {_words(self._scales)}. Take multi_scale or "
+                f"{kind} takes one scale. Received: {_words(self._scales)}. Use multi_scale or "
                 "multi_crop."
             )
-        self.views = len(layout.places) * max(1, len(self._scales)) * (1 + self._flip)
+        self.views = len(layout.positions) * max(1, len(self._scales)) * (1 + self._flip)
 
     def __call__(self, images: tf.Tensor) -> Stacks:
-        """Cuts the views out of images of one size.
+        """Crops and normalises the views of images of one size.
 
         Args:
             images: uint8, shape (batch, height, width, 1 or 3).
 
         Returns:
-            What the network takes, float32, (batch, views, side, side, channels), in a tuple of
-            one: scale after scale, at each of them the places in order, then their mirror images.
+            A tuple of one tensor, float32, shape (batch, views, side, side, channels). The views
+            are in the order of the scales; at each scale the positions come first, then their
+            mirror images.
         """
-        if not self._cuts:
-            whole = self._preprocessing(images)[:, tf.newaxis]
-            return (mirrored_too(whole) if self._flip else whole,)
+        if not self._crops:
+            stack = self._preprocessing(images)[:, tf.newaxis]
+            return (with_flips(stack) if self._flip else stack,)
         images = with_channels(images, 3)
-        return (tf.concat([self._cut(images, scale) for scale in self._scales], axis=1),)
+        return (tf.concat([self._crop(images, scale) for scale in self._scales], axis=1),)
 
-    def _cut(self, images: tf.Tensor, scale: int) -> tf.Tensor:
+    def _crop(self, images: tf.Tensor, scale: int) -> tf.Tensor:
         crop = self._preprocessing.crop
         images = scaled(images, scale, self._method, self._antialias)
-        if self._layout.of_middle:
+        if self._layout.central_square:
             images = _square(images, scale)
-        views = tf.stack([_square(images, crop, *place) for place in self._layout.places], axis=1)
+        views = [_square(images, crop, *position) for position in self._layout.positions]
+        stack = tf.stack(views, axis=1)
         if self._flip:
-            views = mirrored_too(views)
-        return self._preprocessing.normalize(views)
+            stack = with_flips(stack)
+        return self._preprocessing.normalize(stack)
 
     def network(self, model: keras.Model) -> keras.Model:
-        """Returns the network that answers the views: the model itself.
+        """Returns the network that evaluates the views: the model itself.
 
         Raises:
-            UserError: It takes images of another size.
+            UserError: If its input has another size than the views.
         """
         sides = model.input_shape[1:3]
-        taken = self._preprocessing.compute_output_shape((None, None, None, 3))[1:3]
-        if any(side not in (None, cut) for side, cut in zip(sides, taken, strict=True)):
+        size = self._preprocessing.compute_output_shape((None, None, None, 3))[1:3]
+        if any(side not in (None, given) for side, given in zip(sides, size, strict=True)):
             raise UserError(
-                f"{model.name} takes images of {sides[0]}x{sides[1]}; the views are "
-                f"{taken[0]}x{taken[1]}. Build it with that input_shape."
+                f"The views must have the input size of {model.name}, {sides[0]}x{sides[1]}. "
+                f"Received: {size[0]}x{size[1]}. Build the network with that input_shape."
             )
         return model
 
     def __str__(self) -> str:
         words = [self.kind] + ["flip"] * (self._flip and not self._layout.flip)
         words += ["no flip"] * (self._layout.flip and not self._flip)
-        if self._cuts:
-            words.append(scales_in_words(self._scales))
+        if self._crops:
+            words.append(describe_scales(self._scales))
             words.append(f"crop {self._preprocessing.crop}")
-            words.append(resizing(self._method, self._antialias))
+            words.append(describe_resizing(self._method, self._antialias))
         return ", ".join(words)
 
 
 def check_scales(scales: Sequence[int], least: int, what: str) -> None:
-    """Checks that no scale is smaller than it can be.
+    """Checks that no scale is smaller than `least`.
+
+    Args:
+        scales: Lengths of the short side.
+        least: The smallest length allowed.
+        what: What that length is the side of, for the message.
 
     Raises:
-        UserError: One is.
+        UserError: If a scale is smaller.
     """
     if min(scales) < least:
         raise UserError(
@@ -202,9 +211,9 @@ def check_scales(scales: Sequence[int], least: int, what: str) -> None:
 
 
 def _square(images: tf.Tensor, side: int, down: float = 0.5, right: float = 0.5) -> tf.Tensor:
-    """The square of that side which has these shares of the free rows and columns before it."""
+    """Crops a square, with these fractions of the free rows and columns before it."""
     free = tf.cast(tf.shape(images)[1:3] - side, tf.float32)
-    # Halves go to the even side, as where the preprocessing cuts.
+    # Rounds half to even, as the preprocessing's crop does.
     top, left = tf.unstack(tf.cast(tf.round(free * [down, right]), tf.int32))
     return tf.image.crop_to_bounding_box(images, top, left, side, side)
 

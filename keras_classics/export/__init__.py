@@ -1,4 +1,4 @@
-"""Export: the forms that other runtimes take, each checked in its own runtime as it is written."""
+"""Export to SavedModel, TFLite and ONNX. Every export is verified in its own runtime."""
 
 from keras_classics.export.bundle import FORMATS, export_model
 from keras_classics.export.exported import Exported, load_exported

@@ -1,4 +1,4 @@
-"""A folder with a network in several forms and their manifest."""
+"""Exports a network to a folder with several formats and a manifest."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from keras_classics.export.saved_model import write as write_saved_model
 from keras_classics.export.source import Source
 from keras_classics.export.tflite import check_arguments
 from keras_classics.export.tflite import write as write_tflite
-from keras_classics.export.verify import Check, check, written
+from keras_classics.export.verify import Check, check, output
 
 FORMATS = ("saved_model", "tflite", "onnx")
 
@@ -36,42 +36,42 @@ def export_model(
     origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Exports a network into a folder, whole or not at all.
+    """Exports a network to a folder; if one export fails, nothing is written.
 
-    Writes the model itself, `model.keras`, `manifest.json`, and as asked for `saved_model/`,
-    `model.tflite`, `model_float16.tflite` and so on for other quantizations, and `model.onnx`,
-    each checked in its own runtime.
+    Writes `model.keras` and `manifest.json`, and depending on the arguments `saved_model/`,
+    `model.tflite`, `model_float16.tflite` (and so on for other quantizations) and `model.onnx`.
+    Each is verified in its own runtime.
 
     Args:
         model: A network with its top. Its exports compute in float32.
         folder: Folder to write.
-        preprocessing: The layer that the network was trained with.
+        preprocessing: The preprocessing layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels); generated ones
+        images: uint8 images to compare on, shape (count, height, width, channels); generated images
             if None.
-        image_labels: Class of each image, if known, shape (count,): they say that the network is
-            trained, and how accurate it is before and after.
+        image_labels: Class of each image, if known, shape (count,). With them the accuracy is
+            measured before and after, and the bounds for trained networks are enforced.
         calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
-        formats: Some of `FORMATS`.
-        quantize: The TFLite files to write; see `tflite`.
-        origin: Where network and images come from, such as the names of its weights and of the data
-            set; kept in the manifest, as JSON can hold it.
-        overwrite: Whether to replace the export that is there.
+        formats: One or more of `FORMATS`.
+        quantize: Quantizations of the TFLite files; see `tflite`.
+        origin: Origin of network and images, such as the names of the weights and of the data set,
+            JSON-serialisable; it is stored in the manifest.
+        overwrite: Whether to replace an existing export.
 
     Returns:
         The content of `manifest.json`.
 
     Raises:
-        UserError: The folder is there, or no export is to be replaced in it, a format or
-            quantization is unknown or cannot be had, or the arguments do not fit the model or each
-            other.
-        VerificationError: An export disagrees with the model; nothing is left.
+        UserError: If the folder exists (or with `overwrite` is not an export), a format or
+            quantization is unknown or its extra is missing, or the arguments do not match the model
+            or each other.
+        VerificationError: If an export disagrees with the model; nothing is then written.
     """
     folder = Path(folder)
     _check_formats(formats, quantize, calibration)
     if overwrite:
-        _refuse_to_lose(folder)
-    with written(folder, overwrite) as aside:
+        _check_is_export(folder)
+    with output(folder, overwrite) as aside:
         source = Source(model, preprocessing, labels, images, image_labels)
         aside.mkdir()
         model.save(aside / "model.keras")
@@ -84,7 +84,7 @@ def export_model(
 def _check_formats(
     formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None
 ) -> None:
-    """Finds now what would stop an export after minutes."""
+    """Checks the arguments early, before an export of several minutes."""
     if not formats or ("tflite" in formats and not quantize):
         raise UserError(
             f"Name at least one of the formats {', '.join(FORMATS)}, and for tflite at least one "
@@ -101,12 +101,12 @@ def _check_formats(
         require("onnxruntime", "export")
 
 
-def _refuse_to_lose(folder: Path) -> None:
-    """Keeps `overwrite` from a folder of somebody's own, which it would remove whole."""
+def _check_is_export(folder: Path) -> None:
+    """Raises an error if `overwrite` would delete a folder that is not an export."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise UserError(
-            f"An export replaces an export. Received: {folder}, which has no manifest.json. "
-            "Take another folder, or remove this one."
+            f"overwrite replaces only an export. Received: {folder}, which has no manifest.json. "
+            "Use another folder, or remove this one."
         )
 
 

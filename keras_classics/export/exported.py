@@ -1,4 +1,4 @@
-"""An exported network in its own runtime, whichever form it has: from picture files to answers."""
+"""Runs an exported network of any format in its own runtime: from image files to probabilities."""
 
 import json
 import os
@@ -22,10 +22,11 @@ LAYERS = {layer.__name__: layer for layer in PREPROCESSINGS.values()}
 
 @dataclass(frozen=True)
 class Exported:
-    """A network that answers to pictures.
+    """A loaded export.
 
     Attributes:
-        predict: From encoded images to probabilities, float32, shape (count, classes).
+        predict: Function from encoded images (JPEG, PNG, ...) to probabilities, float32, shape
+            (count, classes).
         labels: Name of each class.
     """
 
@@ -34,31 +35,32 @@ class Exported:
 
 
 def load_exported(path: str | os.PathLike) -> Exported:
-    """Loads what `export_model` wrote.
+    """Loads an export that `export_model` wrote.
 
     Args:
-        path: A SavedModel, a `.tflite`, `.onnx` or `.keras` file, or the folder of all of them, of
-            which the first in its manifest is taken. What preprocessing a file takes stands in the
-            `manifest.json` beside it.
+        path: A SavedModel, a `.tflite`, `.onnx` or `.keras` file, or the folder of exports, whose
+            first export in the manifest is loaded. The `manifest.json` in the folder defines the
+            preprocessing.
 
     Raises:
-        UserError: There is no such export, or it is not whole.
+        UserError: If there is no such export, or it is damaged.
     """
     path = Path(path)
     if path.is_dir() and not (path / "saved_model.pb").exists():
         path = path / next(iter(_manifest(path)["exports"]))
     metadata = _manifest(path.parent)
     if path.is_dir():
-        return Exported(_whole(path, _saved_model), tuple(metadata["labels"]))
+        return Exported(_load(path, _saved_model), tuple(metadata["labels"]))
     if path.suffix not in RUNTIMES:
         raise UserError(
-            f"An export is a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
+            f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
             f"Received: {path}."
         )
     if not path.is_file():
-        raise UserError(f"There is no {path}.")
-    ready, run = _prepared(metadata["preprocessing"]), _whole(path, RUNTIMES[path.suffix])
-    return Exported(lambda encoded: run(ready(encoded)), tuple(metadata["labels"]))
+        raise UserError(f"The export must exist. Received: {path}, which does not.")
+    preprocess = _preprocess_function(metadata["preprocessing"])
+    run = _load(path, RUNTIMES[path.suffix])
+    return Exported(lambda encoded: run(preprocess(encoded)), tuple(metadata["labels"]))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -68,20 +70,20 @@ def _manifest(folder: Path) -> dict[str, Any]:
         return {name: metadata[name] for name in ("labels", "preprocessing", "exports")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path}, which says what the network takes, cannot be read. Name a folder that "
-            "'keras-classics export' wrote, or what is in it."
+            f"{path}, which defines the preprocessing and the labels, cannot be read. Name a "
+            "folder that 'keras-classics export' wrote, or an export in it."
         ) from error
 
 
-def _whole(path: Path, load: Callable[[Path], Callable]) -> Callable:
-    """What a runtime makes of an export, if that is whole."""
+def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
+    """Loads an export with its runtime; any error becomes a `UserError`."""
     try:
         return load(path)
     except UserError:
         raise
-    except Exception as error:  # Each runtime has errors of its own for what is not whole.
-        said = " ".join(str(error).split())[:200].rstrip(".")
-        raise UserError(f"{path} cannot be loaded: {said}. Export it again.") from error
+    except Exception as error:  # Each runtime has its own errors for damaged files.
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise UserError(f"{path} cannot be loaded: {reason}. Export it again.") from error
 
 
 def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -97,14 +99,14 @@ def _saved_model(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
     return lambda encoded: serve(encoded=tf.constant(list(encoded)))["probabilities"].numpy()
 
 
-def _prepared(metadata: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
-    arguments = {key: value for key, value in metadata.items() if key != "layer"}
-    if metadata["layer"] not in LAYERS:
-        raise unknown_name("preprocessing", metadata["layer"], LAYERS)
-    layer = LAYERS[metadata["layer"]](**arguments)
+def _preprocess_function(config: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
+    arguments = {key: value for key, value in config.items() if key != "layer"}
+    if config["layer"] not in LAYERS:
+        raise unknown_name("preprocessing", config["layer"], LAYERS)
+    layer = LAYERS[config["layer"]](**arguments)
 
-    def ready(encoded: Sequence[bytes]) -> np.ndarray:
+    def preprocess(encoded: Sequence[bytes]) -> np.ndarray:
         images = [image_files.decode(tf.constant(one)) for one in encoded]
         return np.concatenate([layer(image[tf.newaxis]) for image in images])
 
-    return ready
+    return preprocess

@@ -1,7 +1,8 @@
-"""Batch normalisation folded into the layers before it, for inference.
+"""Folds batch normalisations into the layers before them, for inference.
 
-With its stored statistics a batch normalisation is a factor and a sum for each map. Right behind a
-convolution, the factor goes into the kernel and the sum into the bias, and the layer is gone.
+With its moving statistics, a batch normalisation multiplies each channel by a factor and adds an
+offset. Directly after a convolution, the factor can be folded into the kernel and the offset into
+the bias, and the normalisation is no longer needed.
 """
 
 from collections import Counter
@@ -12,34 +13,33 @@ from keras import ops
 
 from keras_classics.models.layers import TowerConv2D
 
-# Their kernels end in the axis of what they put out.
+# Layers whose kernel has the output channels as its last axis.
 FOLDABLE = (keras.layers.Conv2D, TowerConv2D, keras.layers.Dense)
 
 
 def fold_batch_norm(model: keras.Model) -> keras.Model:
-    """Returns a network without the batch normalisations that other layers can take in.
+    """Returns a network with its batch normalisations folded into the layers before them.
 
-    A normalisation goes where it stands right behind a convolution or a dense layer that has no
-    activation of its own and feeds nothing else. One in another place stays, such as those that
-    follow a sum or an activation. The result computes the same in inference; it is not for
-    training.
+    A normalisation is folded if it directly follows a convolution or a dense layer that has no
+    activation and no other consumer. Others stay, such as those after a sum or an activation. The
+    result computes the same in inference; it is not suitable for training.
 
     Args:
-        model: A functional network, each layer called once; it stays as it is, and shares nothing
-            with the result.
+        model: A functional network in which each layer is called once. It does not change, and
+            shares no layers with the result.
 
     Returns:
-        A network of the same names, the folded layers with a bias.
+        A network with the same layer names; the layers with a folded normalisation have a bias.
     """
     norms = _folded_norms(model)
-    gone = {norm.name for norm in norms.values()}
+    folded_norms = {norm.name for norm in norms.values()}
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         bias = {"use_bias": True} if layer.name in norms else {}
         return type(layer).from_config({**layer.get_config(), **bias})
 
     def call(layer: keras.layers.Layer, inputs, **options):
-        return inputs if layer.name in gone else layer(inputs, **options)
+        return inputs if layer.name in folded_norms else layer(inputs, **options)
 
     folded = keras.models.clone_model(model, clone_function=clone, call_function=call)
     sources = {layer.name: layer for layer in model.layers}
@@ -50,17 +50,17 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 
 
 def _folded_norms(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
-    """The normalisation to fold into a layer, by the layer's name."""
-    makers = {id(layer.output): layer for layer in model.layers}
+    """Returns the normalisation to fold into each layer, by the layer's name."""
+    producers = {id(layer.output): layer for layer in model.layers}
     uses = Counter(id(tensor) for layer in model.layers for tensor in _inputs(layer))
     uses.update(id(tensor) for tensor in model.outputs)
     return {
-        makers[id(layer.input)].name: layer
+        producers[id(layer.input)].name: layer
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
         and layer.axis in (-1, len(layer.input.shape) - 1)
         and uses[id(layer.input)] == 1
-        and _takes_in(makers[id(layer.input)])
+        and _is_foldable(producers[id(layer.input)])
     }
 
 
@@ -70,14 +70,14 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
-def _takes_in(layer: keras.layers.Layer) -> bool:
+def _is_foldable(layer: keras.layers.Layer) -> bool:
     return type(layer) in FOLDABLE and layer.activation is keras.activations.linear
 
 
 def _folded_weights(
     layer: keras.layers.Layer, norm: keras.layers.BatchNormalization
 ) -> list[np.ndarray]:
-    """Kernel and bias that do what the layer and the normalisation behind it do."""
+    """Returns the kernel and bias that combine a layer and the normalisation after it."""
     mean, variance = _values(norm.moving_mean), _values(norm.moving_variance)
     scale = 1.0 / np.sqrt(variance + norm.epsilon)
     if norm.gamma is not None:

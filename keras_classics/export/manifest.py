@@ -1,4 +1,4 @@
-"""`manifest.json`: what an export holds, what it was checked for, and how fast it ran."""
+"""`manifest.json`: files of an export, their agreement with the model, and their latency."""
 
 import dataclasses
 import hashlib
@@ -12,28 +12,28 @@ from keras_classics.environment import current_environment
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, processors
 
-# What may write and run exports.
+# Packages that write and run exports.
 PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
 
 
 def manifest(
     folder: Path, source: Source, checks: Mapping[str, Check], origin: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Describes the files in a folder of exports.
+    """Returns the manifest of a folder of exports.
 
     Args:
-        folder: Where the exports lie, and `model.keras`.
-        source: The network that they come from.
-        checks: For each file or folder name, what its check gave.
-        origin: Where network and images come from.
+        folder: Folder with the exports and `model.keras`.
+        source: The exported network.
+        checks: Result of the verification for each file or folder name.
+        origin: Origin of network and images.
 
     Returns:
-        What JSON can hold.
+        The content of `manifest.json`, JSON-serialisable.
     """
     return {
         "model": source.model.name,
         "input_shape": list(source.inputs.shape[1:]),
-        "preprocessing": source.preprocessed,
+        "preprocessing": source.preprocessing_config,
         "labels": source.labels,
         "compared_on": {
             "images": len(source.images),
@@ -54,26 +54,26 @@ def manifest(
 
 def _described(checked: Check) -> dict[str, Any]:
     fields = dataclasses.asdict(checked)
-    return {**fields.pop("about"), **fields}
+    return {**fields.pop("details"), **fields}
 
 
 def _environment() -> dict[str, Any]:
-    """Commit, device and command; versions stand beside them."""
+    """Returns commit, device and command; the manifest lists versions separately."""
     return {name: value for name, value in current_environment().items() if name != "versions"}
 
 
 def _versions() -> dict[str, str]:
-    there = {}
+    installed = {}
     for name in PACKAGES:
         try:
-            there[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return there
+    return installed
 
 
 def _files(folder: Path, name: str) -> dict[str, dict[str, Any]]:
-    """Size in bytes and hash of each file of an export."""
+    """Returns the size in bytes and the hash of each file of an export."""
     root = folder / name
     paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     return {str(path.relative_to(folder)): _file(path) for path in paths}

@@ -1,19 +1,20 @@
-"""ONNX: one file for ONNX Runtime and its kin, written layer by layer.
+"""ONNX export, for ONNX Runtime and compatible runtimes, written layer by layer.
 
-Input: float32, images as the network takes them, shape (batch, height, width, channels), under the
-name of the network's input, `image`. Output: what the network ends in, under the name of its last
-layer, such as `probabilities` of shape (batch, classes). A batch has any number of images.
+Input: preprocessed images, float32, shape (batch, height, width, channels), with the name of the
+network's input, `image`. Output: the network's output, with the name of its last layer, such as
+`probabilities` of shape (batch, classes). The batch size is free.
 
-Inside, a map is (batch, channels, height, width), as ONNX's operators take it. The image is
-transposed once; a dense layer behind a flattened map has the rows of its kernel in that order. All
-numbers are float32, whatever the network computes in.
+Inside the file, feature maps have the layout (batch, channels, height, width) of ONNX's operators.
+The image is transposed once; for a dense layer after a flattened map, the rows of the kernel are
+reordered. All values are float32, whatever the network's dtype policy.
 """
 
 import functools
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import keras
@@ -25,24 +26,24 @@ from keras_classics.errors import UserError, require
 from keras_classics.models import layers as own
 from keras_classics.models import replica_layers
 
-# In force since ONNX 1.12, of 2022, and read by about every runtime.
+# Supported since ONNX 1.12 (2022), and by nearly every runtime.
 OPSET = 17
-# From here on, all that is used here takes its inputs in the same form.
+# Since this version, all operators used here have the same inputs and attributes.
 OLDEST_OPSET = 13
 
 
 def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> None:
-    """Writes a network as an ONNX file, and checks that the file is valid.
+    """Writes a network to an ONNX file, and checks that the file is valid.
 
     Args:
-        model: A network of this package, with its top or without, or another functional one of the
-            same layers, each called once.
+        model: A network of this package, with or without its top, or another functional network
+            with the same kinds of layers, each called once.
         path: File to write.
-        opset: Version of ONNX's operators, from 13 on.
+        opset: Version of ONNX's operator set, at least 13.
 
     Raises:
-        UserError: Something is under `path`, the network has a layer or an activation that the
-            networks here do not have, `opset` is out of range, or onnx is not installed.
+        UserError: If `path` exists, the network has an unsupported layer or activation, `opset` is
+            out of range, or onnx is not installed.
     """
     path = Path(path)
     files.refuse_existing(path)
@@ -51,10 +52,10 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
     if not OLDEST_OPSET <= opset <= newest:
         raise UserError(f"opset must be from {OLDEST_OPSET} to {newest}. Received: {opset}.")
     operators = [library.helper.make_opsetid("", opset)]
-    # Runtimes refuse a file of a form newer than they are, even if they know all of its operators.
-    form = library.helper.find_min_ir_version_for(operators)
+    # The oldest file format for this opset: runtimes reject newer formats than they know.
+    ir_version = library.helper.find_min_ir_version_for(operators)
     proto = library.ModelProto(
-        ir_version=form, opset_import=operators, producer_name="keras_classics"
+        ir_version=ir_version, opset_import=operators, producer_name="keras_classics"
     )
     _fill(_Graph(library, proto.graph), model)
     with files.atomic_write(path) as aside:
@@ -63,16 +64,16 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
 
 
 def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
-    """Loads a written network into ONNX Runtime, on the CPU.
+    """Loads an ONNX file into ONNX Runtime, on the CPU.
 
     Args:
         path: A file that `onnx` wrote.
 
     Returns:
-        A function from float32 images, as the network takes them, to its (first) output.
+        A function from preprocessed float32 images to the network's (first) output.
 
     Raises:
-        UserError: onnxruntime is not installed.
+        UserError: If onnxruntime is not installed.
     """
     library = require("onnxruntime", "export")
     session = library.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
@@ -81,16 +82,20 @@ def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
 
 
 class _Graph:
-    """A graph that grows, layer by layer. Its values go by their names.
+    """An ONNX graph under construction. Its values are identified by their names.
+
+    Args:
+        library: The module `onnx`.
+        proto: The graph to fill, a `GraphProto`.
 
     Attributes:
-        proto: The graph as ONNX has it.
+        proto: The graph, a `GraphProto`.
         layer: Name of the layer that is being written.
-        flattened: The vectors whose order is channels, height, width: each with the (height, width,
-            channels) of its map.
+        flattened: The (height, width, channels) of each flattened map, by its value's name. Its
+            elements have the order channels, height, width.
     """
 
-    def __init__(self, library, proto):
+    def __init__(self, library: ModuleType, proto: Any):
         self.proto = proto
         self.layer = ""
         self.flattened: dict[str, tuple[int, int, int]] = {}
@@ -98,13 +103,13 @@ class _Graph:
         self._names = Counter()
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Adds an operation to the layer; returns its output."""
+        """Adds a node to the current layer; returns its output."""
         return self._add(operator, inputs, self._unused(operator), attributes)
 
     def constant(self, name: str, values: Any, dtype: str = "float32") -> str:
-        """Adds numbers to the layer that are stored in the file."""
+        """Adds an initializer to the current layer; returns its name."""
         array = np.ascontiguousarray(ops.convert_to_numpy(values), dtype)
-        # Filled where it belongs: one that is made elsewhere and appended is in memory twice.
+        # Filled in place: a tensor that is created first and then appended is in memory twice.
         tensor = self.proto.initializer.add()
         tensor.name = self._unused(name)
         tensor.dims.extend(array.shape)
@@ -113,44 +118,46 @@ class _Graph:
         return tensor.name
 
     def start(self, tensor: keras.KerasTensor) -> str:
-        """Adds an input of the network, as Keras lays it out; returns its value."""
+        """Adds an input in Keras's layout; returns its value in ONNX's layout."""
         self.layer = tensor.name
-        self.proto.input.append(self._described(tensor.name, tensor))
+        self.proto.input.append(self._value_info(tensor.name, tensor))
         if len(tensor.shape) != 4:
             return tensor.name
         return self.node("Transpose", tensor.name, perm=(0, 3, 1, 2))
 
     def end(self, name: str, tensor: keras.KerasTensor, value: str) -> None:
-        """Makes a value an output of the network, as Keras lays it out."""
+        """Adds an output in Keras's layout, from a value in ONNX's layout."""
         self.layer = name
         if len(tensor.shape) == 4:
             self._add("Transpose", [value], name, {"perm": (0, 2, 3, 1)})
         else:
             self._add("Identity", [self.in_order(value)], name, {})
-        self.proto.output.append(self._described(name, tensor))
+        self.proto.output.append(self._value_info(name, tensor))
 
     def in_order(self, value: str) -> str:
-        """Brings a flattened map to the order height, width, channels; others stay as they are."""
+        """Reorders a flattened map to height, width, channels; other values are unchanged."""
         if value not in self.flattened:
             return value
         height, width, channels = self.flattened[value]
-        places = np.arange(height * width * channels).reshape(channels, height, width)
-        order = self.constant("order", places.transpose(1, 2, 0).reshape(-1), "int64")
+        indices = np.arange(height * width * channels).reshape(channels, height, width)
+        order = self.constant("order", indices.transpose(1, 2, 0).reshape(-1), "int64")
         return self.node("Gather", value, order, axis=1)
 
     def _unused(self, name: str) -> str:
-        """A name in the layer that nothing else has."""
+        """Returns a unique name within the current layer."""
         name = f"{self.layer}/{name}"
         self._names[name] += 1
         return f"{name}_{self._names[name]}" if self._names[name] > 1 else name
 
-    def _add(self, operator: str, inputs, output: str, attributes: dict[str, Any]) -> str:
+    def _add(
+        self, operator: str, inputs: Sequence[str], output: str, attributes: dict[str, Any]
+    ) -> str:
         node = self._library.helper.make_node(operator, inputs, [output], output, **attributes)
         self.proto.node.append(node)
         return output
 
-    def _described(self, name: str, tensor: keras.KerasTensor):
-        """Name and shape of an input or output; its unknown sides have names."""
+    def _value_info(self, name: str, tensor: keras.KerasTensor):
+        """Returns the description of an input or output; its free axes get names."""
         axes = ("batch", "height", "width", "channels")
         shape = [side or f"{name}_{axis}" for side, axis in zip(tensor.shape, axes, strict=False)]
         float32 = self._library.TensorProto.FLOAT
@@ -158,7 +165,7 @@ class _Graph:
 
 
 def _fill(graph: _Graph, model: keras.Model) -> None:
-    """Writes a network's inputs, layers and outputs."""
+    """Adds a network's inputs, layers and outputs to a graph."""
     graph.proto.name = model.name
     values = {id(tensor): graph.start(tensor) for tensor in model.inputs}
     for layer in model.layers:
@@ -167,7 +174,7 @@ def _fill(graph: _Graph, model: keras.Model) -> None:
         write = _writer(layer)
         graph.layer = layer.name
         inputs = [values[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
-        # Those take a flattened map in any order.
+        # Dense layers and dropout accept either order of a flattened map.
         if write not in (_dense, _dropout):
             inputs = [graph.in_order(value) for value in inputs]
         values[id(layer.output)] = write(graph, layer, *inputs)
@@ -176,16 +183,16 @@ def _fill(graph: _Graph, model: keras.Model) -> None:
 
 
 def _writer(layer: layers.Layer) -> Callable[..., str]:
-    # Of its very class: one that derives from it may compute something else.
+    # The exact class: a subclass may compute something else.
     if type(layer) not in WRITERS:
         raise UserError(
-            "ONNX files take the layers of this package's networks. Received: "
-            f"{layer.name}, a {type(layer).__name__}. Write others by model.export of Keras."
+            "The ONNX export supports the layers of this package's networks. Received: "
+            f"{layer.name}, a {type(layer).__name__}. Use Keras's model.export instead."
         )
     return WRITERS[type(layer)]
 
 
-# Each of the following writes a layer, from the values that it takes to the one that it makes.
+# Each of the following functions adds a layer: from its input values to its output value.
 
 
 def _conv2d(graph: _Graph, layer: layers.Conv2D, x: str) -> str:
@@ -207,14 +214,14 @@ def _table_conv2d(graph: _Graph, layer: own.TableConv2D, x: str) -> str:
 
 
 def _trainable_subsampling(graph: _Graph, layer: own.TrainableSubsampling, x: str) -> str:
-    # A map's coefficient times the sum of a window: a convolution of equal taps, a map by itself.
+    # Coefficient times the sum of a window: a depthwise convolution with a constant kernel.
     (maps,) = layer.coefficient.shape
     kernel = np.broadcast_to(ops.convert_to_numpy(layer.coefficient), (*layer.pool_size, 1, maps))
     return _convolve(graph, layer, x, kernel, strides=layer.strides, group=maps)
 
 
 def _convolve(graph: _Graph, layer: layers.Layer, x: str, kernel: Any, **attributes: Any) -> str:
-    """Writes a convolution with a layer's bias and activation."""
+    """Adds a convolution with a layer's bias and activation."""
     kernel = ops.convert_to_numpy(kernel).transpose(3, 2, 0, 1)
     weights = [graph.constant("kernel", kernel), *_bias(graph, layer)]
     return _activate(graph, layer, graph.node("Conv", x, *weights, **attributes))
@@ -224,8 +231,10 @@ def _bias(graph: _Graph, layer: layers.Layer) -> list[str]:
     return [] if layer.bias is None else [graph.constant("bias", layer.bias)]
 
 
-def _padding(layer: layers.Layer, size: tuple[int, int], dilation=(1, 1)) -> dict[str, Any]:
-    """Keras's padding as ONNX's attributes; an odd one has more at the end, as in TensorFlow."""
+def _padding(
+    layer: layers.Layer, size: tuple[int, int], dilation: tuple[int, int] = (1, 1)
+) -> dict[str, Any]:
+    """Returns Keras's padding as ONNX attributes; odd padding is larger at the end."""
     sides = layer.input.shape[1:3]
     if layer.padding == "valid":
         return {}
@@ -242,8 +251,8 @@ def _padding(layer: layers.Layer, size: tuple[int, int], dilation=(1, 1)) -> dic
 def _dense(graph: _Graph, layer: layers.Dense, x: str) -> str:
     kernel = ops.convert_to_numpy(layer.kernel)
     if x in graph.flattened:
-        by_place = kernel.reshape(*graph.flattened[x], layer.units)
-        kernel = by_place.transpose(2, 0, 1, 3).reshape(kernel.shape)
+        by_position = kernel.reshape(*graph.flattened[x], layer.units)
+        kernel = by_position.transpose(2, 0, 1, 3).reshape(kernel.shape)
     weights = [graph.constant("kernel", kernel), *_bias(graph, layer)]
     return _activate(graph, layer, graph.node("Gemm", x, *weights))
 
@@ -284,15 +293,15 @@ def _zero_padding2d(graph: _Graph, layer: layers.ZeroPadding2D, x: str) -> str:
 
 
 def _identity_shortcut(graph: _Graph, layer: own.IdentityShortcut, x: str) -> str:
-    new = layer.filters - layer.input.shape[-1]
+    added = layer.filters - layer.input.shape[-1]
     if layer.strides > 1:
-        # The greatest of one value is the value.
+        # A 1x1 max pooling subsamples without changing values.
         x = graph.node("MaxPool", x, kernel_shape=(1, 1), strides=(layer.strides, layer.strides))
-    return _pad(graph, x, [0, 0, 0, 0, 0, new, 0, 0]) if new else x
+    return _pad(graph, x, [0, 0, 0, 0, 0, added, 0, 0]) if added else x
 
 
 def _pad(graph: _Graph, x: str, pads: list[int]) -> str:
-    """Writes zeros around a map: before it on each of its axes, then behind it on each."""
+    """Adds zero padding: `pads` has the beginnings of all axes, then their ends."""
     return graph.node("Pad", x, graph.constant("pads", pads, "int64"))
 
 
@@ -322,7 +331,7 @@ def _local_response_normalization(
 
 
 def _euclidean_rbf(graph: _Graph, layer: own.EuclideanRBF, x: str) -> str:
-    # 0 keeps the batch's axis as it is.
+    # 0 keeps the batch axis.
     row = graph.constant("row", [0, 1, layer.codes.shape[1]], "int64")
     codes = graph.constant("codes", layer.codes)
     difference = graph.node("Sub", graph.node("Reshape", x, row), codes)
@@ -333,9 +342,10 @@ def _euclidean_rbf(graph: _Graph, layer: own.EuclideanRBF, x: str) -> str:
 def _activate(graph: _Graph, layer: layers.Layer, x: str) -> str:
     if layer.activation not in ACTIVATIONS:
         name = getattr(layer.activation, "__name__", layer.activation)
+        supported = ", ".join(activation.__name__ for activation in ACTIVATIONS)
         raise UserError(
-            f"ONNX files take the activations {', '.join(f.__name__ for f in ACTIVATIONS)}. "
-            f"Received: {name}, of {layer.name}. Write others by model.export of Keras."
+            f"The ONNX export supports the activations {supported}. "
+            f"Received: {name}, of {layer.name}. Use Keras's model.export instead."
         )
     return ACTIVATIONS[layer.activation](graph, x)
 

@@ -1,20 +1,20 @@
-"""SavedModel: with preprocessing and labels inside, for TensorFlow alone.
+"""SavedModel export for TensorFlow, including the preprocessing and the labels.
 
 Signatures, each for any batch size:
 
-    serving_default   images: float32 (batch, height, width, channels), as the network takes them
+    serving_default   images: float32 (batch, height, width, channels), preprocessed
     serve_images      images: uint8 (batch, any, any, channels)
     serve_bytes       encoded: strings (batch,), each a JPEG, PNG, GIF or BMP file
 
 Each returns `probabilities` (batch, classes), `top_ids` and `top_labels` (batch, 5), best first.
-Where files of a batch cannot be decoded, `serve_bytes` fails and says which, counted from 0.
+If files of a batch cannot be decoded, `serve_bytes` fails and the error lists them, counted from 0.
 
-TensorFlow Serving serves the folder when it lies under a number, the version: PATH/MODEL/1. It
-needs no XLA. A request to .../v1/models/MODEL:predict,
+TensorFlow Serving serves the folder if its name is a version number: PATH/MODEL/1. XLA is not
+needed. A request to .../v1/models/MODEL:predict,
 
     {"signature_name": "serve_bytes", "instances": [{"b64": "/9j/4AAQ..."}]}
 
-where `b64` is a file in Base64, is answered by
+where `b64` is a file in Base64, returns
 
     {"predictions": [{"probabilities": [...], "top_ids": [...], "top_labels": [...]}]}
 """
@@ -30,7 +30,7 @@ import tensorflow as tf
 from keras_classics.data import image_files
 from keras_classics.errors import UserError
 from keras_classics.export.source import Source
-from keras_classics.export.verify import Check, check, written
+from keras_classics.export.verify import Check, check, output
 
 TOP = 5
 
@@ -45,34 +45,34 @@ def saved_model(
     image_labels: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Check:
-    """Writes a SavedModel, loads it again and compares it with the model.
+    """Writes a SavedModel, reloads it and compares it with the model.
 
     Args:
         model: A network with its top.
         path: Folder to write.
-        preprocessing: The layer that the network was trained with.
+        preprocessing: The preprocessing layer that the network was trained with.
         labels: Name of each class.
-        images: uint8 images to compare on, shape (count, height, width, channels); generated ones
+        images: uint8 images to compare on, shape (count, height, width, channels); generated images
             if None.
         image_labels: Class of each image, if known, shape (count,).
-        overwrite: Whether to replace what is there.
+        overwrite: Whether to replace an existing folder.
 
     Returns:
-        How well the two agree, and how long it takes.
+        The agreement with the model, and the latency.
 
     Raises:
-        UserError: The folder is there, or the arguments do not fit the model or each other.
-        VerificationError: The two disagree; nothing is left.
+        UserError: If the folder exists, or the arguments do not match the model or each other.
+        VerificationError: If the export disagrees with the model; nothing is then written.
     """
-    with written(path, overwrite) as aside:
+    with output(path, overwrite) as aside:
         return write(Source(model, preprocessing, labels, images, image_labels), aside)
 
 
 def write(source: Source, path: Path) -> Check:
-    """Writes a SavedModel of a network where nothing is yet, and checks it.
+    """Writes a SavedModel to a path that does not exist yet, and verifies it.
 
     Raises:
-        VerificationError: It disagrees with the model.
+        VerificationError: If it disagrees with the model.
     """
     build(source, path)
     signatures = tf.saved_model.load(str(path)).signatures
@@ -89,24 +89,24 @@ def write(source: Source, path: Path) -> Check:
 
 
 def build(source: Source, path: Path) -> None:
-    """Writes a SavedModel of a network where nothing is yet."""
-    answer = _answer(source)
+    """Writes a SavedModel to a path that does not exist yet."""
+    predict = _predict_function(source)
     preprocessing = source.preprocessing
     sides, channels = source.inputs.shape[1:], source.images.shape[-1]
-    # What the signatures use is tracked without a word; a network that is tracked by name besides
-    # has its weights in the files twice.
+    # The archive tracks everything that the signatures use. Tracking the network explicitly too
+    # would store its weights twice.
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
-        "serving_default", answer, [tf.TensorSpec((None, *sides), tf.float32, "images")]
+        "serving_default", predict, [tf.TensorSpec((None, *sides), tf.float32, "images")]
     )
     archive.add_endpoint(
         "serve_images",
-        lambda images: answer(preprocessing(images)),
+        lambda images: predict(preprocessing(images)),
         [tf.TensorSpec((None, None, None, channels), tf.uint8, "images")],
     )
     archive.add_endpoint(
         "serve_bytes",
-        lambda encoded: answer(_decoded(encoded, preprocessing, sides)),
+        lambda encoded: predict(_decoded(encoded, preprocessing, sides)),
         [tf.TensorSpec((None,), tf.string, "encoded")],
     )
     write_out(archive, path)
@@ -116,22 +116,22 @@ def write_out(archive: keras.export.ExportArchive, path: Path) -> None:
     """Writes the folder of a SavedModel.
 
     Raises:
-        UserError: The system does not let it, because the disk is full or for another reason.
+        UserError: If it cannot be written, for example because the disk is full.
     """
     try:
         archive.write_out(str(path), verbose=False)
     except tf.errors.OpError as error:
-        # What the system says stands behind the name of a file.
-        said = error.message.rpartition("; ")[2].removesuffix(" [Op:SaveV2]")
-        raise UserError(f"{path} cannot be written: {said}.") from error
+        # The reason follows the name of a file.
+        reason = error.message.rpartition("; ")[2].removesuffix(" [Op:SaveV2]")
+        raise UserError(f"{path} cannot be written: {reason}.") from error
 
 
-def _answer(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """What each signature does with images that are ready for the network, traced once for all."""
+def _predict_function(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns the function from preprocessed images to outputs, traced once for all signatures."""
     names = tf.constant(source.labels)
 
     @tf.function(input_signature=[tf.TensorSpec((None, *source.inputs.shape[1:]), tf.float32)])
-    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = source.network(images, training=False)
         top = tf.math.top_k(probabilities, k=min(TOP, len(source.labels)))
         return {
@@ -140,22 +140,22 @@ def _answer(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
             "top_labels": tf.gather(names, top.indices),
         }
 
-    return answer
+    return predict
 
 
 def _decoded(
     encoded: tf.Tensor, preprocessing: keras.layers.Layer, sides: tuple[int, int, int]
 ) -> tf.Tensor:
-    """Makes of picture files what the network takes, each on its own, as they differ in size."""
+    """Decodes and preprocesses image files, one by one, because their sizes differ."""
 
     def decode(number: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return number, preprocessing(image_files.decode(file)[tf.newaxis])[0]
 
-    # A graph cannot catch an error, but a pipeline drops what fails: the numbers that are missing
-    # behind it tell of all of them.
+    # A graph cannot catch exceptions, but a tf.data pipeline can drop elements that fail. The
+    # numbers that are missing afterwards identify them.
     dataset = tf.data.Dataset.from_tensor_slices(encoded).enumerate()
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors()
-    # One element in front, because nothing at all cannot be put into a batch.
+    # A dummy element in front, because an empty dataset cannot be batched.
     front = tf.data.Dataset.from_tensors((tf.constant(-1, tf.int64), tf.zeros(sides)))
     count = tf.size(encoded, tf.int64)
     numbers, images = front.concatenate(dataset).batch(count + 1).get_single_element()

@@ -1,4 +1,4 @@
-"""What is exported, and the images that its exports are held to."""
+"""The network to export, and the images on which exports are compared with it."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,41 +10,40 @@ import tensorflow as tf
 from keras_classics.errors import UserError
 from keras_classics.export.fold import fold_batch_norm
 
-# As many test images as programs compare on.
+# Number of test images that programs compare on.
 COMPARED_IMAGES = 256
-# As many are made where none are given, with sides of so many pixels where the network takes any.
+# Number of generated images if none are given, and their side if the network takes any size.
 GENERATED_IMAGES = 32
 GENERATED_SIDE = 224
-# Images at a time in comparing.
+# Images per batch when comparing.
 BATCH = 32
 
 
 class Source:
-    """A network to export, and what its exports are held to.
+    """A network to export, with images and the probabilities that exports must reproduce.
 
     Args:
         model: A network with its top.
-        preprocessing: The layer that it was trained with, from uint8 images to what it takes.
+        preprocessing: The preprocessing layer that it was trained with.
         labels: Name of each class.
-        images: uint8, shape (count, height, width, channels); generated ones if None.
+        images: uint8, shape (count, height, width, channels); generated images if None.
         image_labels: Class of each image, shape (count,), if known.
 
     Attributes:
-        model: The model as it was given.
-        network: What is written: the model in float32, without the batch normalisations that
-            other layers can take in.
-        preprocessing: As given.
-        preprocessed: Its class and arguments, as JSON can hold them.
-        labels: As given.
+        model: The given model.
+        network: The network to write: the model in float32, with its batch normalisations folded.
+        preprocessing: The given layer.
+        preprocessing_config: Its class and arguments, JSON-serialisable.
+        labels: The given labels.
         images: The images, uint8.
-        generated: Whether they were generated.
-        image_labels: As given.
-        inputs: What preprocessing makes of the images, float32.
-        expected: The model's probabilities of them, in float32, shape (count, classes).
+        generated: Whether the images were generated.
+        image_labels: The given classes.
+        inputs: The preprocessed images, float32.
+        expected: The model's probabilities for the images, float32, shape (count, classes).
 
     Raises:
-        UserError: Labels, images or preprocessing do not fit the model or each other, or the model
-            does not end in probabilities.
+        UserError: If labels, images or preprocessing do not match the model or each other, or the
+            model's outputs are not probabilities.
     """
 
     def __init__(
@@ -58,34 +57,38 @@ class Source:
         _check_labels(model, labels)
         self.model = model
         self.preprocessing = preprocessing
-        self.preprocessed = {"layer": type(preprocessing).__name__, **preprocessing.get_config()}
+        self.preprocessing_config = {
+            "layer": type(preprocessing).__name__,
+            **preprocessing.get_config(),
+        }
         self.labels = list(labels)
         self.generated = images is None
         self.images = generated_images(model) if images is None else np.asarray(images)
         self.image_labels = None if image_labels is None else np.asarray(image_labels)
         _check_images(self.images, self.image_labels, self.generated)
-        self.inputs = prepared(self.images, preprocessing, model)
+        self.inputs = preprocess(self.images, preprocessing, model)
         model = _in_float32(model)
-        # Folding makes a copy, of which large networks without normalisation have no need.
+        # Folding copies the network; large networks without normalisation do not need it.
         normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)
         self.network = fold_batch_norm(model) if normalized else model
-        answer = tf.function(functools.partial(model, training=False), reduce_retracing=True)
-        self.expected = in_batches(answer, self.inputs)
+        predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
+        self.expected = in_batches(predict, self.inputs)
         if not (self.expected >= 0).all():
             raise UserError(
-                f"{model.name} must end in probabilities. Received: negative numbers, or such that "
-                "are not finite. Build it with a classifier_activation, and look at its weights."
+                f"{model.name} must end in probabilities. Received: outputs that are negative or "
+                "not finite. Build it with a classifier_activation, and check its weights."
             )
 
 
 def generated_images(model: keras.Model) -> np.ndarray:
-    """Makes images with the spectrum of photographs: the coarser a pattern, the stronger it is.
+    """Generates images with a spectrum like that of photographs: coarse patterns are stronger.
 
-    They are the same for each network of an input shape. They stand in where there are no real
-    ones: noise alone has no large forms, and all images of it look the same to a network.
+    They replace real images if none are given. White noise would not do: it has no large shapes,
+    and a network gives nearly the same output for all of it. All networks with the same input shape
+    get the same images.
 
     Returns:
-        uint8, shape (`GENERATED_IMAGES`, height, width, channels), each from 0 to 255.
+        uint8, shape (`GENERATED_IMAGES`, height, width, channels), each with values from 0 to 255.
     """
     *sides, channels = model.input_shape[1:]
     sides = [side or GENERATED_SIDE for side in sides]
@@ -100,33 +103,33 @@ def generated_images(model: keras.Model) -> np.ndarray:
     return np.round(images).astype("uint8")
 
 
-def prepared(
+def preprocess(
     images: np.ndarray, preprocessing: keras.layers.Layer, model: keras.Model
 ) -> np.ndarray:
-    """Returns what a network takes of uint8 images, float32.
+    """Returns preprocessed images, float32.
 
     Raises:
-        UserError: Preprocessing does not take such images, or makes another shape than the network
-            takes.
+        UserError: If the preprocessing does not support the shape of the images, or its output does
+            not have the input shape of the network.
     """
     try:
         inputs = in_batches(preprocessing, images)
     except (tf.errors.InvalidArgumentError, ValueError) as error:
         raise UserError(
-            f"Images must be such as the preprocessing of {model.name} takes, of 1 or 3 channels "
-            f"in most cases. Received: shape {images.shape}."
+            f"Images must have a shape that the preprocessing of {model.name} supports, usually "
+            f"with 1 or 3 channels. Received: shape {images.shape}."
         ) from error
-    takes = model.input_shape[1:]
-    if any(side not in (None, own) for own, side in zip(inputs.shape[1:], takes, strict=True)):
+    expected = model.input_shape[1:]
+    if any(side not in (None, own) for own, side in zip(inputs.shape[1:], expected, strict=True)):
         raise UserError(
-            f"The preprocessing must make images of shape {takes} for {model.name}. "
-            f"Received: one that makes {inputs.shape[1:]}."
+            f"The preprocessing for {model.name} must give images of shape {expected}. "
+            f"Received: one that gives {inputs.shape[1:]}."
         )
     return inputs
 
 
 def in_batches(run: Callable, images: np.ndarray) -> np.ndarray:
-    """Runs a function on some images at a time."""
+    """Runs a function on images in batches."""
     parts = [run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(part) for part in parts])
 
@@ -134,12 +137,13 @@ def in_batches(run: Callable, images: np.ndarray) -> np.ndarray:
 def _check_labels(model: keras.Model, labels: Sequence[str]) -> None:
     if len(model.output_shape) != 2:
         raise UserError(
-            f"{model.name} must end in a probability a class. Received: outputs of shape "
+            f"{model.name} must end in one probability per class. Received: outputs of shape "
             f"{model.output_shape}. Build it with include_top=True."
         )
     if len(labels) != model.output_shape[-1]:
         raise UserError(
-            f"{model.name} has {model.output_shape[-1]} classes. Received: {len(labels)} labels."
+            f"{model.name} needs {model.output_shape[-1]} labels, one per class. "
+            f"Received: {len(labels)} labels."
         )
 
 
@@ -148,25 +152,25 @@ def _check_images(images: np.ndarray, labels: np.ndarray | None, generated: bool
     if labels is None:
         return
     if generated:
-        raise UserError("image_labels are those of images. Received: no images. Give both.")
+        raise UserError("image_labels need images. Received: images=None. Pass both.")
     if labels.shape != images.shape[:1]:
         raise UserError(
-            f"image_labels must be one for each of {len(images)} images. "
+            f"image_labels must have one label for each of {len(images)} images. "
             f"Received: shape {labels.shape}."
         )
 
 
 def check_uint8(name: str, images: np.ndarray) -> None:
-    """Raises a `UserError` where an argument does not hold uint8 images."""
+    """Raises a `UserError` if an argument does not contain uint8 images."""
     if images.dtype != np.uint8 or images.ndim != 4 or not images.size:
         raise UserError(
-            f"{name} must be uint8, of shape (count, height, width, channels), one at the least. "
+            f"{name} must be uint8 of shape (count, height, width, channels), with count >= 1. "
             f"Received: {images.dtype}, {images.shape}."
         )
 
 
 def _in_float32(model: keras.Model) -> keras.Model:
-    """The model, or the same in float32 where a layer computes in less."""
+    """Returns the model, or a float32 copy if a layer has another dtype policy."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
 

@@ -1,19 +1,19 @@
-"""TFLite: one file for LiteRT, with built-in operations only.
+"""TFLite export for LiteRT, with built-in operations only.
 
-Input: images as the network takes them, shape (1, height, width, channels). Output: their
-probabilities, shape (1, classes). Both are float32, or int8 with `io="int8"`: a real number is then
-(integer - zero point) times scale, as the file says of its input and output.
+Input: preprocessed images, shape (1, height, width, channels). Output: probabilities, shape
+(1, classes). Both are float32, or int8 with `io="int8"`. A real value is then
+(integer - zero point) * scale, with the parameters that the file stores for its input and output.
 
-    quantize   weights    computes in
+    quantize   weights    activations
     none       float32    float32
     float16    float16    float32
-    dynamic    int8       int8 where it multiplies matrices, float32 elsewhere
-    int8       int8       int8, but for the operations that TFLite has in float32 alone
-    int16x8    int8       int16, the same
+    dynamic    int8       int8 in matrix products, float32 elsewhere
+    int8       int8       int8, except in operations that TFLite has only in float32
+    int16x8    int8       int16, with the same exceptions
 
-Behind the network the file is a zip archive too, as TFLite's tools expect what belongs to a
-network: `labels.txt`, a class a line, and `preprocessing.json`, the layer and its arguments. Any
-unzip opens it.
+The file is also a zip archive with the network's metadata, as TFLite's tools expect: `labels.txt`,
+one class per line, and `preprocessing.json`, the layer and its arguments. Any unzip program opens
+it.
 """
 
 import contextlib
@@ -32,17 +32,17 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.errors import UserError, require, unknown_name
 from keras_classics.export.saved_model import write_out
-from keras_classics.export.source import Source, check_uint8, prepared
-from keras_classics.export.verify import BOUNDS, Check, Run, check, processors, written
+from keras_classics.export.source import Source, check_uint8, preprocess
+from keras_classics.export.verify import BOUNDS, Check, Run, check, output, processors
 
 QUANTIZATIONS = tuple(BOUNDS)
-# What takes the ranges of its values from images.
+# Quantizations that need calibration images.
 CALIBRATED = ("int8", "int16x8")
 IO = ("float32", "int8")
-# As many images are enough for ranges to settle.
+# With this number of images, the ranges of values hardly change any more.
 CALIBRATION_IMAGES = 200
 CALIBRATION_SEED = 0
-# Names of the files behind the network.
+# Names of the metadata files in the archive.
 ATTACHED = ("labels.txt", "preprocessing.json")
 
 
@@ -60,34 +60,34 @@ def tflite(
     image_labels: np.ndarray | None = None,
     overwrite: bool = False,
 ) -> Check:
-    """Writes a `.tflite` file, runs it in LiteRT and compares it with the model.
+    """Writes a `.tflite` file, runs it in LiteRT, and compares it with the model.
 
     Args:
         model: A network with its top.
         path: File to write.
-        preprocessing: The layer that the network was trained with.
+        preprocessing: The preprocessing layer that the network was trained with.
         labels: Name of each class.
         quantize: `"none"`, `"float16"`, `"dynamic"`, `"int8"` or `"int16x8"`.
-        calibration: For the last two: uint8 images like those that the network will see, but not
-            those that it is compared on, shape (count, height, width, channels). At most
-            `CALIBRATION_IMAGES` are taken, drawn with a fixed seed.
-        io: What the file takes and gives: `"float32"`, or for `quantize="int8"` also `"int8"`.
-        batch: Images at a time: 1, or None for any number.
-        images: uint8 images to compare on, shape (count, height, width, channels); generated ones
+        calibration: For `"int8"` and `"int16x8"`: uint8 images of the kind that the network will
+            see, but other than `images`, shape (count, height, width, channels). At most
+            `CALIBRATION_IMAGES` are used, sampled with a fixed seed.
+        io: Type of input and output: `"float32"`, or for `quantize="int8"` also `"int8"`.
+        batch: Batch size: 1, or None for any size.
+        images: uint8 images to compare on, shape (count, height, width, channels); generated images
             if None.
         image_labels: Class of each image, if known, shape (count,).
-        overwrite: Whether to replace what is there.
+        overwrite: Whether to replace an existing file.
 
     Returns:
-        How well the two agree, how long it takes, and the operations of the file.
+        The agreement with the model, the latency, and the operations in the file.
 
     Raises:
-        UserError: The file is there, the arguments do not fit the model or each other, the runtime
-            is not installed, or TFLite lacks an operation that the network needs.
-        VerificationError: The two disagree; nothing is left.
+        UserError: If the file exists, the arguments do not match the model or each other, the
+            runtime is not installed, or TFLite lacks an operation of the network.
+        VerificationError: If the export disagrees with the model; nothing is then written.
     """
     check_arguments(quantize, calibration, io, batch)
-    with written(path, overwrite) as aside:
+    with output(path, overwrite) as aside:
         source = Source(model, preprocessing, labels, images, image_labels)
         return write(source, aside, quantize, calibration, io, batch)
 
@@ -95,7 +95,7 @@ def tflite(
 def check_arguments(
     quantize: str, calibration: np.ndarray | None, io: str = "float32", batch: int | None = 1
 ) -> None:
-    """Raises a `UserError` where the arguments of `tflite` do not fit each other."""
+    """Raises a `UserError` if arguments of `tflite` are wrong or do not match each other."""
     require("ai_edge_litert.interpreter", "export")
     if quantize not in QUANTIZATIONS:
         raise unknown_name("quantization", quantize, QUANTIZATIONS)
@@ -105,12 +105,12 @@ def check_arguments(
             f"Received: io={io!r} for quantize={quantize!r}."
         )
     if batch not in (1, None):
-        raise UserError(f"batch must be 1, or None for any number. Received: {batch}.")
+        raise UserError(f"batch must be 1, or None for any size. Received: {batch}.")
     if quantize in CALIBRATED:
         if calibration is None:
             raise UserError(
-                f"quantize={quantize!r} takes the ranges of its values from images. Received: "
-                "calibration=None. Give some of the training images, uint8."
+                f"quantize={quantize!r} needs calibration images for the ranges of its values. "
+                "Received: calibration=None. Pass some of the training images, uint8."
             )
         check_uint8("calibration", np.asarray(calibration))
 
@@ -123,24 +123,24 @@ def write(
     io: str = "float32",
     batch: int | None = 1,
 ) -> Check:
-    """Writes a `.tflite` file of a network, and checks it.
+    """Writes a `.tflite` file of a network, and verifies it. For the arguments see `tflite`.
 
     Raises:
-        UserError: TFLite lacks an operation that the network needs.
-        VerificationError: It disagrees with the model.
+        UserError: If TFLite lacks an operation of the network.
+        VerificationError: If the export disagrees with the model.
     """
     inputs = None
     if quantize in CALIBRATED:
-        chosen = _drawn(np.asarray(calibration))
-        inputs = prepared(chosen, source.preprocessing, source.model)
+        sample = _sample(np.asarray(calibration))
+        inputs = preprocess(sample, source.preprocessing, source.model)
     operations, float_operations = build(source, path, quantize, inputs, io, batch)
     threads = processors()
     run = runtime(path, threads)
-    # Some operations are converted to a type that the runtime does not have them in.
+    # The converter may choose a type for which the runtime does not implement an operation.
     try:
         run(source.inputs[:1])
     except RuntimeError as error:
-        raise _lacking(source, quantize, error) from error
+        raise _unsupported(source, quantize, error) from error
     return check(
         source,
         run,
@@ -163,15 +163,24 @@ def build(
     io: str = "float32",
     batch: int | None = 1,
 ) -> tuple[dict[str, int], list[str]]:
-    """Writes a `.tflite` file of a network. Calibration is on images as the network takes them.
+    """Writes a `.tflite` file of a network.
+
+    Args:
+        source: The network.
+        path: File to write.
+        quantize: See `tflite`.
+        calibration: Preprocessed calibration images.
+        io: See `tflite`.
+        batch: See `tflite`.
 
     Returns:
-        The operations of the file. See `operations_of`.
+        The operations in the file. See `operations_of`.
 
     Raises:
-        UserError: TFLite lacks an operation that the network needs.
+        UserError: If TFLite lacks an operation of the network.
     """
-    # Where the next writer finds what a crash left, and not in the system's folder for such.
+    # Beside the file and not in the system's temporary folder, so that after a crash the next
+    # writer removes it.
     with _scratch(path.with_name(f"{path.name}.parts")) as folder:
         content = _convert(source, folder, quantize, calibration, io, batch)
     operations = operations_of(content)
@@ -181,27 +190,28 @@ def build(
 
 
 def runtime(path: str | os.PathLike, threads: int | None = None) -> Run:
-    """Loads a written network into LiteRT.
+    """Loads a `.tflite` file into LiteRT.
 
     Args:
         path: A file that `tflite` wrote.
-        threads: Threads that it may take; by default as many as there are processors.
+        threads: Number of threads that it may use; by default the number of processors.
 
     Returns:
-        A function from any number of images, as the network takes them, to their probabilities.
-        Both are float32, also where those of the file are int8.
+        A function from any number of preprocessed images to their probabilities. Both are float32,
+        even if input and output of the file are int8.
 
     Raises:
-        UserError: The file is not whole, not one of `tflite`'s, or the runtime is not installed.
+        UserError: If the file is damaged or was not written by `tflite`, or the runtime is not
+            installed.
     """
     library = require("ai_edge_litert.interpreter", "export")
-    # LiteRT does not look whether a file is whole, and may end the process over one that is not.
+    # LiteRT does not check whether a file is complete, and may crash the process if it is not.
     read_metadata(path)
     interpreter = library.Interpreter(os.fspath(path), num_threads=threads or processors())
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def run_some(images: np.ndarray) -> np.ndarray:
+    def run_batch(images: np.ndarray) -> np.ndarray:
         interpreter.set_tensor(source["index"], _to_stored(images, source))
         interpreter.invoke()
         return _to_float(interpreter.get_tensor(target["index"]), target)
@@ -209,17 +219,17 @@ def runtime(path: str | os.PathLike, threads: int | None = None) -> Run:
     def run(images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
         if source["shape_signature"][0] == 1:
-            return np.concatenate([run_some(image[np.newaxis]) for image in images])
+            return np.concatenate([run_batch(image[np.newaxis]) for image in images])
         if interpreter.get_input_details()[0]["shape"][0] != len(images):
             interpreter.resize_tensor_input(source["index"], images.shape)
             interpreter.allocate_tensors()
-        return run_some(images)
+        return run_batch(images)
 
     return run
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads what a written file says of its network.
+    """Reads the metadata in a file.
 
     Args:
         path: A file that `tflite` wrote.
@@ -229,15 +239,15 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
         arguments.
 
     Raises:
-        UserError: The file is not whole, or not one of `tflite`'s.
+        UserError: If the file is damaged, or was not written by `tflite`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             labels, preprocessing = (archive.read(name).decode() for name in ATTACHED)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{os.fspath(path)} must be a whole file that export.tflite wrote "
-            f"({' '.join(str(error).split())}). Export it again."
+            f"{os.fspath(path)} must be an intact file that export.tflite wrote. "
+            f"Received: {' '.join(str(error).split())}. Export it again."
         ) from error
     return {"labels": labels.splitlines(), "preprocessing": json.loads(preprocessing)}
 
@@ -265,21 +275,21 @@ def _convert(
     archive.add_endpoint(
         "serving_default", lambda x: {"probabilities": network(x, training=False)}, [signature]
     )
-    # The converter finds a Keras 3 model's variables only in a SavedModel.
+    # For a Keras 3 model, the converter finds variables only in a SavedModel.
     write_out(archive, folder)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
     _quantize(converter, quantize, calibration, io)
     try:
         return converter.convert()
-    except Exception as error:  # The converter's errors have no public class.
-        raise _lacking(source, quantize, error) from error
+    except Exception as error:  # The converter's exceptions have no public class.
+        raise _unsupported(source, quantize, error) from error
 
 
 def _quantize(
     converter: tf.lite.TFLiteConverter, quantize: str, calibration: np.ndarray | None, io: str
 ) -> None:
     kinds = tf.lite.OpsSet
-    # In float32 as well: that is where an operation stays which has no integer form.
+    # Includes float32, for operations without an integer implementation.
     operations = [kinds.TFLITE_BUILTINS]
     if quantize != "none":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -295,34 +305,34 @@ def _quantize(
     converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io)
 
 
-def _lacking(source: Source, quantize: str, error: Exception) -> UserError:
-    said = " ".join(str(error).split())[:300].rstrip(".")
+def _unsupported(source: Source, quantize: str, error: Exception) -> UserError:
+    reason = " ".join(str(error).split())[:300].rstrip(".")
     others = ", ".join(name for name in QUANTIZATIONS if name != quantize)
     return UserError(
-        f"TFLite lacks an operation of {source.model.name} for quantize={quantize!r}, built in. "
-        f"Received from it: {said}. Take another of {others}."
+        f"TFLite has no built-in operation for a layer of {source.model.name} with "
+        f"quantize={quantize!r}. Received: {reason}. Use one of {others}."
     )
 
 
-def _drawn(images: np.ndarray) -> np.ndarray:
-    """Some images, all of them where they are few."""
+def _sample(images: np.ndarray) -> np.ndarray:
+    """Returns at most `CALIBRATION_IMAGES` of the images, sampled with a fixed seed."""
     generator = np.random.default_rng(CALIBRATION_SEED)
     number = min(CALIBRATION_IMAGES, len(images))
     return images[np.sort(generator.choice(len(images), number, replace=False))]
 
 
 def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:
-    """Reads what a TFLite file computes with.
+    """Returns the operations in a TFLite file.
 
     Args:
         content: The file's bytes.
 
     Returns:
-        How often each operation is in it, by name, and the names of those whose results are
-        float32, other than DEQUANTIZE, which only leads to them.
+        The count of each operation, by name, and the names of operations with float32 outputs,
+        except DEQUANTIZE, which only converts to float32.
 
     Raises:
-        UserError: One of them is not built into the runtime.
+        UserError: If an operation is not built into the runtime.
     """
     schema = require("ai_edge_litert.schema_py_generated", "export")
     names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
@@ -331,11 +341,11 @@ def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())
-            # Numbers above 127 do not fit the field that came first.
+            # Codes above 127 do not fit into the older, deprecated field.
             name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
             if name == "CUSTOM":
                 raise UserError(
-                    "A TFLite file must hold operations alone that are built into the runtime. "
+                    "A TFLite file must contain only operations that are built into the runtime. "
                     f"Received: {code.CustomCode().decode()}."
                 )
             counts[name] += 1
@@ -346,16 +356,20 @@ def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:
 
 
 def _append(path: Path, source: Source) -> None:
-    texts = ("".join(f"{label}\n" for label in source.labels), json.dumps(source.preprocessed))
-    # Readers find the network at the front of a file, and an archive at its end.
+    """Appends the metadata to a file."""
+    texts = (
+        "".join(f"{label}\n" for label in source.labels),
+        json.dumps(source.preprocessing_config),
+    )
+    # The network is read from the start of the file, a zip archive from its end.
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in zip(ATTACHED, texts, strict=True):
-            # Without the hour, so that the same network makes the same file.
+            # Without the current time, so that the same network gives the same file.
             archive.writestr(zipfile.ZipInfo(name), text)
 
 
 def _to_stored(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
-    """Values as a tensor of the file holds them."""
+    """Converts real values to the type of an input tensor."""
     scale, zero_point = tensor["quantization"]
     if tensor["dtype"] == np.float32:
         return values
@@ -366,6 +380,7 @@ def _to_stored(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
 
 
 def _to_float(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
+    """Converts the values of an output tensor to real values."""
     scale, zero_point = tensor["quantization"]
     if tensor["dtype"] == np.float32:
         return values

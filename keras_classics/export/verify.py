@@ -1,19 +1,20 @@
-"""What an export is held to: the model's own answers, within the bounds of its format.
+"""Verification: an export must agree with its model within the bounds of its format.
 
-The rule, for every format on the same images:
+The bounds, on the same images for all formats:
 
-    format                  a probability may differ by    predictions the same    accuracy lost
-    SavedModel, ONNX, none  1e-4                           all                     -
-    float16                 0.02                           all                     -
-    int16x8                 -                              98 %                    at most 0.01
-    dynamic, int8           -                              98 %                    at most 0.02
+    format                  difference of probabilities    same predictions    loss of accuracy
+    SavedModel, ONNX, none  1e-4                           all                 -
+    float16                 0.02                           all                 -
+    int16x8                 -                              98 %                at most 0.01
+    dynamic, int8           -                              98 %                at most 0.02
 
-Differences are relative to the largest probability of the image. A prediction is the same where
-the model itself holds the two classes equal, within the same bound. Rounding to 8 bits moves
-probabilities by how far apart the weights happen to lie, and flips to and fro the images that the
-model is undecided about, of which one without training has many: the last two rows are judged where
-labels of the images are given, which says that the model is trained, and else recorded. One image
-may be lost there in any case, where there are few. Numbers that are not finite fail everywhere.
+Differences are relative to the largest probability of the image. Predictions count as the same if
+the model's probabilities of the two classes differ by no more than the same bound. How much 8-bit
+rounding changes probabilities depends on the weights, and it changes the predictions of images
+whose classes are nearly tied, which are many for an untrained model. So the last two rows are
+enforced only if labels are given, which means that the model is trained; otherwise the values are
+only recorded. One changed image is always allowed in these rows. Values that are not finite always
+fail.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from keras_classics import files
 from keras_classics.errors import VerificationError
 from keras_classics.export.source import Source, in_batches
 
-# Timed runs on one image, after some that are not.
+# Number of timed runs on one image, after the warm-up runs.
 LATENCY_RUNS = 50
 WARM_UP_RUNS = 5
 
@@ -39,13 +40,13 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Bound:
-    """How far an export may be from its model; None where it is not judged.
+    """Bounds on the difference between an export and its model; None if not enforced.
 
     Attributes:
-        max_difference: Largest difference of a probability, relative to the largest of its image;
-            the predictions must be the same then.
-        same_prediction: Least share of images with the same prediction, where there are labels.
-        accuracy_loss: How much less accurate it may be, of 1, on images with labels.
+        max_difference: Largest difference of a probability, relative to the largest probability of
+            its image. If set, all predictions must be the same too.
+        same_prediction: Smallest fraction of images with the same prediction, if labels are given.
+        accuracy_loss: Largest loss of accuracy, 0 to 1, if labels are given.
     """
 
     max_difference: float | None = None
@@ -53,7 +54,7 @@ class Bound:
     accuracy_loss: float | None = None
 
 
-# By quantization; what is not quantized is "none" in every format.
+# By quantization; "none" for every format without quantization.
 BOUNDS = {
     "none": Bound(max_difference=1e-4),
     "float16": Bound(max_difference=0.02),
@@ -65,15 +66,15 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well an exported network agrees with its model.
+    """Agreement of an export with its model.
 
     Attributes:
         images: Number of images compared.
         max_difference: Largest difference of a probability, relative to the largest probability
             of its image.
-        same_prediction: Share of images with the same most probable class.
-        model_accuracy: Share of images that the model gets right; None without labels.
-        accuracy: The same of the export.
+        same_prediction: Fraction of images with the same most probable class.
+        model_accuracy: Accuracy of the model, 0 to 1; None without labels.
+        accuracy: Accuracy of the export, 0 to 1; None without labels.
     """
 
     images: int
@@ -85,13 +86,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Latency:
-    """Time from one image, ready for the network, to its probabilities.
+    """Latency of one preprocessed image.
 
     Attributes:
-        p50_ms: The median, in milliseconds.
-        p95_ms: What 95 % of the runs stayed below, in milliseconds.
-        runs: Number of runs timed.
-        threads: Threads that the runtime may take.
+        p50_ms: Median in milliseconds.
+        p95_ms: 95th percentile in milliseconds.
+        runs: Number of timed runs.
+        threads: Number of threads that the runtime may use.
     """
 
     p50_ms: float
@@ -102,21 +103,21 @@ class Latency:
 
 @dataclass(frozen=True)
 class Check:
-    """What came out when an export was reloaded in its own runtime.
+    """Result of verifying an export in its own runtime.
 
     Attributes:
-        quantize: One of `BOUNDS`.
-        agreement: With the model.
-        bound: What the agreement was held to.
-        latency: Of one image.
-        about: What else is to be said of the export, as JSON can hold it.
+        quantize: Quantization, one of `BOUNDS`.
+        agreement: Agreement with the model.
+        bound: The bounds that were enforced.
+        latency: Latency of one image.
+        details: Further information on the export, JSON-serialisable.
     """
 
     quantize: str
     agreement: Agreement
     bound: Bound
     latency: Latency
-    about: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check(
@@ -126,46 +127,45 @@ def check(
     run_raw: Run | None = None,
     quantize: str = "none",
     threads: int | None = None,
-    **about: Any,
+    **details: Any,
 ) -> Check:
-    """Compares an export with its model, and measures how long it takes for an image.
+    """Compares an export with its model, and measures its latency.
 
     Args:
         source: The model and the images to compare on.
-        run: From images as the network takes them to probabilities, in the export's runtime.
-        run_raw: The same from uint8 images, where the export holds the preprocessing; it is
-            compared then in place of `run`.
-        quantize: One of `BOUNDS`.
-        threads: Threads that the runtime may take; by default those of the machine.
-        **about: What else is to be said of the export.
+        run: Function from preprocessed images to probabilities, in the export's runtime.
+        run_raw: Function from uint8 images to probabilities, if the export includes the
+            preprocessing; it is then compared instead of `run`.
+        quantize: Quantization, one of `BOUNDS`.
+        threads: Number of threads that the runtime may use; by default that of the processors.
+        **details: Further information on the export.
 
     Raises:
-        VerificationError: The two differ by more than the bound allows.
+        VerificationError: If the difference exceeds the bounds.
     """
     got = in_batches(run_raw, source.images) if run_raw else in_batches(run, source.inputs)
     bound = BOUNDS[quantize]
     agreement = _agreement(source, got, bound)
-    _judge(source.model.name, quantize, agreement, bound)
+    _enforce(source.model.name, quantize, agreement, bound)
     latency = _latency(lambda: run(source.inputs[:1]), threads or processors())
-    return Check(quantize, agreement, bound, latency, about)
+    return Check(quantize, agreement, bound, latency, details)
 
 
 def processors() -> int:
-    """Number of the machine's processors."""
+    """Returns the number of processors of this machine."""
     return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
-def written(path: str | os.PathLike, overwrite: bool) -> Iterator[Path]:
-    """Gives a path beside `path` to write to, and renames it when all went well.
+def output(path: str | os.PathLike, overwrite: bool) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, and renames it to `path` if no exception occurs.
 
     Args:
-        path: Where the file or folder shall be.
-        overwrite: Whether it may replace one. What was there stays until the new one is whole.
+        path: File or folder to write.
+        overwrite: Whether to replace an existing one, which stays until the new one is complete.
 
     Raises:
-        UserError: Something is under `path`, and `overwrite` is not set; or nothing can be written
-            there.
+        UserError: If `path` exists and `overwrite` is not set, or `path` cannot be written.
     """
     path = Path(path)
     if not overwrite:
@@ -183,19 +183,19 @@ def _agreement(source: Source, got: np.ndarray, bound: Bound) -> Agreement:
     same = chosen >= largest * (1 - (bound.max_difference or 0))
     accuracies = {}
     if source.image_labels is not None:
-        right, still = (p == source.image_labels for p in (expected.argmax(axis=1), predicted))
-        accuracies = {"model_accuracy": float(right.mean()), "accuracy": float(still.mean())}
+        before, after = (p == source.image_labels for p in (expected.argmax(axis=1), predicted))
+        accuracies = {"model_accuracy": float(before.mean()), "accuracy": float(after.mean())}
     difference = np.abs(got - expected).max(axis=1) / largest
     return Agreement(len(got), float(difference.max()), float(same.mean()), **accuracies)
 
 
-def _judge(name: str, quantize: str, agreement: Agreement, bound: Bound) -> None:
+def _enforce(name: str, quantize: str, agreement: Agreement, bound: Bound) -> None:
     faults = [*_faults_in_probabilities(agreement, bound), *_faults_in_accuracy(agreement, bound)]
     if faults:
         what = "The export" if quantize == "none" else f"The {quantize} export"
         raise VerificationError(
             f"{what} disagrees with {name} on {agreement.images} images: {', '.join(faults)}. "
-            "Nothing was left in place."
+            "Nothing was written."
         )
 
 
@@ -211,7 +211,7 @@ def _faults_in_probabilities(agreement: Agreement, bound: Bound) -> Iterator[str
 def _faults_in_accuracy(agreement: Agreement, bound: Bound) -> Iterator[str]:
     if bound.accuracy_loss is None or agreement.accuracy is None:
         return
-    # One image of so many is not the same in floating point however it is written.
+    # The small number covers rounding: 1 - (n - 1) / n is not exactly 1 / n.
     one = 1 / agreement.images + 1e-9
     if 1 - agreement.same_prediction > max(1 - bound.same_prediction, one):
         yield (
@@ -222,7 +222,7 @@ def _faults_in_accuracy(agreement: Agreement, bound: Bound) -> Iterator[str]:
     if loss > max(bound.accuracy_loss + 1e-9, one):
         yield (
             f"accuracy {100 * agreement.accuracy:.2f} %, the model's "
-            f"{100 * agreement.model_accuracy:.2f} % (allowed to lose "
+            f"{100 * agreement.model_accuracy:.2f} % (allowed loss "
             f"{100 * max(bound.accuracy_loss, 1 / agreement.images):.2f} %)"
         )
 

@@ -1,4 +1,4 @@
-"""Weights for the networks: where they come from, and how they get into a model."""
+"""Weights: records of published weights, downloads, and loading into a model."""
 
 from keras_classics.weights.imagenet import decode_predictions
 from keras_classics.weights.load import builder_arguments, load_weights

@@ -1,4 +1,4 @@
-"""Puts named tensors into a model: each exactly once, or none at all."""
+"""Assigns named tensors to a model: each exactly once, or none at all."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ def _same(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Slot:
-    """The place of a file's tensor in a model.
+    """The variable of a model that belongs to a tensor of a file.
 
     Attributes:
-        variable: Where it goes.
-        shape: Its shape in the file.
-        to_keras: From the file's layout to the variable's.
-        from_keras: The way back.
+        variable: The variable.
+        shape: Shape of the tensor in the file.
+        to_keras: Converts the tensor from the file's layout to the variable's.
+        from_keras: Converts the variable's value to the file's layout.
     """
 
     variable: keras.Variable
@@ -36,12 +36,12 @@ Slots = Mapping[str, Slot]
 
 
 def weights_of(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Returns the variables of a layer that a file holds: all but the state of random draws."""
+    """Returns the variables of a layer that files contain: all but the seed generator's state."""
     return [v for v in layer.variables if v.name != "seed_generator_state"]
 
 
 def named_slots(model: keras.Model) -> dict[str, Slot]:
-    """Returns a slot for every weight of a model, named `layer/variable`."""
+    """Returns a slot for every weight of a model, by the name `layer/variable`."""
     return {
         f"{layer.name}/{variable.name}": Slot(variable, tuple(variable.shape))
         for layer in model.layers
@@ -50,34 +50,36 @@ def named_slots(model: keras.Model) -> dict[str, Slot]:
 
 
 def assign(tensors: Tensors, slots: Slots) -> None:
-    """Gives every slot's variable the tensor of its name.
+    """Assigns to every slot's variable the tensor of the slot's name.
 
     Raises:
-        UserError: A tensor is missing, is one too many, or has another shape; no variable has
-            changed then.
+        UserError: If a tensor is missing, has no slot, or has the wrong shape or type. No variable
+            has then changed.
     """
     missing = [name for name in slots if name not in tensors]
     extra = [name for name in tensors if name not in slots]
     if missing and extra:
-        raise UserError(f"it has no tensor {missing[0]!r}, but {extra[0]!r}, which has no place")
+        raise UserError(f"it lacks the tensor {missing[0]!r}, and the network has no {extra[0]!r}")
     if missing:
-        raise UserError(f"it has no tensor {missing[0]!r}")
+        raise UserError(f"it lacks the tensor {missing[0]!r}")
     if extra:
-        raise UserError(f"its tensor {extra[0]!r} has no place in the network")
+        raise UserError(f"the network has no tensor {extra[0]!r}")
     for name, slot in slots.items():
         if tensors[name].shape != slot.shape:
             raise UserError(
-                f"its tensor {name!r} has the shape {tensors[name].shape}, and the network's "
-                f"has {slot.shape}"
+                f"its tensor {name!r} has the shape {tensors[name].shape}, but the network's has "
+                f"{slot.shape}"
             )
         if not np.issubdtype(tensors[name].dtype, np.floating):
-            raise UserError(f"its tensor {name!r} is of type {tensors[name].dtype}, not of floats")
+            raise UserError(
+                f"its tensor {name!r} is of type {tensors[name].dtype}, not floating-point"
+            )
     for name, slot in slots.items():
         slot.variable.assign(slot.to_keras(tensors[name]))
 
 
 def extract(slots: Slots) -> Tensors:
-    """Returns what the slots' variables hold, in the layout of the file."""
+    """Returns the values of the slots' variables in the layout of the file."""
     return {
         name: np.ascontiguousarray(slot.from_keras(keras.ops.convert_to_numpy(slot.variable)))
         for name, slot in slots.items()

@@ -1,4 +1,4 @@
-"""Brings a published file to this machine: whole, checked against its hash, or not at all."""
+"""Downloads published files, checks their hashes, and keeps only complete files."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ import keras
 
 from keras_classics.errors import UserError
 
-# Environment variable with a prefix: files are fetched from PREFIX/NAME instead of their own hosts.
+# Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
 MIRROR = "KERAS_CLASSICS_WEIGHTS_URL"
 
 TIMEOUT_SECONDS = 60.0
@@ -27,13 +27,12 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on a host of weights.
+    """A file of weights on a server.
 
     Attributes:
         name: Name of the file on this machine.
-        url: Where it lies.
-        digest: Its hash as it was published: `sha256:` or `md5:` and hexadecimal digits, of which
-            the first ones may stand for all.
+        url: URL of the file.
+        digest: The published hash: `sha256:` or `md5:`, and all or the first hexadecimal digits.
     """
 
     name: str
@@ -41,17 +40,17 @@ class RemoteFile:
     digest: str
 
     def fetch(self) -> Path:
-        """Returns its path in Keras's cache, after downloading it where it is not there.
+        """Downloads the file to Keras's cache if it is not there, and returns its path.
 
-        A download that was cut goes on where it stopped. The hash is checked each time.
+        An interrupted download resumes where it stopped. The hash is checked every time.
 
         Raises:
-            UserError: It cannot be had, or is not the file that was published.
+            UserError: If the file cannot be downloaded, or its hash is wrong.
         """
         path = cache_folder() / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(path):
+            with _locked(path):
                 if not (path.is_file() and is_intact(path, self.digest)):
                     _download(self, path)
         except OSError as error:
@@ -60,20 +59,20 @@ class RemoteFile:
 
 
 def cache_folder() -> Path:
-    """Returns the folder in which Keras keeps weights, `~/.keras/models`."""
+    """Returns the folder where Keras caches weights, `~/.keras/models`."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
 def is_intact(path: Path, digest: str) -> bool:
-    """Tells whether a file has the hash that was published for it."""
+    """Returns whether a file has the published hash."""
     algorithm, expected = digest.split(":")
     with open(path, "rb") as content:
         return hashlib.file_digest(content, algorithm).hexdigest().startswith(expected)
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Lets one process at a time fetch a file; the others find it when they come in."""
+def _locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time download a file; the others wait and then find it."""
     with open(path.with_name(f".aside-{path.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -85,45 +84,45 @@ def _download(file: RemoteFile, path: Path) -> None:
     resumed = part.exists()
     _fetch_part(file, url, part, path)
     if resumed and not is_intact(part, file.digest):
-        # What was there may have been of another file.
+        # The part from before may belong to another file.
         part.unlink()
         _fetch_part(file, url, part, path)
     if not is_intact(part, file.digest):
         part.unlink()
         raise UserError(
-            f"{url} gave a file that is not {file.name}: its hash does not begin with "
-            f"{file.digest}. Nothing was kept. {_by_hand(url, path)}"
+            f"{file.name} must have a hash that begins with {file.digest}. Received: another file "
+            f"from {url}, which was deleted. {_way_out(url, path)}"
         )
     os.replace(part, path)
 
 
 def _fetch_part(file: RemoteFile, url: str, part: Path, path: Path) -> None:
-    """Appends to what is there until the host says that it was all, or gives up."""
+    """Downloads the missing rest of a file, with several attempts."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _append(url, part)
             return
         except (OSError, http.client.HTTPException, ValueError) as error:
             missing = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            # A name that is not found or a port that is closed will be so in a moment, too.
+            # An unknown host name or a closed port will not change within seconds.
             unreachable = type(error) is urllib.error.URLError and "timed out" not in str(error)
             reason = error.reason if unreachable else str(error) or type(error).__name__
             if missing or unreachable or isinstance(error, ValueError) or attempt == ATTEMPTS:
                 raise UserError(
-                    f"{file.name} could not be downloaded ({reason}). {_by_hand(url, path)}"
+                    f"{file.name} cannot be downloaded ({reason}). {_way_out(url, path)}"
                 ) from error
             time.sleep(attempt * PAUSE_SECONDS)
 
 
 def _append(url: str, part: Path) -> None:
-    """Asks for what is missing of a file and writes it down as it comes."""
+    """Requests the missing rest of a file and appends it as it arrives."""
     start = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # It is all here already; the hash will tell.
+            return  # The file is already complete; the caller checks the hash.
         raise
     with response:
         resumes = response.status == http.HTTPStatus.PARTIAL_CONTENT
@@ -131,7 +130,7 @@ def _append(url: str, part: Path) -> None:
         done = start if resumes else 0
         total = None if length is None else done + int(length)
         progress = keras.utils.Progbar(total, unit_name="byte")
-        # Unbuffered, so that nothing of what came is lost with the process.
+        # Unbuffered, so that a killed process loses no received data.
         with open(part, "ab" if resumes else "wb", buffering=0) as content:
             while chunk := response.read1(CHUNK_BYTES):
                 content.write(chunk)
@@ -146,5 +145,5 @@ def _mirrored(file: RemoteFile) -> str:
     return f"{mirror.rstrip('/')}/{file.name}" if mirror else file.url
 
 
-def _by_hand(url: str, path: Path) -> str:
-    return f"Fetch {url} by hand and put it at {path}, or set {MIRROR} to a mirror."
+def _way_out(url: str, path: Path) -> str:
+    return f"Download {url} yourself and save it as {path}, or set {MIRROR} to a mirror."

@@ -1,7 +1,7 @@
-"""Keras's own files: `.weights.h5` and `.keras` as it writes them today, `.h5` as it did before.
+"""Keras's own files: `.weights.h5` and `.keras` of Keras 3, and `.h5` of Keras 1 and 2.
 
-Today's files number the layers of each class, `conv2d`, `conv2d_1`, ...; those of before name them.
-Both are read here into `layer/variable`, by a network's own layers where they are numbered.
+Keras 3 numbers the layers of each class: `conv2d`, `conv2d_1`, ... Earlier versions store the
+layers' names. Both are read to tensors named `layer/variable`; numbers are resolved with a network.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from keras_classics.errors import UserError
 from keras_classics.files import atomic_write, refuse_escaping_members
 from keras_classics.weights.assign import Tensors, weights_of
 
-# Variables of a layer in the order in which files of before 2017 hold them, by their number.
+# Names of a layer's variables, in the order of files from before 2017, by how many there are.
 ORDERS = {
     2: ("kernel", "bias"),
     4: ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 
-# The name that the last layer has in published files.
+# Another name of the last layer in published files.
 RENAMED = {"probs": "predictions"}
 
 
@@ -34,14 +34,14 @@ def read(path: Path, model: keras.Model) -> Tensors:
 
     Args:
         path: A `.weights.h5`, `.h5` or `.keras` file.
-        model: The network whose layers the numbers of today's files stand for.
+        model: The network whose layers the numbers in Keras 3 files refer to.
 
     Returns:
-        Tensors named `layer/variable`; what has no layer in the network keeps its place in the
-        file as its name.
+        Tensors named `layer/variable`. A tensor without a layer in the network is named by its path
+        in the file.
 
     Raises:
-        UserError: It is no such file, or not whole.
+        UserError: If it is no such file, or it is truncated or damaged.
     """
     with _opened(path) as file:
         try:
@@ -51,12 +51,12 @@ def read(path: Path, model: keras.Model) -> Tensors:
             if "layers" in group:
                 return _read_numbered(group["layers"], model)
         except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"it is cut short or damaged ({error})") from error
-    raise UserError("it is an HDF5 file, but holds no weights of Keras")
+            raise UserError(f"it is truncated or damaged ({error})") from error
+    raise UserError("it is an HDF5 file without Keras weights")
 
 
 def layer_names(path: Path) -> list[str]:
-    """Returns the names of the layers in a file of before; none for another kind of file."""
+    """Returns the names of the layers in a file of Keras 1 or 2; empty for other files."""
     with _opened(path) as file:
         return [_text(n) for n in file.get("model_weights", file).attrs.get("layer_names", [])]
 
@@ -69,19 +69,19 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         file = h5py.File(content, "r")
     except (OSError, RuntimeError) as error:
-        raise UserError(f"it is no whole HDF5 file ({error})") from error
+        raise UserError(f"it is not an intact HDF5 file ({error})") from error
     with file:
         yield file
 
 
 def _weights_in_archive(path: Path) -> bytes:
-    """The weights in a `.keras` archive; nothing is written to the disk."""
+    """Returns the weights file in a `.keras` archive, without writing to the disk."""
     try:
         refuse_escaping_members(path)
         with zipfile.ZipFile(path) as archive:
             return archive.read("model.weights.h5")
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"it is no whole .keras archive ({error})") from error
+        raise UserError(f"it is not an intact .keras archive ({error})") from error
 
 
 def _read_named(group: h5py.Group) -> Tensors:
@@ -100,12 +100,12 @@ def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
     names = _numbered_layers(model)
     tensors = {}
 
-    def read_one(place: str, entry: h5py.Dataset | h5py.Group) -> None:
-        layer, _, variable = place.partition("/")
+    def read_one(name_in_file: str, entry: h5py.Dataset | h5py.Group) -> None:
+        layer, _, variable = name_in_file.partition("/")
         if not isinstance(entry, h5py.Dataset) or variable.startswith("seed_generator/"):
             return
         number = variable.removeprefix("vars/")
-        name = f"layers/{place}"
+        name = f"layers/{name_in_file}"
         if layer in names and number.isdigit():
             variables = [v.name for v in weights_of(names[layer])]
             # Some files have a bias where the network has none.
@@ -119,7 +119,7 @@ def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
 
 
 def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
-    """A model's layers by the names that Keras gives them in a file."""
+    """Returns a model's layers by the names that Keras 3 gives them in a file."""
     counts = Counter()
     layers = {}
     for layer in model.layers:

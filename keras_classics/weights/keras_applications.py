@@ -1,8 +1,8 @@
-"""What differs in the weights of keras.applications' ResNets: biases before normalisation, epsilon.
+"""keras.applications' ResNets have convolution biases and another epsilon; these are folded here.
 
-A batch normalisation takes its input's mean away, and a bias before it with that; its variance has
-epsilon added. So moving_mean - bias and moving_variance + the difference in epsilon, in a network
-without those biases and with another epsilon, compute the same. VGG's weights are as here.
+A batch normalisation subtracts its input's mean, and with it a bias before it; and it adds epsilon
+to the variance. So a network without those biases and with another epsilon computes the same with
+moving_mean - bias and moving_variance + the difference in epsilon. VGG's weights need no change.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ EPSILON, MOMENTUM = 1.001e-5, 0.99
 
 
 def builder_arguments(model: str, second_version: bool) -> dict[str, Any]:
-    """Returns with which arguments a network is that of keras.applications.
+    """Returns the builder's arguments for the network of keras.applications.
 
     Args:
         model: Name of the network.
-        second_version: Whether it is ResNet50V2, 101V2 or 152V2 there.
+        second_version: Whether to build ResNet50V2, ResNet101V2 or ResNet152V2.
     """
     if not model.startswith("resnet"):
         return {"batch_norm": None}
@@ -28,16 +28,16 @@ def builder_arguments(model: str, second_version: bool) -> dict[str, Any]:
 
 
 def folded(tensors: Tensors, model: keras.Model) -> Tensors:
-    """Takes biases that a network does not have into the normalisations that follow them.
+    """Folds biases that the network does not have into the normalisations after them.
 
-    Tensors without such biases are returned as they are.
+    Tensors without such biases are returned unchanged.
 
     Args:
         tensors: Named `layer/variable`.
-        model: The network; a normalisation `X_bn` follows a convolution `X_conv`.
+        model: The network, where the normalisation `X_bn` follows the convolution `X_conv`.
 
     Raises:
-        UserError: Some of the biases are there, and one is not; or one has no normalisation.
+        UserError: If some of the biases are missing, or the normalisation after one.
     """
     bare = [
         layer.name
@@ -52,12 +52,12 @@ def folded(tensors: Tensors, model: keras.Model) -> Tensors:
         names = [f"{name}/bias", *(f"{normalization}/moving_{x}" for x in ("mean", "variance"))]
         for needed in names:
             if needed not in tensors:
-                raise UserError(f"it has no tensor {needed!r}")
+                raise UserError(f"it lacks the tensor {needed!r}")
         bias, mean, variance = (tensors[needed] for needed in names)
         if not bias.shape == mean.shape == variance.shape:
             raise UserError(
-                f"its tensors {', '.join(names)} have the shapes {bias.shape}, {mean.shape} and "
-                f"{variance.shape}, which must be equal"
+                f"the shapes of its tensors {', '.join(names)} must be equal, but are "
+                f"{bias.shape}, {mean.shape} and {variance.shape}"
             )
         del tensors[names[0]]
         tensors[names[1]] = mean - bias

@@ -1,4 +1,4 @@
-"""The images that some weights were trained on."""
+"""The preprocessing that published weights were trained with."""
 
 from typing import Any
 
@@ -8,33 +8,33 @@ from keras_classics.weights.records import WeightsRecord, find_weights
 
 
 def preprocessing(weights: str | WeightsRecord) -> keras.layers.Layer:
-    """Returns the layer from uint8 images of any size to what a network of some weights takes.
+    """Returns the preprocessing layer of some weights, for uint8 images of any size.
 
     Args:
         weights: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`, or a record.
 
     Returns:
-        A layer that takes uint8 images, red first, of shape (batch, height, width, 1 or 3).
+        A layer that takes uint8 RGB or grey images of shape (batch, height, width, 1 or 3).
 
     Raises:
-        UserError: There are no such weights.
+        UserError: If there are no such weights.
     """
     record = weights if isinstance(weights, WeightsRecord) else find_weights(weights)
     return record.preprocessing()
 
 
 def preprocess_input(x: Any, model: str, weights: str = "imagenet") -> Any:
-    """Does the arithmetic of `preprocessing` alone, on images that have their size already.
+    """Normalises images that already have the network's input size.
 
     Args:
-        x: Array or tensor of images, red first, values 0..255, shape (..., height, width, 3).
+        x: Array or tensor of RGB images, values 0..255, shape (..., height, width, 3).
         model: Name of the network.
         weights: Name of its weights.
 
     Returns:
-        What the network takes, float32, of the same shape.
+        Normalised images, float32, of the same shape.
 
     Raises:
-        UserError: There are no such weights.
+        UserError: If there are no such weights.
     """
     return preprocessing(f"{model}/{weights}").normalize(x)

@@ -1,11 +1,15 @@
-"""The known weights: what they are, whence, under which licence, and how well they do.
+"""Records of published weights: origin, licence, hash, preprocessing and accuracy.
 
-Sources. torchvision 0.28, `torchvision.models.*_Weights`: URLs, accuracies, preprocessing; a file's
-name holds the first 8 digits of its SHA-256, and these are all that its record holds where no more
-of it is published. keras.applications of Keras 3.15: URLs and MD5; accuracies: the README of
-keras-applications. timm 1.0: copies of torchvision's first weights, of those files whose hash is
-known; their accuracies are torchvision's. Licences are what the publishers say of the weights;
-ImageNet's own terms bind whoever uses them.
+Sources:
+- torchvision 0.28, `torchvision.models.*_Weights`: URLs, accuracies, preprocessing. A file's name
+  contains the first 8 digits of its SHA-256; a record has only these if no more are published.
+- Keras 3.15, `keras.applications`: URLs and MD5 hashes; accuracies from the README of
+  keras-applications.
+- timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
+  torchvision.
+
+The licences are those that the publishers state. Users of the weights must also respect the terms
+of ImageNet.
 """
 
 import fnmatch
@@ -29,25 +33,25 @@ OWN = Path(__file__).parent / "own"
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """A file that comes with this package.
+    """A file of weights in this package.
 
     Attributes:
-        name: Its name in the folder `own`.
-        digest: `sha256:` and its hash.
+        name: Name of the file in the folder `own`.
+        digest: `sha256:` and the file's hash.
     """
 
     name: str
     digest: str
 
     def fetch(self) -> Path:
-        """Returns its path.
+        """Returns the path of the file.
 
         Raises:
-            UserError: It is not as it was packed.
+            UserError: If the file is missing or its hash is wrong.
         """
         path = OWN / self.name
         if not (path.is_file() and is_intact(path, self.digest)):
-            raise UserError(f"{path} is not the file that was packed. Install the package again.")
+            raise UserError(f"{path} is missing or damaged. Reinstall keras-classics.")
         return path
 
 
@@ -57,19 +61,20 @@ class WeightsRecord:
 
     Attributes:
         model: Name of the network.
-        name: What its builder takes as `weights`.
-        origin: Who published them, and as what.
-        licence: As their publisher says.
-        file: The file.
-        file_without_top: The same without the top, where it is published on its own.
-        preprocessing: Makes the layer from uint8 images to what the network takes.
+        name: Name of the weights, the value of the builder's argument `weights`.
+        origin: The publisher, and the publisher's name for the weights.
+        licence: Licence that the publisher states.
+        file: The file of weights.
+        file_without_top: The file of weights without the top, if published.
+        preprocessing: Creates the preprocessing layer that the network was trained with.
         class_names: Name of each class, in the order of the scores.
-        top1: Published accuracy, of 100 images.
-        top5: How many of 100 have their class among the best five; None where it is not published.
-        protocol: How that was measured.
-        epsilon: Of the batch normalisation that they were trained with; None without any.
-        momentum: The same: share of its old statistics that an update keeps.
-        arguments: Arguments of the builder that they were trained with.
+        top1: Published top-1 accuracy in percent.
+        top5: Published top-5 accuracy in percent; None if not published.
+        protocol: Evaluation protocol of the published accuracies.
+        epsilon: Epsilon of the batch normalisation in training; None without batch normalisation.
+        momentum: Momentum of the batch normalisation in training, the fraction of the old
+            statistics that an update keeps; None without batch normalisation.
+        arguments: The builder's arguments that the weights were trained with.
     """
 
     model: str
@@ -89,21 +94,23 @@ class WeightsRecord:
 
     @property
     def full_name(self) -> str:
-        """Its name among the weights of all networks, such as `resnet50/imagenet_keras`."""
+        """The unique name of the weights, such as `resnet50/imagenet_keras`."""
         return f"{self.model}/{self.name}"
 
     def fetch(self, with_top: bool = True) -> Path:
-        """Returns the path of the file, downloaded where it is not on this machine.
+        """Returns the path of the file, after downloading it if necessary.
+
+        Args:
+            with_top: Whether the top's weights are needed.
 
         Raises:
-            UserError: It cannot be had, or is not the file that was published.
+            UserError: If the file cannot be downloaded, or its hash is wrong.
         """
         return (self.file if with_top else self.file_without_top or self.file).fetch()
 
 
-# Per cent, by the network and the version of the training recipe.
+# By network and version of the training recipe: file, SHA-256, (top-1, top-5) in percent.
 TORCHVISION = {
-    # file, SHA-256, top-1, top-5
     ("alexnet_owt", 1): (
         "alexnet-owt-7be5be79.pth",
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
@@ -171,7 +178,7 @@ TORCHVISION = {
     ("resnet152", 2): ("resnet152-f82ba261.pth", "f82ba261", (82.284, 96.002)),
 }
 
-# Revision of the repository, SHA-256.
+# By network: revision of the repository, SHA-256.
 TIMM = {
     "vgg11": ("main", "682c023808812148d4e60c76d80ad83dbeaf5d50eb1a952a0b836895003151e5"),
     "vgg16": (
@@ -192,7 +199,8 @@ TIMM = {
     ),
 }
 
-# Network, there; MD5 with and without top; top-1, top-5.
+# By network and its name in keras.applications: MD5 with and without top, (top-1, top-5) in
+# percent.
 KERAS = {
     ("vgg16", "vgg16"): (
         "64373286793e3c8b2b4e3219cbf3544b",
@@ -240,7 +248,7 @@ TORCHVISION_URL = "https://download.pytorch.org/models"
 TIMM_URL = "https://huggingface.co/timm"
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
-# Of all of ImageNet's training images, red first, in parts of 255.
+# Mean and standard deviation of ImageNet's training images, RGB, relative to 255.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TORCH_IMAGES = functools.partial(
     ImagePreprocessing,
@@ -302,14 +310,14 @@ def _timm_record(model: str) -> WeightsRecord:
     )
 
 
-def _keras_record(model: str, there: str) -> WeightsRecord:
-    digest, digest_without_top, accuracy = KERAS[model, there]
-    second_version = there.endswith("v2")
+def _keras_record(model: str, name_in_keras: str) -> WeightsRecord:
+    digest, digest_without_top, accuracy = KERAS[model, name_in_keras]
+    second_version = name_in_keras.endswith("v2")
     residual = model.startswith("resnet")
     folder = "resnet" if residual else model
 
     def file(ending: str, digest: str) -> RemoteFile:
-        name = f"{there}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
+        name = f"{name_in_keras}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
         return RemoteFile(name, f"{KERAS_URL}/{folder}/{name}", f"md5:{digest}")
 
     if second_version:
@@ -322,7 +330,7 @@ def _keras_record(model: str, there: str) -> WeightsRecord:
     return WeightsRecord(
         model=model,
         name="imagenet_keras" + ("_v2" if second_version else ""),
-        origin=f"keras.applications, {there}",
+        origin=f"keras.applications, {name_in_keras}",
         licence=licence,
         file=file("", digest),
         file_without_top=file("_notop", digest_without_top),
@@ -338,7 +346,7 @@ def _keras_record(model: str, there: str) -> WeightsRecord:
 
 
 def _own_record(path: Path) -> WeightsRecord:
-    """The record of weights of our own, from what the run that made them wrote down."""
+    """Returns the record of weights in this package, from the result of their training run."""
     metadata = json.loads(path.read_text())
     environment = metadata["environment"]
     normalizes = metadata["model"].startswith("resnet")
@@ -360,7 +368,8 @@ def _own_record(path: Path) -> WeightsRecord:
     )
 
 
-# Of the same network, those come first that need the least to be read: they are its "imagenet".
+# The first of a network's records with ImageNet weights is its "imagenet". Keras's files come
+# first, because reading them needs no extra.
 _RECORDS = {
     record.full_name: record
     for record in (
@@ -373,16 +382,16 @@ _RECORDS = {
 
 
 def list_weights(pattern: str = "*") -> list[str]:
-    """Lists the known weights as `model/name`, of the networks that a glob pattern matches.
+    """Returns the names of all known weights, `model/name`, that match a glob pattern.
 
     Args:
-        pattern: Such as `"resnet*"`, or `"*/imagenet_keras"`.
+        pattern: Glob pattern, such as `"resnet*"` or `"*/imagenet_keras"`.
     """
     return sorted((n for n in _RECORDS if fnmatch.fnmatch(n, pattern)), key=natural_key)
 
 
 def weights_names(model: str) -> list[str]:
-    """Lists what a network's builder takes as `weights`; the default `"imagenet"` comes first."""
+    """Returns the names of a network's weights; the default `"imagenet"` comes first."""
     names = [record.name for record in _RECORDS.values() if record.model == model]
     return ["imagenet", *names] if any(n.startswith("imagenet_") for n in names) else names
 
@@ -391,11 +400,11 @@ def find_weights(name: str) -> WeightsRecord:
     """Returns the record of some weights.
 
     Args:
-        name: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`;
-            `"resnet50/imagenet"` is the network's default.
+        name: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`, or a network's
+            default, such as `"resnet50/imagenet"`.
 
     Raises:
-        UserError: There are none of that name.
+        UserError: If there are no weights of this name.
     """
     model, _, weights = name.partition("/")
     if weights == "imagenet":

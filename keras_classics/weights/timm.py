@@ -1,6 +1,6 @@
-"""timm's names where they differ from torchvision's: the dense layers of VGG.
+"""timm's names of VGG's dense layers, the only ones that differ from torchvision's.
 
-There they are convolutions over the whole map, of which the first is 7x7 and the second 1x1.
+In timm these layers are convolutions over the whole map, the first 7x7 and the second 1x1.
 """
 
 from keras_classics.weights.assign import Tensors
@@ -13,7 +13,7 @@ MODULES = {
 
 
 def as_torchvision(tensors: Tensors) -> Tensors:
-    """Renames and reshapes tensors of timm to torchvision's; torchvision's own stay as they are."""
+    """Converts timm's names and shapes to torchvision's; torchvision's tensors are unchanged."""
     renamed = {}
     for name, tensor in tensors.items():
         module, _, variable = name.rpartition(".")

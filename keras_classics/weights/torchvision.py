@@ -1,14 +1,14 @@
-"""torchvision's names and layouts for the networks that it has, too.
+"""torchvision's names and layouts of weights, for the networks that torchvision has too.
 
 torchvision                              here
-features.N, classifier.N                 AlexNet and VGG, counted as its modules are
+features.N, classifier.N                 AlexNet and VGG, N counts torchvision's modules
 layerS.U.convI, .bnI                     conv{S+1}_block{U+1}_{I}_conv, _bn
 layerS.U.downsample.0, .1                conv{S+1}_block{U+1}_0_conv, _bn
 conv weight (out, in, height, width)     kernel (height, width, in, out)
 dense weight (out, in)                   kernel (in, out)
-dense weight after the map, (channel, row, column) flat    kernel of (row, column, channel) flat
+first dense weight, inputs flattened as (channel, row, column)    as (row, column, channel)
 
-Its counter of batches, `num_batches_tracked`, has no use here and is left out.
+torchvision's counter of batches, `num_batches_tracked`, is not needed and ignored.
 """
 
 import re
@@ -24,7 +24,7 @@ from keras_classics.weights.assign import Slot, Tensors, extract, weights_of
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 
-# They stride in the 3x3 convolution there, which the weights' shapes do not show.
+# torchvision puts their stride in the 3x3 convolution, which the shapes of the weights do not show.
 BOTTLENECKS = ("resnet50", "resnet101", "resnet152")
 
 VARIABLES = {
@@ -36,7 +36,7 @@ VARIABLES = {
     "moving_variance": "running_var",
 }
 
-# Layers that are modules of a torch.nn.Sequential there, too. Activations are as well.
+# Layers that are modules of a torch.nn.Sequential in torchvision. ReLUs are modules too.
 COUNTED = (
     keras.layers.Conv2D,
     keras.layers.Dense,
@@ -47,7 +47,7 @@ COUNTED = (
 
 
 def builder_arguments(model: str) -> dict[str, Any]:
-    """Returns with which arguments a network is torchvision's of the same name."""
+    """Returns the builder's arguments for torchvision's network of the same name."""
     if model in BOTTLENECKS:
         return {"version": "v1.5", "shortcut": "B"}
     if model.startswith("resnet"):
@@ -58,10 +58,11 @@ def builder_arguments(model: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> Tensors:
-    """Reads a `.pth` file with torch, which runs no code that is in it, or a `.safetensors` file.
+    """Reads a `.pth` or `.safetensors` file. Code in a `.pth` file is never executed.
 
     Raises:
-        UserError: It is no such file, or holds more than tensors; or the extra `torch` is missing.
+        UserError: If it is no such file, it contains more than tensors, or the extra `torch` is
+            missing.
     """
     tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
     return {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
@@ -73,7 +74,7 @@ def _read_safetensors(path: Path) -> Tensors:
     try:
         return load_file(path)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"it is no whole safetensors file ({error})") from error
+        raise UserError(f"it is not an intact safetensors file ({error})") from error
 
 
 def _read_pth(path: Path) -> Tensors:
@@ -84,15 +85,15 @@ def _read_pth(path: Path) -> Tensors:
     except Exception as error:
         if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
             raise UserError(
-                "it holds code or objects beside tensors, which are not run. Save its state_dict() "
-                f"alone ({_first_line(error)})"
+                "it contains code or objects besides tensors, which are not executed. Save only "
+                f"the state_dict() ({_first_line(error)})"
             ) from error
-        raise UserError(f"it is no whole file of torch ({_first_line(error)})") from error
+        raise UserError(f"it is not an intact torch file ({_first_line(error)})") from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and torch.is_tensor(tensor) and tensor.layout == torch.strided
         for name, tensor in content.items()
     ):
-        raise UserError("it is not a state_dict: names with a dense tensor each")
+        raise UserError("it is not a state_dict, a mapping from names to dense tensors")
     # NumPy has no bfloat16.
     return {
         name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
@@ -105,10 +106,10 @@ def _first_line(error: Exception) -> str:
 
 
 def write(model: keras.Model, path: Path) -> None:
-    """Writes a network's weights as torchvision names them, to a `.pth` or `.safetensors` file.
+    """Writes a network's weights with torchvision's names to a `.pth` or `.safetensors` file.
 
     Raises:
-        UserError: torchvision has no such network, or the extra `torch` is missing.
+        UserError: If torchvision has no such network, or the extra `torch` is missing.
     """
     tensors = extract(slots(model))
     if path.suffix == ".safetensors":
@@ -122,15 +123,21 @@ def write(model: keras.Model, path: Path) -> None:
 
 
 def slots(model: keras.Model) -> dict[str, Slot]:
-    """Returns a slot for every weight of a network, named as torchvision names it."""
+    """Returns a slot for every weight of a network, by torchvision's name.
+
+    Raises:
+        UserError: If torchvision has no such layer.
+    """
     modules = _residual_modules(model) or _sequential_modules(model)
     for layer in model.layers:
         if weights_of(layer) and layer.name not in modules:
-            raise UserError(f"torchvision has no layer like {layer.name} of {model.name}")
+            raise UserError(
+                f"torchvision has no layer that corresponds to {layer.name} of {model.name}"
+            )
     shape_before_dense = _shape_before_dense(model)
     return {
         f"{modules[layer.name]}.{VARIABLES[variable.name]}": _slot(
-            layer, variable, shape_before_dense.get(layer.name)
+            variable, shape_before_dense.get(layer.name)
         )
         for layer in model.layers
         for variable in weights_of(layer)
@@ -138,7 +145,7 @@ def slots(model: keras.Model) -> dict[str, Slot]:
 
 
 def _residual_modules(model: keras.Model) -> dict[str, str]:
-    """Names of the modules of a ResNet; none for another network."""
+    """Returns torchvision's module name for each layer of a ResNet; empty for other networks."""
     names = {}
     for layer in model.layers:
         unit = re.fullmatch(r"conv(\d)_block(\d+)_(\d)_(conv|bn)", layer.name)
@@ -154,7 +161,7 @@ def _residual_modules(model: keras.Model) -> dict[str, str]:
 
 
 def _sequential_modules(model: keras.Model) -> dict[str, str]:
-    """Names of the modules of a network of two sequences, features and dense layers."""
+    """Returns torchvision's module name for each layer of AlexNet or VGG."""
     names, part, number = {}, "features", 0
     for layer in model.layers:
         if isinstance(layer, keras.layers.Flatten):
@@ -166,7 +173,7 @@ def _sequential_modules(model: keras.Model) -> dict[str, str]:
 
 
 def _shape_before_dense(model: keras.Model) -> dict[str, tuple[int, int, int]]:
-    """The dense layer that follows the flattened map, and that map's (height, width, channels)."""
+    """Returns the (height, width, channels) of the flattened map, by the dense layer after it."""
     shape = None
     for layer in model.layers:
         if isinstance(layer, keras.layers.Flatten):
@@ -176,7 +183,8 @@ def _shape_before_dense(model: keras.Model) -> dict[str, tuple[int, int, int]]:
     return {}
 
 
-def _slot(layer, variable: keras.Variable, flattened: tuple[int, int, int] | None) -> Slot:
+def _slot(variable: keras.Variable, flattened: tuple[int, int, int] | None) -> Slot:
+    """Returns a variable's slot, with the conversion between Keras's and torch's layout."""
     shape = tuple(variable.shape)
     if variable.name != "kernel":
         return Slot(variable, shape)

@@ -1,4 +1,4 @@
-"""Maps from inside the networks."""
+"""Feature maps of networks at several resolutions."""
 
 import keras
 import numpy as np
@@ -56,7 +56,7 @@ def test_levels_asked_for():
         kc.feature_extractor(model, [6])
 
 
-def test_trains_with_the_network_that_it_came_from():
+def test_shares_its_weights_with_the_network():
     model = kc.resnet20(include_top=False)
     features = kc.feature_extractor(model, [2])
     assert features.get_layer("conv1_conv") is model.get_layer("conv1_conv")

@@ -40,7 +40,7 @@ def test_mistakes_take_as_many_rows_as_there_are(tmp_path, wrong, rows, channels
     assert round(height / width / (1.55 / 10)) == rows
 
 
-def test_mistakes_are_those_that_the_network_was_surest_of(tmp_path):
+def test_mistakes_are_the_most_confident_ones(tmp_path):
     # Two wrong predictions, the second more confident: it comes first, at the left.
     probabilities = np.float32([[0.4, 0.6], [0.1, 0.9], [0.9, 0.1]])
     images = np.zeros((3, 8, 8, 1), "uint8")
@@ -94,7 +94,7 @@ def test_filters_in_colour_have_grey_for_zero(tmp_path):
 
 
 @pytest.mark.parametrize(("inputs", "count", "columns", "rows"), [(1, 20, 16, 2), (6, 5, 5, 6)])
-def test_filters_of_other_maps_stand_in_a_row_an_input(inputs, count, columns, rows, tmp_path):
+def test_filters_of_other_maps_have_one_row_per_input(inputs, count, columns, rows, tmp_path):
     kernel = np.ones((3, 3, inputs, count), "float32")
     plots.filters(kernel, tmp_path / "a.png")
     drawn = read_png(tmp_path / "a.png")[..., :3]
@@ -115,7 +115,7 @@ def test_activations_of_a_layer_have_one_scale(tmp_path):
     assert fraction_of(right, dark) == pytest.approx(fraction_of(right, bright), rel=0.1)
 
 
-def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_read_png(tmp_path):
+def test_a_receptive_field_is_drawn_to_scale_and_beyond_the_image(tmp_path):
     image = np.full((100, 100, 3), 240, "uint8")
     plots.receptive_field(image, {"near": 50, "far": 120}, tmp_path / "a.png")
     drawn = read_png(tmp_path / "a.png")[..., :3].astype(int)

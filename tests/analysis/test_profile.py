@@ -69,7 +69,7 @@ def test_receptive_field_is_what_changes_the_output(name):
     assert seen[-1] - seen[0] + 1 == field
 
 
-def test_rows():
+def test_rows_of_alexnet():
     description = kc.describe("alexnet")
     rows = {row.layer: row for row in description.rows}
     assert rows["conv2"].output_shape == (27, 27, 256)
@@ -91,7 +91,7 @@ def test_multiply_adds_of_lenets_table():
     assert rows["c3"].macs == 60 * 25 * 100
 
 
-def test_describes_a_model_as_well_as_a_name():
+def test_describe_takes_a_model_or_a_name():
     assert kc.describe(kc.lenet5()) == kc.describe("lenet5")
     assert kc.describe("lenet5", classes=26).params == 61_706 + 16 * 85
     # Without top, of the paper's size all the same.
@@ -100,7 +100,7 @@ def test_describes_a_model_as_well_as_a_name():
     assert features.rows[-1].output_shape == (7, 7, 512)
 
 
-def test_a_size_must_be_known():
+def test_the_input_size_must_be_fixed():
     with pytest.raises(UserError, match="fixed input height and width.* Received: .None, None, 3."):
         profile(kc.resnet20(include_top=False))
     with pytest.raises(UserError, match="Unknown model 'alexnt'"):

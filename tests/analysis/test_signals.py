@@ -1,4 +1,4 @@
-"""Sizes of signals against ones computed by hand."""
+"""Magnitudes of activations and gradients against values computed by hand."""
 
 import keras
 import numpy as np

@@ -114,7 +114,7 @@ def test_convert_says_what_is_wrong(run_python, tmp_path):
     (tmp_path / "a.h5").write_text("no weights")
     command = (*CLI, "convert", f"--from={tmp_path / 'a.h5'}", "--model=resnet20")
     done = run_python(*command, f"--out={tmp_path / 'b.weights.h5'}")
-    assert_one_line(done, 2, "a.h5 cannot be loaded into resnet20: it is no whole HDF5 file")
+    assert_one_line(done, 2, "a.h5 cannot be loaded into resnet20: it is not an intact HDF5 file")
     assert not (tmp_path / "b.weights.h5").exists()
 
 
@@ -134,7 +134,7 @@ def test_finetune_on_pictures(run_python, tmp_path):
     done = run_python(*command)
     assert done.returncode == 0, done.stderr
     assert "all layers: accuracy" in done.stdout
-    assert "built without its top, which is left out (6 tensors)" in done.stderr
+    assert "the top's 6 tensors are not loaded" in done.stderr
     assert (tmp_path / "run" / "whole" / "model.keras").exists()
     wrong = run_python(*command[:-2], "--weights=digit", "--run_dir=other")
     assert_one_line(wrong, 2, "Unknown weights 'lenet5/digit'. Did you mean lenet5/digits")

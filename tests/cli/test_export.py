@@ -71,9 +71,9 @@ def test_predict(run_python, exported, digits, picture):
 
 def test_what_is_no_export(exported, tmp_path):
     out = exported[1]
-    with pytest.raises(UserError, match=r"manifest.json, which says what the network takes"):
+    with pytest.raises(UserError, match=r"manifest.json, which defines the preprocessing"):
         load_exported(tmp_path)
-    with pytest.raises(UserError, match="There is no .*none.onnx"):
+    with pytest.raises(UserError, match="The export must exist. Received: .*none.onnx"):
         load_exported(out / "none.onnx")
     with pytest.raises(UserError, match="a file that ends in .tflite, .onnx, .keras. Received"):
         load_exported(out / "manifest.json")
@@ -105,7 +105,7 @@ def test_an_export_that_was_cut(exported, tmp_path, file, kept):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ([], "manifest.json, which says what the network takes, cannot be read"),
+        ([], "manifest.json, which defines the preprocessing and the labels, cannot be read"),
         ({"labels": ["a"], "exports": {"model.onnx": {}}}, "cannot be read"),
         ({"preprocessing": {"layer": "Canvas"}}, "Unknown preprocessing 'Canvas'. Known: Canvas"),
     ],
@@ -122,9 +122,9 @@ def test_a_manifest_that_does_not_say_it(exported, tmp_path, facts, message):
 def test_says_what_is_wrong(run_python, exported, picture, tmp_path):
     out = exported[1]
     there = run_python(*EXPORT, f"--out={out}")
-    assert_one_line(there, 2, "out is there already")
+    assert_one_line(there, 2, "out already exists")
     uncalibrated = run_python(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
-    assert_one_line(uncalibrated, 2, "takes the ranges of its values from images")
+    assert_one_line(uncalibrated, 2, "needs calibration images")
     assert not list(tmp_path.iterdir())
     (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:40])
     wrong = run_python(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))

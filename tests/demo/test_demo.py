@@ -150,7 +150,7 @@ def test_wrong_exports_are_refused(digits_export, packages, tmp_path):
     (export / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="Received: lenet5 with ImagePreprocessing"):
         demo.write_site(export, tmp_path / "site")
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         demo.write_site(digits_export, export)
     assert not (tmp_path / "site").exists()
 

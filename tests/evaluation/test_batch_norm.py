@@ -1,4 +1,4 @@
-"""Moving statistics from whole batches: against NumPy, layer by layer, and against training."""
+"""Recomputed moving statistics against NumPy, layer by layer, and against training."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def others(model: keras.Model) -> list[np.ndarray]:
 
 
 def disturbed(model: keras.Model) -> keras.Model:
-    """Gives all variables that training moves other values than the initial ones."""
+    """Gives all variables that training changes values other than the initial ones."""
     random = np.random.default_rng(1)
     for variable in model.weights:
         if variable.name in ("gamma", "moving_variance"):
@@ -38,7 +38,7 @@ def disturbed(model: keras.Model) -> keras.Model:
 
 
 def small(dtype: str = "float32") -> keras.Model:
-    """Two normalisations, of Keras and of ours, the second behind a dropout."""
+    """Two normalisations, Keras's and ours, the second after a dropout."""
     keras.utils.set_random_seed(0)
     image = keras.Input((6, 6, 3))
     options = {"dtype": dtype}
@@ -76,7 +76,7 @@ def assert_all_close(actual, expected, rtol=1e-5, atol=1e-6):
         np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
 
 
-def test_over_all_positions_of_all_batches():
+def test_statistics_cover_all_positions_of_all_batches():
     model = small()
     batches = [images(size, seed, side=6) for seed, size in enumerate(SIZES)]
     recompute_batch_norm(model, iter(batches))
@@ -109,7 +109,7 @@ def vgg(dropout: float) -> keras.Model:
 @pytest.mark.parametrize(
     "build", [kc.resnet20, lambda: kc.resnet20(version="v2"), lambda: vgg(dropout=0)]
 )
-def test_of_one_batch_as_in_training(build, tolerance):
+def test_statistics_of_one_batch_equal_those_of_training(build, tolerance):
     keras.utils.set_random_seed(0)
     model, batch = disturbed(build()), images(16)
     trained = model(batch, training=True)
@@ -118,8 +118,8 @@ def test_of_one_batch_as_in_training(build, tolerance):
     assert_all_close([model(batch)], [trained], rtol=0, atol=tolerance)
 
 
-def test_dropout_drops_nothing(tolerance):
-    """Two networks of the same weights, of which one drops half."""
+def test_dropout_is_off(tolerance):
+    """Compares two networks with the same weights, one of them with a dropout of half."""
     keras.utils.set_random_seed(0)
     model, without, batch = disturbed(vgg(dropout=0.5)), vgg(dropout=0), images(16)
     without.set_weights([np.array(v) for v in model.weights])
@@ -127,7 +127,7 @@ def test_dropout_drops_nothing(tolerance):
     assert_all_close([model(batch)], [without(batch, training=True)], rtol=0, atol=tolerance)
 
 
-def test_nothing_else_changes():
+def test_only_the_moving_statistics_change():
     model = small()
     model.get_layer("bn1").trainable = False
     flags = [layer.trainable for layer in model.layers]
@@ -143,7 +143,7 @@ def test_nothing_else_changes():
     assert moved == [False, False, True, True]
 
 
-def test_frozen_layers_count():
+def test_frozen_layers_are_recomputed():
     frozen, trained = small(), small()
     kc.freeze_backbone(frozen)
     batches = [images(size, seed, side=6) for seed, size in enumerate(SIZES)]
@@ -152,7 +152,7 @@ def test_frozen_layers_count():
     assert_all_close(statistics(frozen), statistics(trained), rtol=0, atol=0)
 
 
-def test_twice_is_once():
+def test_recomputing_twice_changes_nothing():
     model = small()
     batches = tf.data.Dataset.from_tensor_slices(images(10, side=6)).batch(4)
     recompute_batch_norm(model, batches)
@@ -180,14 +180,14 @@ def test_a_layer_that_is_called_twice():
     assert_all_close([layer.moving_mean, layer.moving_variance], expected)
 
 
-def test_in_a_network_in_a_network():
+def test_nested_networks_are_recomputed():
     model = small()
     image = keras.Input((6, 6, 3))
     recompute_batch_norm(keras.Model(image, model(image / 2)), [2 * images(4, side=6)])
     assert_all_close(statistics(model), reference(model, [images(4, side=6)]))
 
 
-def test_on_replicas_all_have_them():
+def test_all_replicas_have_the_statistics():
     with mirrored(2).scope():
         model = small()
     batches = [images(4, side=6)]
@@ -196,15 +196,15 @@ def test_on_replicas_all_have_them():
 
 
 @pytest.mark.parametrize("batches", [[], [images(0, side=6)]])
-def test_no_images(batches):
+def test_no_images_is_an_error(batches):
     model = small()
     before = statistics(model)
-    with pytest.raises(UserError, match="at least one. Received: no batches.$"):
+    with pytest.raises(UserError, match="at least one image. Received: no batches.$"):
         recompute_batch_norm(model, batches)
     assert_all_close(statistics(model), before, rtol=0, atol=0)
 
 
-def test_a_failure_leaves_the_network_as_it_was():
+def test_a_failure_leaves_the_network_unchanged():
     model = small()
     before = statistics(model)
 
@@ -218,6 +218,6 @@ def test_a_failure_leaves_the_network_as_it_was():
     assert not any("call" in vars(layer) for layer in model.layers)
 
 
-def test_no_batch_norm():
+def test_a_network_without_batch_norm_is_refused():
     with pytest.raises(UserError, match="Received: lenet5, which has none.$"):
         recompute_batch_norm(kc.lenet5(), [])

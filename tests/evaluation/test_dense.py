@@ -1,4 +1,4 @@
-"""A network that slides over a picture answers as it does on each part of it."""
+"""Dense evaluation equals the evaluation of each window on its own."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ ALEXNETS = kc.list_models("alexnet*") + ["caffenet"]
 
 
 def spread(model: keras.Model) -> keras.Model:
-    """Gives the network answers that differ from class to class, whatever it starts from."""
+    """Sets weights with which the probabilities of the classes differ, for any initial weights."""
     draw = np.random.default_rng(0)
     for variable in model.trainable_variables:
         if variable.path.endswith("kernel"):
@@ -29,9 +29,9 @@ def spread(model: keras.Model) -> keras.Model:
 
 
 def images(count: int, height: int, width: int | None = None) -> np.ndarray:
-    """Parts of a photograph, their mean subtracted."""
-    picture = tf.image.resize(photograph(), (height + count, (width or height) + count)).numpy()
-    parts = [picture[i : i + height, i : i + (width or height)] for i in range(count)]
+    """Crops of a photograph, with their mean subtracted."""
+    photo = tf.image.resize(photograph(), (height + count, (width or height) + count)).numpy()
+    parts = [photo[i : i + height, i : i + (width or height)] for i in range(count)]
     return np.stack(parts) - 120
 
 
@@ -46,12 +46,12 @@ def assert_dense_is_ordinary(model: keras.Model) -> None:
 
 @pytest.mark.parametrize("side", [224, 227])
 @pytest.mark.parametrize("name", ALEXNETS)
-def test_dense_alexnets_are_the_ordinary_ones(name, side):
+def test_dense_alexnets_equal_the_ordinary_ones(name, side):
     assert_dense_is_ordinary(kc.get_model(name, classes=10, input_shape=(side, side, 3)))
 
 
 @pytest.mark.parametrize("name", VGGS)
-def test_narrow_dense_vggs_are_the_ordinary_ones(name):
+def test_narrow_dense_vggs_equal_the_ordinary_ones(name):
     narrow = {"filters": (4, 8, 8, 16, 16), "hidden": (24, 24), "classes": 10}
     assert_dense_is_ordinary(kc.get_model(name, **narrow))
     assert_dense_is_ordinary(kc.get_model(name, **narrow, input_shape=(227, 227, 3)))
@@ -60,13 +60,13 @@ def test_narrow_dense_vggs_are_the_ordinary_ones(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("side", [224, 227])
 @pytest.mark.parametrize("name", VGGS)
-def test_dense_vggs_are_the_ordinary_ones(name, side):
+def test_dense_vggs_equal_the_ordinary_ones(name, side):
     assert_dense_is_ordinary(kc.get_model(name, input_shape=(side, side, 3)))
     keras.backend.clear_session()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet20"])
-def test_a_dense_resnet_is_the_one_of_that_size(name):
+def test_a_dense_resnet_equals_the_one_built_at_that_size(name):
     model = spread(kc.get_model(name, classes=10))
     dense = fully_convolutional(model)
     larger = kc.get_model(name, classes=10, input_shape=(72, 104, 3))
@@ -81,8 +81,8 @@ def test_lenet5_has_a_dense_form():
     np.testing.assert_allclose(fully_convolutional(model)(x), model(x), atol=1e-6)
 
 
-def test_the_map_holds_the_answers_at_all_places():
-    """On a network without padding: slid over the picture by hand, step by step."""
+def test_the_map_holds_the_scores_at_all_positions():
+    """Compares with a network without padding, applied to each window by hand."""
     side, stride = 20, 4
     image = keras.Input((side, side, 3), name="image")
     x = keras.layers.Conv2D(6, 3, activation="relu", name="conv1")(image)
@@ -97,17 +97,17 @@ def test_the_map_holds_the_answers_at_all_places():
     of_part = keras.Model(image, scores)
     dense = fully_convolutional(model)
     scores_map = keras.Model(dense.input, dense.get_layer("map_average").input)
-    picture = images(1, 43, 60) / 60
-    found = scores_map(picture).numpy()[0]
+    photo = images(1, 43, 60) / 60
+    found = scores_map(photo).numpy()[0]
     # As many places as fit: (43 - 20) // 4 + 1 by (60 - 20) // 4 + 1.
     assert found.shape == (6, 11, 5)
     for row in range(6):
         for column in range(11):
             top, left = stride * row, stride * column
-            part = picture[:, top : top + side, left : left + side]
+            part = photo[:, top : top + side, left : left + side]
             np.testing.assert_allclose(found[row, column], of_part(part)[0], atol=1e-5)
     mean = tf.nn.softmax(found.mean(axis=(0, 1)))
-    np.testing.assert_allclose(dense(picture)[0], mean, atol=1e-6)
+    np.testing.assert_allclose(dense(photo)[0], mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_the_size_of_the_map(name, side, longer, places):
     assert scores_map(np.zeros((1, side, longer, 3), "float32")).shape == (1, *places, 3)
 
 
-def test_dense_shows_the_whole_picture_and_its_mirror_image():
+def test_dense_evaluates_the_whole_image_and_its_mirror_image():
     layer = ImagePreprocessing(resize=40, crop=32, mean=(1.0, 2.0, 3.0), std=(2.0, 2.0, 2.0))
-    picture = np.random.default_rng(0).integers(0, 256, (1, 40, 60, 3), dtype="uint8")
+    photo = np.random.default_rng(0).integers(0, 256, (1, 40, 60, 3), dtype="uint8")
     shown = Dense(layer, scales=[40, 80])
-    first, second = shown(picture)
+    first, second = shown(photo)
     assert (first.shape, second.shape) == ((1, 2, 40, 60, 3), (1, 2, 80, 120, 3))
-    np.testing.assert_allclose(first[0, 0], (picture[0] - np.array([1, 2, 3])) / 2, rtol=1e-6)
+    np.testing.assert_allclose(first[0, 0], (photo[0] - np.array([1, 2, 3])) / 2, rtol=1e-6)
     np.testing.assert_array_equal(first[0, 1], first[0, 0][:, ::-1])
     assert (shown.views, str(shown)) == (4, "dense, flip, scales 40 80, bilinear antialiased")
     alone = Dense(layer, flip=False, method="bicubic", antialias=False)
@@ -146,11 +146,11 @@ def test_a_mean_image_becomes_the_mean_of_its_channels():
     np.testing.assert_allclose(shown[0, 0, 3, 5], -mean.mean(axis=(0, 1)), rtol=1e-5)
 
 
-def test_what_has_no_dense_form():
-    with pytest.raises(UserError, match="lenet5_1998 has no dense form: its layer"):
+def test_networks_without_a_dense_form_are_refused():
+    with pytest.raises(UserError, match="Received: lenet5_1998 with 'distances'"):
         fully_convolutional(kc.lenet5_1998())
     layer = ImagePreprocessing(resize=256, crop=224)
-    with pytest.raises(UserError, match="at least 224, the side of vgg11's own images"):
+    with pytest.raises(UserError, match="at least 224, the side of vgg11's input"):
         Dense(layer, scales=[200]).network(
             kc.vgg11(filters=(2, 2, 2, 2, 2), hidden=(2, 2), classes=2)
         )

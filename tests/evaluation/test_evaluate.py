@@ -99,11 +99,11 @@ def test_an_ensemble_averages():
     weighed = average([a, b], weights=[3, 1])
     np.testing.assert_allclose(weighed.losses, 0.75 * a.losses + 0.25 * b.losses, 1e-6)
     other = Evaluation(np.ones((4, 2), "float32"), a.losses, a.labels)
-    with pytest.raises(UserError, match="know the same classes. Received: 3, 2"):
+    with pytest.raises(UserError, match="the same classes. Received: 3, 2 classes"):
         average([a, other])
     with pytest.raises(UserError, match="evaluated on the same images"):
         average([a, dataclasses.replace(b, labels=b.labels[::-1])])
-    with pytest.raises(UserError, match="a weight for each of its 2 members"):
+    with pytest.raises(UserError, match="one weight for each of its 2 members"):
         average([a, b], weights=[1])
     with pytest.raises(UserError, match="at least one member"):
         average([])

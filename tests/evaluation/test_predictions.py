@@ -1,4 +1,4 @@
-"""Saved answers: the same after a trip through a file, or one clear line."""
+"""Saved predictions load unchanged, or the error is one clear line."""
 
 import dataclasses
 import os
@@ -36,7 +36,7 @@ def assert_equal(one: Predictions, other: Predictions) -> None:
 
 
 def write(path, **changes) -> None:
-    """Writes the file as `save` does, with other arrays; None leaves one out."""
+    """Writes a file as `save` does, with changed arrays; None omits one."""
     fields = dataclasses.asdict(predictions()) | changes
     np.savez(path, **{name: value for name, value in fields.items() if value is not None})
 
@@ -50,46 +50,46 @@ def refused(path) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", ["answers.npz", "answers"])
+@pytest.mark.parametrize("name", ["predictions.npz", "predictions"])
 def test_saved_and_loaded(tmp_path, name):
     predictions().save(tmp_path / "runs" / name)
     assert os.listdir(tmp_path / "runs") == [name]
     assert_equal(Predictions.load(tmp_path / "runs" / name), predictions())
 
 
-def test_the_same_answers_give_the_same_bytes(tmp_path):
+def test_the_same_predictions_give_the_same_bytes(tmp_path):
     for name in ("a.npz", "b.npz"):
         predictions().save(tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_no_file(tmp_path):
+def test_a_missing_file(tmp_path):
     assert refused(tmp_path / "none.npz").endswith("cannot be read: No such file or directory.")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\3\4", b"\x93NUMPY\1\0"])
-def test_no_archive(tmp_path, content):
-    path = tmp_path / "answers.npz"
+def test_a_file_that_is_no_archive(tmp_path, content):
+    path = tmp_path / "predictions.npz"
     path.write_bytes(content)
-    assert "is no file of predictions, or it is cut or damaged" in refused(path)
+    assert "must be an intact file of predictions. Received:" in refused(path)
 
 
 def test_pickles_are_not_read(tmp_path):
-    path = tmp_path / "answers.npz"
+    path = tmp_path / "predictions.npz"
     write(path, class_names=np.array([{}, {}, {}]))
-    assert "is no file of predictions" in refused(path)
+    assert "must be an intact file of predictions" in refused(path)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "answers.npz"
+    path = tmp_path_factory.mktemp("saved") / "predictions.npz"
     predictions().save(path)
     return path.read_bytes()
 
 
 @given(data=st.data())
-def test_cut_or_damaged(tmp_path_factory, saved, data):
-    """A file that is cut anywhere is refused; with one byte changed, refused or the same."""
+def test_truncated_or_damaged_files(tmp_path_factory, saved, data):
+    """A truncated file is refused; with one byte changed, it is refused or unchanged."""
     place = data.draw(st.integers(0, len(saved) - 1))
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(saved[:place])
@@ -105,9 +105,9 @@ def test_cut_or_damaged(tmp_path_factory, saved, data):
 
 
 def test_missing_arrays(tmp_path):
-    path = tmp_path / "answers.npz"
+    path = tmp_path / "predictions.npz"
     write(path, labels=None, model=None)
-    assert refused(path).endswith("It lacks: labels, model. Save them anew.")
+    assert refused(path).endswith("It lacks: labels, model. Save them again.")
 
 
 @pytest.mark.parametrize(
@@ -121,19 +121,19 @@ def test_missing_arrays(tmp_path):
         ({"labels": np.int32([-1, 0])}, "Labels must be 0 to 2. Received: -1."),
     ],
 )
-def test_arrays_that_do_not_go_together(tmp_path, changes, message):
+def test_arrays_that_do_not_match(tmp_path, changes, message):
     with pytest.raises(UserError, match=f"{re.escape(message)}$"):
         predictions(**changes)
-    path = tmp_path / "answers.npz"
+    path = tmp_path / "predictions.npz"
     write(path, **changes)
     assert refused(path).endswith(message)
 
 
-def test_same_images():
+def test_same_images_pass():
     check_same_images(predictions(), predictions(model="vgg16"))
 
 
-def test_other_images():
+def test_other_images_are_refused():
     other = predictions(dataset="mnist", images="fedcba9876543210")
     with pytest.raises(UserError, match="predictions of other images, .* digits .* mnist") as error:
         check_same_images(predictions(), other)

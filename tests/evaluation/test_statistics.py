@@ -1,4 +1,4 @@
-"""Intervals and tests against the textbook's formulas, written out."""
+"""Intervals and tests against the textbook formulas."""
 
 import math
 from statistics import NormalDist
@@ -21,7 +21,7 @@ def shares(draw):
     return draw(st.integers(0, count)), count
 
 
-answers = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60)
+outcomes = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=60)
 # Whole numbers: their variances are 0 or far from it.
 measured = st.lists(st.integers(0, 1000), min_size=2, max_size=8)
 
@@ -51,14 +51,14 @@ def test_wilson_by_its_formula(share, confidence):
 
 
 @given(shares(), CONFIDENCES)
-def test_wilson_contains_the_share(share, confidence):
+def test_wilson_contains_the_proportion(share, confidence):
     successes, count = share
     low, high = wilson(successes, count, confidence)
     assert 0 <= low <= successes / count <= high <= 1
 
 
 @given(shares(), CONFIDENCES)
-def test_wilson_of_failures_is_its_mirror_image(share, confidence):
+def test_wilson_is_symmetric(share, confidence):
     successes, count = share
     low, high = wilson(successes, count, confidence)
     mirrored = wilson(count - successes, count, confidence)
@@ -72,19 +72,19 @@ def test_wilson_grows_with_the_confidence(share, one, other):
     assert high <= higher + 1e-12
 
 
-def test_wilson_takes_numpys_numbers():
+def test_wilson_takes_numpy_integers():
     correct = np.array([True, False, True, True])
     assert wilson(correct.sum(), correct.size) == wilson(3, 4)
 
 
 @pytest.mark.parametrize(("successes", "count"), [(0, 0), (3, 2), (-1, 2)])
-def test_wilson_of_no_share(successes, count):
+def test_wilson_refuses_impossible_counts(successes, count):
     with pytest.raises(UserError, match=f"0 to count .* Received: {successes} of {count}.$"):
         wilson(successes, count)
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95, math.nan])
-def test_wilson_of_no_confidence(confidence):
+def test_wilson_refuses_an_impossible_confidence(confidence):
     with pytest.raises(UserError, match=f"between 0 and 1. Received: {confidence}.$"):
         wilson(1, 2, confidence)
 
@@ -96,7 +96,7 @@ def test_mcnemar_by_hand():
     assert mcnemar(a, b) == McNemar(only_a=1, only_b=6, p_value=0.125)
 
 
-@given(answers)
+@given(outcomes)
 def test_mcnemar_by_its_formula(pairs):
     a, b = columns(pairs)
     result = mcnemar(a, b)
@@ -107,7 +107,7 @@ def test_mcnemar_by_its_formula(pairs):
     assert result.p_value == pytest.approx(min(1, 2 * tail), rel=1e-9)
 
 
-@given(answers)
+@given(outcomes)
 def test_mcnemar_is_symmetric(pairs):
     a, b = columns(pairs)
     there, back = mcnemar(a, b), mcnemar(b, a)
@@ -115,13 +115,13 @@ def test_mcnemar_is_symmetric(pairs):
     assert there.p_value == pytest.approx(back.p_value, rel=1e-12)
 
 
-def test_mcnemar_of_equal_answers():
+def test_mcnemar_of_equal_predictions():
     assert mcnemar([True, False], [True, False]) == McNemar(0, 0, 1.0)
 
 
 @pytest.mark.parametrize(("a", "b"), [([True], [True, False]), ([[True]], [[True]])])
-def test_mcnemar_of_other_images(a, b):
-    with pytest.raises(UserError, match="one answer an image. Received: answers of shapes"):
+def test_mcnemar_refuses_different_shapes(a, b):
+    with pytest.raises(UserError, match="one value per image, .* Received: shapes"):
         mcnemar(a, b)
 
 
@@ -141,7 +141,7 @@ def test_mean_difference_by_hand():
 # SciPy warns where one list is of equal values.
 @pytest.mark.filterwarnings("ignore:Precision loss")
 @given(measured, measured, CONFIDENCES)
-def test_mean_difference_as_scipys_test_has_it(a, b, confidence):
+def test_mean_difference_matches_scipy(a, b, confidence):
     difference, low, high = mean_difference(a, b, confidence)
     assert difference == pytest.approx(np.mean(a) - np.mean(b), abs=1e-9)
     if len(set(a)) == len(set(b)) == 1:
@@ -153,17 +153,17 @@ def test_mean_difference_as_scipys_test_has_it(a, b, confidence):
 
 
 @given(measured, measured)
-def test_mean_difference_the_other_way_round(a, b):
+def test_mean_difference_changes_sign_when_swapped(a, b):
     difference, low, high = mean_difference(a, b)
     assert mean_difference(b, a) == pytest.approx((-difference, -high, -low), abs=1e-9)
 
 
 @pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([1.0, 2.0], []), ([[1, 2]], [1, 2])])
-def test_mean_difference_of_too_few(a, b):
-    with pytest.raises(UserError, match="two values of each or more. Received: values of shapes"):
+def test_mean_difference_needs_two_values(a, b):
+    with pytest.raises(UserError, match="two or more values of each. Received: shapes"):
         mean_difference(a, b)
 
 
-def test_mean_difference_of_no_confidence():
+def test_mean_difference_refuses_an_impossible_confidence():
     with pytest.raises(UserError, match="between 0 and 1. Received: 95.$"):
         mean_difference([1, 2], [3, 4], 95)

@@ -1,4 +1,4 @@
-"""Views lie where the papers put them."""
+"""Views have the positions that the papers give."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from keras_classics.models.losses import SmoothedCrossEntropy
 from tests.helpers.images import photograph
 from tests.helpers.replicas import mirrored
 
-# A picture whose red is its row and whose green is its column. Its short side is the scale, so
-# that nothing is scaled and every value is a place.
+# An image whose red channel is the row and whose green channel is the column. Its short side equals
+# the scale, so nothing is resized and every value is a position.
 HEIGHT, WIDTH, CROP = 40, 60, 24
 ROWS, COLUMNS = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
 PLACES = np.stack([ROWS, COLUMNS, 0 * ROWS], axis=-1).astype("uint8")[np.newaxis]
@@ -25,14 +25,14 @@ SQUARES = ImagePreprocessing(resize=HEIGHT, crop=CROP)
 
 
 def corners(views: Views, images: np.ndarray = PLACES) -> list[tuple[int, int]]:
-    """Row and column of each view's first pixel."""
+    """Returns row and column of each view's first pixel."""
     (stack,) = views(tf.constant(images))
     assert stack.shape[1] == views.views
     return [(int(view[0, 0, 0]), int(view[0, 0, 1])) for view in stack[0].numpy()]
 
 
 def assert_whole(views: Views) -> None:
-    """Checks that from its first pixel on a view is the picture, or its mirror image."""
+    """Checks that a view is the image from its first pixel on, or the mirror image."""
     (stack,) = views(tf.constant(PLACES))
     for view, (top, left) in zip(stack[0].numpy(), corners(views), strict=True):
         step = int(view[0, 1, 1] - view[0, 0, 1])
@@ -41,7 +41,7 @@ def assert_whole(views: Views) -> None:
         assert (view == expected).all()
 
 
-def test_the_single_view_is_what_the_preprocessing_makes():
+def test_the_single_view_equals_the_preprocessing():
     views = Views("single", SQUARES)
     assert corners(views) == [(8, 18)]
     np.testing.assert_array_equal(views(PLACES)[0][:, 0], SQUARES(PLACES))
@@ -52,7 +52,7 @@ def test_the_single_view_is_what_the_preprocessing_makes():
     assert_whole(flipped)
 
 
-def test_ten_views_lie_in_the_middle_square():
+def test_ten_views_lie_in_the_central_square():
     views = Views("ten", SQUARES)
     # The middle 40x40 begins at column 10; 16 of its rows and columns are free.
     first = [(0, 10), (0, 26), (16, 10), (16, 26), (8, 18)]
@@ -61,7 +61,7 @@ def test_ten_views_lie_in_the_middle_square():
     assert_whole(views)
 
 
-def test_multi_crop_lies_on_a_grid_of_the_whole_picture():
+def test_multi_crop_lies_on_a_grid_of_the_whole_image():
     views = Views("multi_crop", SQUARES, scales=[40])
     first = [(row, column) for row in (0, 4, 8, 12, 16) for column in (0, 9, 18, 27, 36)]
     assert corners(views) == first + [(row, column + CROP - 1) for row, column in first]
@@ -70,10 +70,10 @@ def test_multi_crop_lies_on_a_grid_of_the_whole_picture():
     assert_whole(views)
 
 
-def test_multi_scale_shows_the_middle_of_each_scale():
+def test_multi_scale_crops_the_centre_at_each_scale():
     views = Views("multi_scale", SQUARES, scales=[40, 80])
     assert corners(views) == [(8, 18), (13, 23)]
-    # At 80 the middle begins at row 28, whose centre lies at (28 + 0.5) / 2 - 0.5 of the picture.
+    # At 80 the middle begins at row 28, whose centre lies at (28 + 0.5) / 2 - 0.5 of the image.
     np.testing.assert_allclose(views(tf.constant(PLACES))[0][0, 1, 0, 0, :2], [13.75, 23.75])
     assert str(views) == "multi_scale, scales 40 80, crop 24, bilinear antialiased"
     one = Views("multi_scale", SQUARES, scales=[40])
@@ -90,7 +90,7 @@ def test_views_are_normalised_as_the_preprocessing_does():
 
 
 @pytest.mark.parametrize("kind", ["ten", "multi_crop", "multi_scale"])
-def test_views_of_a_constant_image_answer_as_the_single_one(kind):
+def test_views_of_a_constant_image_predict_as_the_single_one(kind):
     keras.utils.set_random_seed(0)
     layer = ImagePreprocessing(resize=36, crop=32)
     net = kc.resnet20(classes=7)
@@ -98,9 +98,9 @@ def test_views_of_a_constant_image_answer_as_the_single_one(kind):
     scales = None if kind == "ten" else [36, 44]
     views = Views(kind, layer, scales=scales)
     (stack,) = views(constant)
-    answers = net(tf.reshape(stack, (-1, 32, 32, 3)))
-    answers = tf.reshape(answers, (2, views.views, 7))
-    np.testing.assert_allclose(tf.reduce_mean(answers, 1), net(layer(constant)), atol=1e-6)
+    probabilities = net(tf.reshape(stack, (-1, 32, 32, 3)))
+    probabilities = tf.reshape(probabilities, (2, views.views, 7))
+    np.testing.assert_allclose(tf.reduce_mean(probabilities, 1), net(layer(constant)), atol=1e-6)
 
 
 def test_a_canvas_has_one_view_and_its_mirror_image(few_digits):
@@ -112,27 +112,27 @@ def test_a_canvas_has_one_view_and_its_mirror_image(few_digits):
     np.testing.assert_array_equal(stack[:, 1], canvas(images)[:, :, ::-1])
     assert str(views) == "single, flip"
     for wrong in ({"kind": "ten"}, {"kind": "single", "scales": [40]}):
-        with pytest.raises(UserError, match="have a single view. Received:"):
+        with pytest.raises(UserError, match="only the protocol single, .* Received:"):
             Views(preprocessing=canvas, **wrong)
-    with pytest.raises(UserError, match="have a single view. Received: dense"):
+    with pytest.raises(UserError, match="only the protocol single. Received: dense"):
         Dense(canvas)
 
 
-def test_wrong_protocols():
+def test_wrong_protocols_are_refused():
     with pytest.raises(UserError, match="Unknown layout 'tenn'. Did you mean ten"):
         Views("tenn", SQUARES)
     with pytest.raises(UserError, match="at least 24, the side of a view. Received: 40 20"):
         Views("multi_scale", SQUARES, scales=[40, 20])
-    with pytest.raises(UserError, match="ten has one scale. Received: 40 50"):
+    with pytest.raises(UserError, match="ten takes one scale. Received: 40 50"):
         Views("ten", SQUARES, scales=[40, 50])
-    with pytest.raises(UserError, match="takes images of 32x32; the views are 24x24"):
+    with pytest.raises(UserError, match="32x32. Received: 24x24"):
         Views("single", SQUARES).network(kc.resnet20())
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> FileSplit:
-    """Parts of a photograph in five sizes, as JPEG files."""
-    folder = tmp_path_factory.mktemp("pictures")
+def image_split(tmp_path_factory) -> FileSplit:
+    """Crops of a photograph in five sizes, as JPEG files."""
+    folder = tmp_path_factory.mktemp("images")
     for i, (height, width) in enumerate([(60, 90), (90, 60), (64, 64), (50, 200), (201, 77)]):
         encoded = tf.io.encode_jpeg(photograph()[:height, 100 : 100 + width])
         (folder / f"{i}.jpg").write_bytes(encoded.numpy())
@@ -151,15 +151,15 @@ def protocols() -> list:
 
 
 @pytest.mark.parametrize("shown", protocols(), ids=lambda shown: shown.kind)
-def test_every_picture_counts_once_by_every_protocol(pictures, shown):
+def test_every_image_counts_once_by_every_protocol(image_split, shown):
     keras.utils.set_random_seed(0)
     net = kc.resnet20(classes=3)
     expected = []
     for i in range(5):
-        stacks = shown(pictures.image(i)[np.newaxis])
-        answers = [shown.network(net)(stack[0]).numpy() for stack in stacks]
-        expected.append(np.concatenate(answers).mean(axis=0))
-    # Views that differ in size come one picture at a time.
+        stacks = shown(image_split.image(i)[np.newaxis])
+        probabilities = [shown.network(net)(stack[0]).numpy() for stack in stacks]
+        expected.append(np.concatenate(probabilities).mean(axis=0))
+    # Views that differ in size come one image at a time.
     most = 1 if isinstance(shown, Dense) else 3
     for replicas, batch_size in ((1, most), (2, min(2, most))):
         strategy = mirrored(replicas)
@@ -167,16 +167,20 @@ def test_every_picture_counts_once_by_every_protocol(pictures, shown):
             copy = shown.network(keras.models.clone_model(net))
         copy.set_weights(net.get_weights())
         done = []
-        evaluator = Evaluator(copy, SmoothedCrossEntropy(), pictures, shown, strategy, batch_size)
+        evaluator = Evaluator(
+            copy, SmoothedCrossEntropy(), image_split, shown, strategy, batch_size
+        )
         evaluation = evaluator(done.append)
         np.testing.assert_allclose(evaluation.probabilities, expected, atol=1e-6)
-        assert evaluation.labels.tolist() == pictures.labels.tolist()
+        assert evaluation.labels.tolist() == image_split.labels.tolist()
         assert sum(done) == 5
 
 
-def test_an_unreadable_picture_is_named(pictures, tmp_path):
-    (tmp_path / "cut.jpg").write_bytes(Path(pictures.paths[0]).read_bytes()[:500])
-    split = FileSplit(np.array([*pictures.paths[:2], str(tmp_path / "cut.jpg")]), np.int32([0] * 3))
+def test_an_unreadable_image_is_named(image_split, tmp_path):
+    (tmp_path / "cut.jpg").write_bytes(Path(image_split.paths[0]).read_bytes()[:500])
+    split = FileSplit(
+        np.array([*image_split.paths[:2], str(tmp_path / "cut.jpg")]), np.int32([0] * 3)
+    )
     views = one_view(ImagePreprocessing(resize=36, crop=32))
     with pytest.raises(UserError, match="cut.jpg cannot be used: JPEG, cut short"):
         Evaluator(kc.resnet20(), SmoothedCrossEntropy(), split, views)()

@@ -1,4 +1,4 @@
-"""Folders with a network in several forms."""
+"""Folders with a network in several formats."""
 
 import hashlib
 import json
@@ -80,9 +80,9 @@ def test_every_file_is_named_with_its_hash(exported):
         named.update(content["files"])
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     assert there == {*named, "manifest.json"}
-    for name, about in named.items():
+    for name, entry in named.items():
         content = (folder / name).read_bytes()
-        assert about == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def test_the_model_itself(exported, model, few_digits):
@@ -92,7 +92,7 @@ def test_the_model_itself(exported, model, few_digits):
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
 
 
-def test_without_images_some_are_generated(model, common, tmp_path):
+def test_images_are_generated_if_none_are_given(model, common, tmp_path):
     manifest = export.export_model(
         model, tmp_path / "export", formats=["tflite"], **{**common, "images": None}
     )
@@ -105,7 +105,7 @@ def test_without_images_some_are_generated(model, common, tmp_path):
 
 
 class Shifted(CanvasPreprocessing):
-    """A preprocessing that the exported network disagrees about: each call gives other images."""
+    """A preprocessing that makes the export disagree: every call returns other images."""
 
     calls = 0.0
 
@@ -116,7 +116,7 @@ class Shifted(CanvasPreprocessing):
 
 @pytest.mark.parametrize("formats", [["saved_model"], ["saved_model", "tflite"]])
 def test_a_disagreement_leaves_nothing(model, common, tmp_path, formats):
-    with pytest.raises(VerificationError, match="disagrees with lenet5.* Nothing was left"):
+    with pytest.raises(VerificationError, match="disagrees with lenet5.* Nothing was written"):
         export.export_model(
             model,
             tmp_path / "export",
@@ -132,19 +132,19 @@ def test_wrong_arguments(model, common, tmp_path):
         "Unknown quantization 'int7'": {"quantize": ["none", "int7"]},
         "Name at least one of the formats .* Received: formats=..,": {"formats": []},
         "for tflite at least one quantization. .*quantize=..": {"quantize": []},
-        "takes the ranges of its values from images": {"quantize": ["none", "int8"]},
-        "has 10 classes. Received: 2 labels": {"labels": ["a", "b"]},
+        "needs calibration images": {"quantize": ["none", "int8"]},
+        "needs 10 labels, one per class. Received: 2 labels": {"labels": ["a", "b"]},
     }
     for message, arguments in refused.items():
         with pytest.raises(UserError, match=message):
             export.export_model(model, tmp_path / "a", **{**common, **arguments})
     (tmp_path / "there").mkdir()
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         export.export_model(model, tmp_path / "there", **common)
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
-def test_no_folder_but_an_export_is_replaced(model, common, tmp_path):
+def test_only_an_export_is_replaced(model, common, tmp_path):
     (tmp_path / "mine").write_text("a year of work")
     with pytest.raises(UserError, match="has no manifest.json"):
         export.export_model(model, tmp_path, formats=["tflite"], overwrite=True, **common)

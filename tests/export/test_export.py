@@ -1,4 +1,4 @@
-"""Every network, exported; and what an export is held to."""
+"""Exports of every network, and the verification of exports."""
 
 import copy
 import functools
@@ -39,7 +39,7 @@ def short_timing(monkeypatch):
 
 
 def needs_xla(folder) -> bool:
-    """Whether TensorFlow has to compile a part of a SavedModel."""
+    """Returns whether a SavedModel contains a part that XLA must compile."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((folder / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
@@ -61,13 +61,13 @@ def test_every_network(name, tmp_path):
 
 
 def adapted() -> keras.Model:
-    """The layers that alexnet_owt alone has, without its 50 million weights."""
+    """A network with the layers that only alexnet_owt has, without its 50 million weights."""
     image = keras.Input((20, 24, 3), name="image")
     x = AdaptiveAveragePooling2D((6, 6))(keras.layers.ZeroPadding2D(2)(image))
     return keras.Model(image, keras.layers.Dense(7, "softmax")(keras.layers.Flatten()(x)))
 
 
-def test_layers_of_one_network_alone(tmp_path):
+def test_layers_that_only_one_network_has(tmp_path):
     model = adapted()
     assert_exact(
         export.export_model(model, tmp_path / "export", **arguments(model))["exports"].values()
@@ -75,7 +75,7 @@ def test_layers_of_one_network_alone(tmp_path):
 
 
 def kinds(model: keras.Model) -> set[tuple]:
-    """What is exported of a network: kinds of layers, without sizes."""
+    """Returns the kinds of layers in a network's export, without sizes."""
     found = set()
     for layer in fold_batch_norm(model).layers:
         config = layer.get_config()
@@ -86,7 +86,7 @@ def kinds(model: keras.Model) -> set[tuple]:
 
 
 @pytest.mark.slow
-def test_the_fast_ones_have_every_kind_of_layer():
+def test_the_fast_networks_have_every_kind_of_layer():
     fast = kinds(adapted()).union(*(kinds(small(name)) for name in (*FAST, *FAMILIES[:3])))
     for name in kc.list_models():
         if not name.endswith(DEEP):
@@ -102,7 +102,7 @@ def assert_exact(exports) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_form_of_a_family(name, tmp_path):
+def test_every_format_of_a_family(name, tmp_path):
     model = network(name)
     calibration = generated_images(model)
     manifest = export.export_model(
@@ -164,14 +164,14 @@ def test_generated_images_are_smooth_and_different():
 
 @pytest.fixture(scope="module")
 def digits_source(few_digits) -> Source:
-    """A network on 40 images, of which the labels are what it says."""
+    """A network with 40 images, whose labels are its own predictions."""
     model, images = kc.lenet5(weights="digits"), few_digits.test.images
     labels = np.asarray(model(CanvasPreprocessing()(images))).argmax(axis=1)
     return Source(model, CanvasPreprocessing(), few_digits.class_names, images, labels)
 
 
 def altered(held: Source, images: int, factor: float = 1.0):
-    """A runtime that gives the first images another class, and takes all numbers times a factor."""
+    """A runtime that changes the class of the first images, and scales all values by a factor."""
     answers = held.expected * np.float32(factor)
     answers[:images] = np.roll(answers[:images], 1, axis=1)
     starts = iter(range(0, len(answers), source.BATCH))
@@ -195,7 +195,7 @@ def test_an_exact_export_passes(digits_source):
         ("none", 0, 1.0002, "largest relative difference 0.0002 .allowed 0.0001"),
         ("none", 1, 1.0, "The export disagrees .* same prediction on 97.50 %"),
         ("float16", 0, 1.03, "The float16 export disagrees .* 0.03 .allowed 0.02"),
-        ("dynamic", 2, 1.0, "accuracy 95.00 %, the model's 100.00 % .allowed to lose 2.50 %"),
+        ("dynamic", 2, 1.0, "accuracy 95.00 %, the model's 100.00 % .allowed loss 2.50 %"),
         ("int8", 2, 1.0, "same prediction on 95.00 % .at least 98 %., accuracy 95.00 %"),
         ("int8", 2, 1.0, "accuracy 95.00 %"),
         ("int16x8", 2, 1.0, "accuracy 95.00 %"),
@@ -204,7 +204,7 @@ def test_an_exact_export_passes(digits_source):
         ("int8", 0, np.inf, "disagrees with lenet5"),
     ],
 )
-def test_what_is_out_of_bounds(digits_source, quantize, images, factor, message):
+def test_out_of_bounds_is_refused(digits_source, quantize, images, factor, message):
     with pytest.raises(VerificationError, match=message):
         verify.check(digits_source, altered(digits_source, images, factor), quantize=quantize)
 
@@ -213,12 +213,12 @@ def test_what_is_out_of_bounds(digits_source, quantize, images, factor, message)
     ("quantize", "images", "factor"),
     [("none", 0, 1.00005), ("float16", 0, 1.01), ("int8", 1, 1.5), ("int16x8", 1, 1.5)],
 )
-def test_what_is_within_bounds(digits_source, quantize, images, factor):
+def test_within_bounds_passes(digits_source, quantize, images, factor):
     checked = verify.check(digits_source, altered(digits_source, images, factor), quantize=quantize)
     assert checked.agreement.accuracy == 1 - images / 40
 
 
-def test_without_labels_8_bits_are_recorded_not_judged(few_digits):
+def test_without_labels_8_bits_are_recorded_but_not_enforced(few_digits):
     unlabelled = Source(
         kc.lenet5(), CanvasPreprocessing(), few_digits.class_names, few_digits.test.images
     )
@@ -236,18 +236,18 @@ def test_a_prediction_is_the_same_where_the_model_is_undecided(digits_source):
     assert agreement.same_prediction == 1
 
 
-def test_arguments_that_do_not_fit(few_digits):
+def test_arguments_that_do_not_match(few_digits):
     model, labels, images = kc.lenet5(), few_digits.class_names, few_digits.test.images
     fit = CanvasPreprocessing()
     refused = {
-        "has 10 classes. Received: 2 labels": (model, fit, ["a", "b"]),
-        "must end in a probability a class": (kc.lenet5(include_top=False), fit, labels),
+        "needs 10 labels, one per class. Received: 2 labels": (model, fit, ["a", "b"]),
+        "must end in one probability per class": (kc.lenet5(include_top=False), fit, labels),
         "must end in probabilities": (kc.lenet5(classifier_activation=None), fit, labels),
         "images must be uint8": (model, fit, labels, images / 255),
-        "one at the least": (model, fit, labels, images[:0]),
-        "one for each of 40 images": (model, fit, labels, images, np.zeros(3)),
-        "Received: no images": (model, fit, labels, None, np.zeros(3)),
-        "must make images of shape .32, 32, 1. for lenet5": (
+        "with count >= 1": (model, fit, labels, images[:0]),
+        "one label for each of 40 images": (model, fit, labels, images, np.zeros(3)),
+        "Received: images=None": (model, fit, labels, None, np.zeros(3)),
+        "preprocessing for lenet5 must give images of shape .32, 32, 1.": (
             model,
             ImagePreprocessing(40, 36),
             labels,
@@ -258,7 +258,7 @@ def test_arguments_that_do_not_fit(few_digits):
             Source(*given)
 
 
-# What is there before.
+# The content before the export.
 
 
 def test_replacing(few_digits, tmp_path):
@@ -272,13 +272,13 @@ def test_replacing(few_digits, tmp_path):
         path = tmp_path / name
         write(model, path, **given)
         before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(UserError, match="there already"):
+        with pytest.raises(UserError, match="already exists"):
             write(model, path, **given)
         write(model, path, overwrite=True, **given)
         assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_failed_replacement_leaves_what_was_there(few_digits, tmp_path):
+def test_a_failed_replacement_keeps_the_old_export(few_digits, tmp_path):
     folder = tmp_path / "export"
     given = {"preprocessing": CanvasPreprocessing(), "labels": few_digits.class_names}
     export.export_model(kc.lenet5(), folder, formats=["tflite"], **given)

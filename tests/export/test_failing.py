@@ -1,4 +1,4 @@
-"""Exports that are killed, or that the disk does not take: whole under their name, or not there."""
+"""Exports that are killed or fail to write: each is complete, or does not exist."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ def given(few_digits) -> dict:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, by its path in it."""
+    """Returns the content of every file in a folder, by its path."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -56,7 +56,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def kill(out: Path, moment: str, *command: str) -> None:
-    """Starts an export, and kills it when it has written a file aside, or a later one."""
+    """Starts an export, and kills it after it has written a file in the temporary folder."""
     aside = out.with_name(f".aside-{out.name}")
     # Not what was left by an export that was killed before.
     old = aside / "old"
@@ -114,7 +114,7 @@ def test_killed_at_many_moments(run_python, tmp_path):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A small disk in memory, empty, which `remount` makes smaller or write-protects."""
+    """A small, empty RAM disk, which `remount` shrinks or makes read-only."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = (
@@ -156,7 +156,7 @@ def test_a_disk_that_cannot_be_written(given, disk):
 
 
 @pytest.mark.slow
-def test_a_full_disk_in_one_line(run_python, disk):
+def test_a_full_disk_is_reported_in_one_line(run_python, disk):
     for size in ("100k", "400k"):
         remount(disk, f"size={size}")
         done = run_python(*COMMAND, f"--out={disk / 'out'}")
@@ -166,7 +166,7 @@ def test_a_full_disk_in_one_line(run_python, disk):
 
 @contextlib.contextmanager
 def no_file_above(size: int):
-    """Lets this process write files of so many bytes at most."""
+    """Limits the size of files that this process writes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -176,7 +176,7 @@ def no_file_above(size: int):
 
 
 @pytest.mark.parametrize("write", [export.export_model, export.saved_model, export.tflite])
-def test_a_file_that_must_not_grow_so_large(write, given, tmp_path):
+def test_a_file_above_the_size_limit(write, given, tmp_path):
     with no_file_above(200_000), pytest.raises((UserError, OSError), match="File too large"):
         write(kc.lenet5(), tmp_path / "out", **given)
     assert not list(tmp_path.iterdir())
@@ -184,8 +184,8 @@ def test_a_file_that_must_not_grow_so_large(write, given, tmp_path):
 
 def test_images_of_a_wrong_shape(given, tmp_path):
     for shape in ((0, 28, 28, 1), (4, 0, 0, 1), (28, 28, 1)):
-        refused(given, tmp_path, shape, "calibration must be uint8, .* one at the least")
-    refused(given, tmp_path, (4, 28, 28, 4), "such as the preprocessing of lenet5 takes.*28, 4")
+        refused(given, tmp_path, shape, "calibration must be uint8, .* with count >= 1")
+    refused(given, tmp_path, (4, 28, 28, 4), "that the preprocessing of lenet5 supports.*28, 4")
 
 
 def refused(given: dict, folder: Path, shape: tuple[int, ...], message: str) -> None:

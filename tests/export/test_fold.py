@@ -1,4 +1,4 @@
-"""Batch normalisation in the layers before it."""
+"""Batch normalisation folded into the layers before it."""
 
 import re
 
@@ -73,7 +73,7 @@ def test_the_same_function(name, policy):
         ("vgg16_mini", {"batch_norm": "all"}, "block._conv._bn"),
     ],
 )
-def test_what_stays(name, arguments, stays):
+def test_normalisations_that_stay(name, arguments, stays):
     model = network(name, **arguments)
     folded = fold_batch_norm(model)
     assert norms(model)
@@ -87,7 +87,7 @@ def on_a_map(build) -> keras.Model:
 
 
 def normalize(x, **options):
-    """A normalisation of which nothing is as it starts."""
+    """A normalisation with no variable at its initial value."""
     values = {"moving_mean": (-1, 1), "moving_variance": (0.5, 2), "gamma": (1, 2), "beta": (-1, 1)}
     options |= {
         f"{name}_initializer": keras.initializers.RandomUniform(*limits, seed=i)
@@ -140,7 +140,7 @@ def test_one_layer(case):
         assert_near(got, expected, 1e-6)
 
 
-def test_keeps_the_precision_of_each_layer(policy):
+def test_the_dtype_policy_of_each_layer_is_kept(policy):
     policy("mixed_bfloat16")
     model = network("resnet20")
     policy("float32")

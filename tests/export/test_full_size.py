@@ -1,4 +1,4 @@
-"""One network of each family, as it is used: all of its forms, with time, memory and sizes."""
+"""One network of each family at full size: all formats, with time, memory and sizes."""
 
 import json
 
@@ -20,7 +20,7 @@ from tests.helpers.exports import arguments
 name, folder = sys.argv[1:]
 verify.LATENCY_RUNS = 3
 model = settled(kc.get_model(name))
-# Other pictures than those that are compared.
+# Other images than those that are compared.
 calibration = generated_images(model)[:8, ::-1]
 start = time.monotonic()
 manifest = export.export_model(
@@ -54,7 +54,7 @@ WIDTHS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet5", "alexnet", "vgg16", "resnet50"])
-def test_every_form(name, run_python, tmp_path):
+def test_every_format(name, run_python, tmp_path):
     done = run_python("-c", PROGRAM, name, str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     metadata = json.loads(done.stdout.splitlines()[-1])

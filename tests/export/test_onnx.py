@@ -1,4 +1,4 @@
-"""ONNX files, in ONNX Runtime."""
+"""ONNX files in ONNX Runtime."""
 
 import sys
 from collections import Counter
@@ -33,8 +33,8 @@ def session_of(path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def assert_written_alike(path, model: keras.Model, *batches: np.ndarray) -> None:
-    """Writes a model, and holds its outputs in ONNX Runtime to Keras's."""
+def assert_same_outputs(path, model: keras.Model, *batches: np.ndarray) -> None:
+    """Writes a model, and compares its outputs in ONNX Runtime with Keras's."""
     onnx(model, path)
     session = session_of(path)
     for x in batches:
@@ -47,10 +47,10 @@ def assert_written_alike(path, model: keras.Model, *batches: np.ndarray) -> None
 @pytest.mark.parametrize("name", every_network())
 def test_every_network(name, path):
     model = scores_and_probabilities(network(name))
-    assert_written_alike(path, model, images(model, 1), images(model, 3))
+    assert_same_outputs(path, model, images(model, 1), images(model, 3))
 
 
-def test_what_a_file_says(path):
+def test_inputs_and_outputs_of_a_file(path):
     model = network("vgg16_bn")
     onnx(model, path)
     proto = library.load(path)
@@ -92,7 +92,7 @@ def test_other_versions_of_the_operators(name, opset, path):
 def test_images_of_any_size(name, path):
     channels = find_model(name).input_shape[-1]
     model = network(name, include_top=False, input_shape=(None, None, channels))
-    assert_written_alike(path, model, images(model, 2, 71, 96), images(model, 1, 80, 67))
+    assert_same_outputs(path, model, images(model, 2, 71, 96), images(model, 1, 80, 67))
     (target,) = session_of(path).get_outputs()
     name = model.layers[-1].name
     assert target.name == name
@@ -117,11 +117,11 @@ def test_images_of_any_size(name, path):
 )
 def test_variants(name, arguments, path):
     model = network(name, **arguments)
-    assert_written_alike(path, model, images(model, 2))
+    assert_same_outputs(path, model, images(model, 2))
 
 
 def flat(*steps: layers.Layer):
-    """Steps behind a flattened map."""
+    """Layers after a flattened map."""
 
     def build(x):
         x = layers.Flatten()(x)
@@ -133,7 +133,7 @@ def flat(*steps: layers.Layer):
 
 
 def windows() -> dict:
-    """Layers with "same" padding, even, odd and none, of one side or two."""
+    """Layers with "same" padding: even, odd and none, equal or different on the two axes."""
     sizes = [(1, 2), (2, 1), (2, 3), (3, 2), (4, 3), (5, 2), ((3, 2), (1, 2))]
     return {
         f"{kind} {size} {strides}": build(size, strides)
@@ -182,13 +182,13 @@ def test_one_layer(case, path):
     model = keras.Model(image, CASES[case](image))
     # Small enough not to saturate, for LRN large enough to be normalised.
     scale = 128 if "lrn" in case else 1
-    assert_written_alike(path, model, images(model, 3) * scale / 128)
+    assert_same_outputs(path, model, images(model, 3) * scale / 128)
 
 
 def test_a_strided_window_on_images_of_any_size(path):
     image = keras.Input((None, None, 3), name="image")
     model = keras.Model(image, layers.Conv2D(4, 5, 2, padding="same")(image))
-    assert_written_alike(path, model, images(model, 1, 8, 9), images(model, 2, 7, 10))
+    assert_same_outputs(path, model, images(model, 1, 8, 9), images(model, 2, 7, 10))
 
 
 def test_after_folding(path):
@@ -215,13 +215,13 @@ def test_mixed_precision_is_written_in_float32(path):
 
 
 class Halved(layers.Conv2D):
-    """Derives from a layer that can be written, and computes something else."""
+    """A subclass of a supported layer that computes something else."""
 
     def call(self, inputs):
         return super().call(inputs) / 2
 
 
-def test_what_cannot_be_written(path, tmp_path):
+def test_unsupported_layers_and_arguments(path, tmp_path):
     image = keras.Input((9, 10, 4), name="image")
     refused = {
         "Received: odd, a Halved": Halved(2, 3, name="odd"),
@@ -238,7 +238,7 @@ def test_what_cannot_be_written(path, tmp_path):
             onnx(model, path, opset=opset)
     assert not list(tmp_path.iterdir())
     path.write_text("mine")
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         onnx(model, path)
     assert path.read_text() == "mine"
 

@@ -39,7 +39,7 @@ np.savez(
 """
 
 
-def written(folder, model: keras.Model, preprocessing, labels, images=None):
+def saved(folder, model: keras.Model, preprocessing, labels, images=None):
     path = folder / "saved_model"
     export.saved_model(model, path, preprocessing=preprocessing, labels=labels, images=images)
     return path
@@ -53,7 +53,7 @@ def model() -> keras.Model:
 
 @pytest.fixture(scope="module")
 def path(model, few_digits, tmp_path_factory):
-    return written(
+    return saved(
         tmp_path_factory.mktemp("export"),
         model,
         CanvasPreprocessing(),
@@ -98,13 +98,13 @@ def test_plain_tensorflow_serves_png_and_jpeg_of_any_size(
     np.save(tmp_path / "image.npy", image)
     served = run_python("-c", PLAIN_TENSORFLOW, str(path), str(tmp_path / "image.npy"))
     assert served.returncode == 0, served.stderr
-    answer = np.load(tmp_path / "image.npy.npz")
+    outputs = np.load(tmp_path / "image.npy.npz")
     expected = model(CanvasPreprocessing()(image[np.newaxis])).numpy()[0]
-    np.testing.assert_allclose(answer["images"][0], expected, atol=1e-5)
-    np.testing.assert_allclose(answer["served"][0], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["images"][0], expected, atol=1e-5)
+    np.testing.assert_allclose(outputs["served"][0], expected, atol=1e-5)
     # JPEG loses a little.
-    np.testing.assert_allclose(answer["served"][1], expected, atol=0.02)
-    assert answer["top_labels"][0, 0] == str(expected.argmax())
+    np.testing.assert_allclose(outputs["served"][1], expected, atol=0.02)
+    assert outputs["top_labels"][0, 0] == str(expected.argmax())
 
 
 def encoded(image: np.ndarray, mode: str, kind: str) -> bytes:
@@ -113,7 +113,7 @@ def encoded(image: np.ndarray, mode: str, kind: str) -> bytes:
     return file.getvalue()
 
 
-PICTURES = [("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "JPEG"), ("LA", "PNG"), ("RGBA", "PNG")]
+IMAGE_KINDS = [("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "JPEG"), ("LA", "PNG"), ("RGBA", "PNG")]
 
 
 @pytest.fixture(scope="module")
@@ -122,24 +122,24 @@ def colour(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = kc.get_model("vgg16_mini", classes=3)
     fit = ImagePreprocessing(72, 64, (124, 116, 104), (58, 57, 57))
-    path = written(tmp_path_factory.mktemp("colour"), model, fit, ["cat", "dog", "häßlich"])
+    path = saved(tmp_path_factory.mktemp("colour"), model, fit, ["cat", "dog", "häßlich"])
     return model, fit, tf.saved_model.load(str(path))
 
 
 def test_files_of_all_kinds_in_one_batch(colour):
     model, fit, loaded = colour
-    picture = photograph()
-    batch = [encoded(picture[:, : 200 + 50 * i], *kind) for i, kind in enumerate(PICTURES)]
+    photo = photograph()
+    batch = [encoded(photo[:, : 200 + 50 * i], *kind) for i, kind in enumerate(IMAGE_KINDS)]
     served = loaded.signatures["serve_bytes"](encoded=tf.constant(batch))["probabilities"]
     assert served.shape == (len(batch), 3)
-    for file, answer in zip(batch, served, strict=True):
+    for file, probabilities in zip(batch, served, strict=True):
         with Image.open(io.BytesIO(file)) as image:
             grey = image.mode in ("L", "LA")
             image = np.asarray(image.convert("L" if grey else "RGB"))
         image = image[..., np.newaxis] if grey else image
         expected = model(fit(image[np.newaxis]))[0]
         # Pillow brings CMYK to RGB by another rule.
-        np.testing.assert_allclose(answer, expected, atol=1e-3)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-3)
 
 
 def test_files_that_cannot_be_decoded_are_named(colour, signatures):
@@ -147,7 +147,7 @@ def test_files_that_cannot_be_decoded_are_named(colour, signatures):
     good = encoded(photograph(), "RGB", "JPEG")
     png = encoded(photograph(), "RGB", "PNG")
     for batch, numbers in {
-        (good, b"no picture", png): r"\[1\]",
+        (good, b"no image", png): r"\[1\]",
         (good[:5000],): r"\[0\]",
         (png[:5000], good, b""): r"\[0 2\]",
     }.items():

@@ -46,7 +46,7 @@ def test_in_litert_alone(model, common, inputs, path):
     checked = export.tflite(model, path, **common)
     assert checked.agreement.max_difference < 1e-5
     counts, in_float = operations_of(path.read_bytes())
-    assert counts == checked.about["operations"]
+    assert counts == checked.details["operations"]
     assert counts["CONV_2D"] == 2
     assert counts["FULLY_CONNECTED"] == 3
     assert set(in_float) == set(counts)
@@ -73,9 +73,9 @@ def test_quantized_weights_lose_little(quantize, model, common, digits, path):
     assert checked.agreement.same_prediction >= 0.99
     assert checked.agreement.accuracy >= checked.agreement.model_accuracy - 0.005
     assert path.stat().st_size < (150_000 if quantize == "float16" else 80_000)
-    assert checked.about["calibration_images"] == (200 if quantize.startswith("int") else 0)
+    assert checked.details["calibration_images"] == (200 if quantize.startswith("int") else 0)
     if quantize.startswith("int"):
-        assert checked.about["float_operations"] == []
+        assert checked.details["float_operations"] == []
 
 
 def test_int8_in_and_out(model, common, digits, inputs, path):
@@ -83,7 +83,7 @@ def test_int8_in_and_out(model, common, digits, inputs, path):
         model, path, quantize="int8", io="int8", calibration=digits.train.images, **common
     )
     assert checked.agreement.accuracy >= checked.agreement.model_accuracy - 0.005
-    assert not {"QUANTIZE", "DEQUANTIZE"} & set(checked.about["operations"])
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(checked.details["operations"])
     interpreter = Interpreter(str(path))
     for (tensor,) in (interpreter.get_input_details(), interpreter.get_output_details()):
         assert tensor["dtype"] == np.int8
@@ -117,8 +117,8 @@ def test_a_network_with_response_normalization_keeps_it_in_float(path, tmp_path)
             calibration=calibration,
             **arguments(model),
         )
-        assert checked.about["float_operations"] == ["LOCAL_RESPONSE_NORMALIZATION"]
-        assert checked.about["operations"]["CONV_2D"] == 8
+        assert checked.details["float_operations"] == ["LOCAL_RESPONSE_NORMALIZATION"]
+        assert checked.details["operations"]["CONV_2D"] == 8
 
 
 def test_the_same_network_makes_the_same_file(model, common, path, tmp_path):
@@ -139,13 +139,13 @@ def test_metadata(model, common, path):
         assert archive.testzip() is None
 
 
-def test_a_cut_file(model, common, path):
+def test_a_truncated_file(model, common, path):
     export.tflite(model, path, **common)
     content = path.read_bytes()
     for share in (0.0, 0.1, 0.9, 0.999):
         path.write_bytes(content[: int(share * len(content))])
         for read in (runtime, read_metadata):
-            with pytest.raises(UserError, match="model.tflite must be a whole file that export"):
+            with pytest.raises(UserError, match="model.tflite must be an intact file that export"):
                 read(path)
 
 
@@ -162,8 +162,8 @@ def test_wrong_arguments(model, common, digits, path, tmp_path):
     refused = {
         "Unknown quantization 'int7'. Did you mean int8": {"quantize": "int7"},
         "io must be 'float32'.*io='int8' for quantize='none'": {"io": "int8"},
-        "batch must be 1, or None for any number. Received: 4": {"batch": 4},
-        "takes the ranges of its values from images": {"quantize": "int8"},
+        "batch must be 1, or None for any size. Received: 4": {"batch": 4},
+        "needs calibration images": {"quantize": "int8"},
         "calibration must be uint8": {"quantize": "int8", "calibration": np.zeros((2, 8, 8, 1))},
     }
     for message, wrong in refused.items():
@@ -172,7 +172,7 @@ def test_wrong_arguments(model, common, digits, path, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_operation_that_is_lacking(few_digits, path, tmp_path):
+def test_an_operation_without_an_integer_form(few_digits, path, tmp_path):
     model = kc.lenet5_1998()
     common = {
         "preprocessing": CanvasPreprocessing(),
@@ -182,14 +182,16 @@ def test_an_operation_that_is_lacking(few_digits, path, tmp_path):
     with pytest.raises(UserError) as said:
         export.tflite(model, path, quantize="int16x8", **common)
     (line,) = str(said.value).splitlines()
-    assert line.startswith("TFLite lacks an operation of lenet5_1998 for quantize='int16x8'")
+    assert line.startswith(
+        "TFLite has no built-in operation for a layer of lenet5_1998 with quantize='int16x8'"
+    )
     assert "SQUARED_DIFFERENCE" in line
-    assert line.endswith(" Take another of none, float16, dynamic, int8.")
+    assert line.endswith(" Use one of none, float16, dynamic, int8.")
     assert not list(tmp_path.iterdir())
 
 
 class Sorted(keras.layers.Layer):
-    """Computes by an operation that TFLite has not."""
+    """Computes an operation that TFLite lacks."""
 
     def call(self, inputs):
         return keras.ops.erfinv(inputs)
@@ -199,7 +201,9 @@ def test_an_operation_that_is_not_built_in(path, tmp_path):
     image = keras.Input((8, 8, 1), name="image")
     flat = keras.layers.Flatten()(Sorted()(image))
     model = keras.Model(image, keras.layers.Dense(3, "softmax")(flat), name="odd")
-    with pytest.raises(UserError, match="lacks an operation of odd for quantize='none', built in"):
+    with pytest.raises(
+        UserError, match="no built-in operation for a layer of odd with quantize='none'"
+    ):
         export.tflite(model, path, preprocessing=Centred((8, 8, 1), 0.5), labels=["a", "b", "c"])
     assert not list(tmp_path.iterdir())
 

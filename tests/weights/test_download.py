@@ -1,4 +1,4 @@
-"""A server on this machine plays the host of weights: well, badly, slowly, or not at all."""
+"""Downloads from a local server that behaves well, badly, slowly, or not at all."""
 
 import hashlib
 import http.server
@@ -23,7 +23,7 @@ DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 
 
 class Host(http.server.ThreadingHTTPServer):
-    """Answers each request by the next of its `plays`, and the last one from then on.
+    """Answers each request with the next of its `plays`, then always with the last.
 
     Attributes:
         plays: `"whole"`; a number of bytes after which the connection ends; an HTTP status;
@@ -48,7 +48,7 @@ class Host(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_):
-        """A client that went away is what some tests want."""
+        """Ignores clients that disconnect, which some tests do."""
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -78,7 +78,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(content[start:end])
 
     def log_message(self, *_):
-        """Tests are quiet."""
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -109,12 +109,12 @@ def assert_fails(host: Host, message: str, tmp_path: Path, digest: str = DIGEST)
         remote(host, digest).fetch()
     text = str(failure.value)
     assert "\n" not in text
-    assert f"Fetch {host.url}/far/away.bin by hand" in text
-    assert f"put it at {tmp_path / 'models' / 'weights.bin'}" in text
+    assert f"Download {host.url}/far/away.bin yourself" in text
+    assert f"save it as {tmp_path / 'models' / 'weights.bin'}" in text
     assert "weights.bin" not in cached(tmp_path)
 
 
-def test_a_good_host_is_asked_once(host, tmp_path):
+def test_a_file_is_downloaded_once(host, tmp_path):
     path = remote(host).fetch()
     assert path == tmp_path / "models" / "weights.bin"
     assert path.read_bytes() == CONTENT
@@ -128,13 +128,13 @@ def test_the_first_digits_of_a_hash_and_md5(host):
     assert len(host.asked) == 1
 
 
-def test_a_dropped_connection_goes_on_where_it_ended(host):
+def test_a_dropped_connection_resumes_where_it_ended(host):
     host.plays = [100_000, 70_000, "whole"]
     assert remote(host).fetch().read_bytes() == CONTENT
     assert [wanted for _, wanted in host.asked] == [None, "bytes=100000-", "bytes=170000-"]
 
 
-def test_a_host_that_gives_no_parts_is_asked_for_all_again(host):
+def test_a_host_without_ranges_is_asked_for_the_whole_file(host):
     host.plays, host.ranges = [100_000, "whole"], False
     assert remote(host).fetch().read_bytes() == CONTENT
 
@@ -168,18 +168,18 @@ def test_a_file_that_is_not_there(host, tmp_path):
 
 def test_another_file_is_not_kept(host, tmp_path):
     host.plays = ["other"]
-    assert_fails(host, f"its hash does not begin with {DIGEST}. Nothing was kept", tmp_path)
+    assert_fails(host, f"hash that begins with {DIGEST}. Received: another file", tmp_path)
     assert cached(tmp_path) == []
 
 
-def test_a_part_of_another_file_is_begun_anew(host, tmp_path):
+def test_a_part_of_another_file_is_discarded(host, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / ".aside-weights.bin").write_bytes(b"x" * 1000)
     assert remote(host).fetch().read_bytes() == CONTENT
     assert [wanted for _, wanted in host.asked] == ["bytes=1000-", None]
 
 
-def test_a_part_that_is_whole(host, tmp_path):
+def test_a_part_that_is_complete(host, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / ".aside-weights.bin").write_bytes(CONTENT)
     assert remote(host).fetch().read_bytes() == CONTENT
@@ -221,7 +221,7 @@ def test_no_network(host, monkeypatch, how, tmp_path):
     if how == "proxy":
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     file = RemoteFile("weights.bin", url, DIGEST)
-    with pytest.raises(UserError, match=f"could not be downloaded .* Fetch {url} by hand"):
+    with pytest.raises(UserError, match=f"cannot be downloaded .* Download {url} yourself"):
         file.fetch()
 
 
@@ -266,18 +266,18 @@ def test_a_builder_says_in_one_line_that_there_is_no_network(run_python, tmp_pat
     )
     name = "resnet50_weights_tf_dim_ordering_tf_kernels.h5"
     last = done.stderr.strip().splitlines()[-1]
-    assert f"{name} could not be downloaded" in last
-    assert f"Fetch http://127.0.0.1:9/{name} by hand and put it at {tmp_path}" in last
+    assert f"{name} cannot be downloaded" in last
+    assert f"Download http://127.0.0.1:9/{name} yourself and save it as {tmp_path}" in last
 
 
 def test_a_network_from_a_mirror(host, monkeypatch, tmp_path):
-    """The whole way, with a small network in the place of a published one."""
+    """From builder to cache, with a small network in place of a published one."""
     record = kc.find_weights("resnet50/imagenet")
     assert record.file.url.endswith(f"/{record.file.name}")
     monkeypatch.setenv(download.MIRROR, host.url)
-    with pytest.raises(UserError, match="its hash does not begin with md5:2cb95161"):
+    with pytest.raises(UserError, match="must have a hash that begins with md5:2cb95161"):
         kc.resnet50(weights="imagenet")
     assert host.asked[0][0] == f"/{record.file.name}"
-    with pytest.raises(UserError, match="its hash does not begin with md5:4d473c1d"):
+    with pytest.raises(UserError, match="must have a hash that begins with md5:4d473c1d"):
         kc.resnet50(weights="imagenet", include_top=False)
     assert host.asked[-1][0] == f"/{record.file_without_top.name}"

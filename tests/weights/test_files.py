@@ -1,4 +1,4 @@
-"""Weights of files: every tensor exactly once, or a clear error and a model as it was."""
+"""Files of weights: every tensor is loaded exactly once, or the model does not change."""
 
 import pickle
 import shutil
@@ -36,7 +36,7 @@ TENSORS = {
 
 
 def write_named(tensors: dict[str, np.ndarray], path: Path, ending: str = "{}:0") -> None:
-    """Writes a file as Keras did: layers and weights by name, doubled paths, names as bytes."""
+    """Writes a file as Keras 2 did: layers and weights by name, doubled paths, names as bytes."""
     layers = {}
     for name, array in tensors.items():
         layer, variable = name.split("/")
@@ -52,7 +52,7 @@ def write_named(tensors: dict[str, np.ndarray], path: Path, ending: str = "{}:0"
 
 
 def write(model: keras.Model, path: Path) -> Path:
-    """Writes a model's weights to a file of the kind that its name says."""
+    """Writes a model's weights to a file in the format of its name."""
     if path.name.endswith(".weights.h5"):
         model.save_weights(path)
     elif path.suffix == ".keras":
@@ -77,14 +77,14 @@ def source() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def whole_files(source, tmp_path_factory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("whole")
+def written_files(source, tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("written")
     return {ending: write(source, folder / f"a{ending}") for ending in ENDINGS}
 
 
 @pytest.fixture(params=ENDINGS)
-def file(request, whole_files, tmp_path) -> Path:
-    return Path(shutil.copy(whole_files[request.param], tmp_path))
+def file(request, written_files, tmp_path) -> Path:
+    return Path(shutil.copy(written_files[request.param], tmp_path))
 
 
 def ending_of(path: Path) -> str:
@@ -92,7 +92,7 @@ def ending_of(path: Path) -> str:
 
 
 def edit(path: Path, change) -> str:
-    """Lets `change(tensors, name)` change what a file holds; returns the name in messages."""
+    """Changes the tensors of a file with `change(tensors, name)`; returns the name in messages."""
     name, shown = TENSORS[ending_of(path)]
     if path.suffix == ".safetensors":
         tensors = load_file(path)
@@ -116,7 +116,7 @@ def edit(path: Path, change) -> str:
 
 
 class _Named:
-    """Tensors of a file that lists the names of its weights, kept in step with the lists."""
+    """Tensors of a file with lists of its weights' names; updates the lists too."""
 
     def __init__(self, file: h5py.File):
         self.file = file
@@ -142,7 +142,7 @@ class _Named:
         attributes["weight_names"] = [name.encode() for name in change(names, weight)]
 
 
-def test_gives_all_weights(model, source, file):
+def test_all_weights_are_loaded(model, source, file):
     fill(model)
     for variable in model.weights:
         variable.assign(0 * variable)
@@ -156,17 +156,17 @@ def test_a_missing_tensor(model, file):
         del tensors[name]
 
     shown = edit(file, remove)
-    assert_refused(model, file, f"it has no tensor '{shown}'|cut short or damaged")
+    assert_refused(model, file, f"it lacks the tensor '{shown}'|truncated or damaged")
 
 
-def test_a_tensor_too_many(model, file):
+def test_an_extra_tensor(model, file):
     def add(tensors, name):
         other = name.replace("conv2d_5", "conv2d_99").replace("kernel", "gamma")
         tensors[other.replace("weight", "width")] = np.zeros(3, "float32")
 
     edit(file, add)
     extra = "layers/conv2d_99/vars/0|conv2_block3_1_conv/gamma|layer1.2.conv1.width"
-    assert_refused(model, file, f"its tensor '({extra})' has no place in the network")
+    assert_refused(model, file, f"the network has no tensor '({extra})'")
 
 
 def test_a_tensor_of_another_shape(model, file):
@@ -176,7 +176,7 @@ def test_a_tensor_of_another_shape(model, file):
         tensors[name] = np.ascontiguousarray(array)
 
     shown = edit(file, reshape)
-    assert_refused(model, file, rf"its tensor '{shown}' has the shape \(\d+, \d+, \d+, \d+\), and")
+    assert_refused(model, file, rf"its tensor '{shown}' has the shape \(\d+, \d+, \d+, \d+\), but")
 
 
 def test_a_renamed_tensor(model, file):
@@ -188,10 +188,10 @@ def test_a_renamed_tensor(model, file):
         )
 
     shown = edit(file, rename)
-    assert_refused(model, file, f"it has no tensor '{shown}', but '.*', which has no place")
+    assert_refused(model, file, f"it lacks the tensor '{shown}', and the network has no '.*'")
 
 
-def test_a_tensor_of_whole_numbers(model, file):
+def test_a_tensor_of_integers(model, file):
     def replace(tensors, name):
         array = np.array(tensors[name]).astype("int32")
         del tensors[name]
@@ -205,11 +205,11 @@ def test_a_tensor_of_whole_numbers(model, file):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(ending=st.sampled_from(ENDINGS), share=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_short(model, whole_files, tmp_path, ending, share):
-    content = whole_files[ending].read_bytes()
+def test_a_truncated_file(model, written_files, tmp_path, ending, share):
+    content = written_files[ending].read_bytes()
     path = tmp_path / f"short{ending}"
     path.write_bytes(content[: int(share * len(content))])
-    assert_refused(model, path, "it is no whole|cut short or damaged")
+    assert_refused(model, path, "not an intact|truncated or damaged")
 
 
 @pytest.mark.parametrize("content", ["text", "pickle", "nothing"])
@@ -220,29 +220,29 @@ def test_another_kind_of_file(model, file, content, tmp_path):
 
     contents = {"text": b"weights, or so it says\n", "pickle": pickle.dumps(Harm()), "nothing": b""}
     file.write_bytes(contents[content])
-    assert_refused(model, file, "it is no whole")
+    assert_refused(model, file, "not an intact")
     assert not (tmp_path / "was_run").exists()
 
 
-def test_an_archive_with_a_path_out_of_it(model, whole_files, tmp_path):
-    path = Path(shutil.copy(whole_files[".keras"], tmp_path))
+def test_an_archive_with_a_path_out_of_it(model, written_files, tmp_path):
+    path = Path(shutil.copy(written_files[".keras"], tmp_path))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../outside", "")
-    assert_refused(model, path, r"a file outside of itself, '\.\./outside'")
+    assert_refused(model, path, r"leads out of it, '\.\./outside'")
     assert not (tmp_path.parent / "outside").exists()
 
 
 def test_hdf5_without_weights(model, tmp_path):
     h5py.File(tmp_path / "a.h5", "w").close()
-    assert_refused(model, tmp_path / "a.h5", "holds no weights of Keras")
+    assert_refused(model, tmp_path / "a.h5", "without Keras weights")
 
 
-def test_no_file_and_no_name(tmp_path):
-    with pytest.raises(UserError, match=r"lenet5 has no weights 'imagenet'. Take digits, or fash"):
+def test_neither_a_file_nor_a_name(tmp_path):
+    with pytest.raises(UserError, match=r"lenet5 has no weights 'imagenet'. Use digits, or fash"):
         kc.lenet5(weights="imagenet")
-    with pytest.raises(UserError, match=r"vgg9 has no weights 'x'. Take a file that ends"):
+    with pytest.raises(UserError, match=r"vgg9 has no weights 'x'. Use a file that ends"):
         kc.vgg9(weights="x")
-    with pytest.raises(UserError, match="a file that does not exist"):
+    with pytest.raises(UserError, match="must name an existing file"):
         kc.lenet5(weights=str(tmp_path / "none.weights.h5"))
     (tmp_path / "weights.npz").write_bytes(b"")
     with pytest.raises(UserError, match=r"a file that ends in \.weights\.h5, \.keras"):
@@ -255,7 +255,7 @@ def test_a_file_of_torch_without_torch(model, monkeypatch, tmp_path):
     assert_refused(model, tmp_path / "a.pth", r"pip install 'keras-classics\[torch\]'")
 
 
-def test_another_number_of_classes_leaves_the_last_layer_fresh(file, source, caplog):
+def test_another_number_of_classes_keeps_the_last_layer_initial(file, source, caplog):
     model = kc.resnet20(classes=3)
     before = [np.array(v) for v in model.get_layer("predictions").weights]
     load_weights(model, file)
@@ -265,16 +265,16 @@ def test_another_number_of_classes_leaves_the_last_layer_fresh(file, source, cap
     backbone = [v for v in model.weights if "predictions" not in v.path]
     for found, expected in zip(backbone, source.weights, strict=False):
         np.testing.assert_array_equal(found, expected)
-    assert "its last layer is fresh, for 3 classes where the weights have 10" in caplog.text
+    assert "the model has 3 classes and the file 10" in caplog.text
     with pytest.raises(UserError, match="has the shape"):
         load_weights(model, file, strict=True)
 
 
-def test_without_top_it_is_left_out(file, source, caplog):
+def test_without_top_its_weights_are_not_loaded(file, source, caplog):
     model = kc.resnet20(include_top=False, weights=file, input_shape=(48, 40, 3))
     for found, expected in zip(model.weights, source.weights, strict=False):
         np.testing.assert_array_equal(found, expected)
-    assert "built without its top, which is left out (2 tensors)" in caplog.text
+    assert "the top's 2 tensors are not loaded" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["vgg11", "alexnet_owt"])
@@ -324,11 +324,11 @@ def test_keras_applications_with_a_bias_missing(keras_resnet50, tmp_path):
     with h5py.File(path, "r+") as file:
         del file["layers/conv2d_7/vars/1"]
     model = kc.resnet50(input_shape=(33, 47, 3), classes=5)
-    assert_refused(model, path, "it has no tensor 'conv2_block2_3_conv/bias'")
+    assert_refused(model, path, "it lacks the tensor 'conv2_block2_3_conv/bias'")
 
 
 def test_the_names_of_keras_applications_first_files(tmp_path):
-    """VGG's are numbered: block1_conv1_W_1 and block1_conv1_b_1."""
+    """VGG's variables are named block1_conv1_W_1 and block1_conv1_b_1."""
     narrow = {"filters": (2, 3, 4, 5, 5), "hidden": (6, 7), "input_shape": (32, 32, 3)}
     source = kc.vgg16(**narrow)
     path = tmp_path / "a.h5"
@@ -374,7 +374,7 @@ def test_a_file_of_torch_decides_the_place_of_the_stride(tmp_path):
     assert stride(version="v1") == (2, 1)
 
 
-def test_converts_there_and_back_to_the_same_bits(source, whole_files, tmp_path):
+def test_converting_there_and_back_gives_the_same_bits(source, written_files, tmp_path):
     small = {"classes": 7, "input_shape": (32, 32, 3)}
     first = tmp_path / "first.safetensors"
     torchvision.write(kc.resnet18(**small), first)
@@ -384,18 +384,18 @@ def test_converts_there_and_back_to_the_same_bits(source, whole_files, tmp_path)
     assert first.read_bytes() == back.read_bytes()
 
 
-def test_refuses_to_convert(whole_files, tmp_path):
+def test_conversions_that_are_refused(written_files, tmp_path):
     target = tmp_path / "a.safetensors"
     with pytest.raises(UserError, match="torchvision has no resnet20"):
-        convert_weights(whole_files[".keras"], "resnet20", target, "torchvision")
+        convert_weights(written_files[".keras"], "resnet20", target, "torchvision")
     with pytest.raises(UserError, match=r"must end in \.weights\.h5"):
-        convert_weights(whole_files[".keras"], "resnet20", target)
-    with pytest.raises(UserError, match="is there already"):
+        convert_weights(written_files[".keras"], "resnet20", target)
+    with pytest.raises(UserError, match="already exists"):
         convert_weights(
-            whole_files[".keras"], "resnet20", shutil.copy(whole_files[".weights.h5"], tmp_path)
+            written_files[".keras"], "resnet20", shutil.copy(written_files[".weights.h5"], tmp_path)
         )
     with pytest.raises(UserError, match="its tensor 'predictions/kernel' has the shape"):
-        convert_weights(whole_files[".keras"], "resnet20", tmp_path / "b.weights.h5", classes=3)
+        convert_weights(written_files[".keras"], "resnet20", tmp_path / "b.weights.h5", classes=3)
     assert not (tmp_path / "b.weights.h5").exists()
-    with pytest.raises(UserError, match="torchvision has no layer like conv2_block1_preact_bn"):
+    with pytest.raises(UserError, match="corresponds to conv2_block1_preact_bn"):
         torchvision.slots(kc.resnet50(version="v2_keras", input_shape=(32, 32, 3), classes=2))

@@ -64,7 +64,7 @@ def test_stored_outputs_are_what_the_libraries_give(models, case):
     parity.assert_near(parity.theirs(case), stored)
 
 
-def test_there_and_back_to_the_same_bytes(tmp_path):
+def test_there_and_back_gives_the_same_bytes(tmp_path):
     first, second = tmp_path / "a.pth", tmp_path / "b.pth"
     torchvision.write(kc.resnet18(), first)
     convert_weights(first, "resnet18", tmp_path / "a.weights.h5")
@@ -104,7 +104,7 @@ def test_records_are_timms(models):
 
 
 class Harm:
-    """A pickle of it writes a file when it is opened."""
+    """Unpickling an object of this class writes a file."""
 
     def __init__(self, path):
         self.path = path
@@ -120,13 +120,15 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, zipped):
         torch.save({"conv1.weight": Harm(trace)}, path)
     else:
         path.write_bytes(pickle.dumps({"conv1.weight": Harm(trace)}))
-    assert_refused(kc.resnet20(), path, "objects beside tensors, which are not run|no whole file")
+    assert_refused(
+        kc.resnet20(), path, "objects besides tensors, which are not|not an intact torch"
+    )
     assert not trace.exists()
 
 
 def test_a_pickled_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "network.pth")
-    assert_refused(kc.resnet20(), tmp_path / "network.pth", "Save its state_dict")
+    assert_refused(kc.resnet20(), tmp_path / "network.pth", "Save only the state_dict")
 
 
 def test_an_archive_with_a_path_out_of_it_is_refused(tmp_path):
@@ -134,11 +136,11 @@ def test_an_archive_with_a_path_out_of_it_is_refused(tmp_path):
     torchvision.write(kc.resnet20(), path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../outside", "")
-    assert_refused(kc.resnet20(), path, r"outside of itself, '\.\./outside'")
+    assert_refused(kc.resnet20(), path, r"leads out of it, '\.\./outside'")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
-def test_a_file_cut_short_is_refused(tmp_path, share):
+def test_a_truncated_file_is_refused(tmp_path, share):
     path = tmp_path / "a.pth"
     torchvision.write(kc.resnet20(), path)
     content = path.read_bytes()
@@ -146,7 +148,7 @@ def test_a_file_cut_short_is_refused(tmp_path, share):
     assert_refused(kc.resnet20(), path, "cannot be loaded into resnet20")
 
 
-def test_bfloat16_goes_in(tmp_path):
+def test_bfloat16_is_loaded(tmp_path):
     source = kc.resnet20()
     torchvision.write(source, tmp_path / "a.pth")
     state = torch.load(tmp_path / "a.pth", weights_only=True)
@@ -169,9 +171,9 @@ def test_preprocessing_is_torchvisions(models):
     for name in ("resnet50/imagenet_torchvision", "resnet50/imagenet_torchvision_v2"):
         version = "IMAGENET1K_V2" if name.endswith("_v2") else "IMAGENET1K_V1"
         transforms = models.get_model_weights("resnet50")[version].transforms()
-        picture = photograph()
-        expected = transforms(Image.fromarray(picture)).permute(1, 2, 0).numpy()
-        found = kc.preprocessing(name)(picture[np.newaxis])[0].numpy()
+        photo = photograph()
+        expected = transforms(Image.fromarray(photo)).permute(1, 2, 0).numpy()
+        found = kc.preprocessing(name)(photo[np.newaxis])[0].numpy()
         levels = np.abs(found - expected) * 255 * np.array([0.229, 0.224, 0.225])
         assert levels.max() < 2
         assert levels.mean() < 0.5

@@ -1,4 +1,4 @@
-"""The weights that the package ships: as good as their records say, from the shipped files."""
+"""The packaged weights have the accuracies that their records state."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ RIGHT = {"lenet5/fashion_mnist": 452, "resnet20/fashion_mnist": 462}
 
 
 def hits(name: str, split: Split) -> int:
-    """How many images a network with its shipped weights has right."""
+    """Returns how many images a network with packaged weights classifies correctly."""
     model_name, weights = name.split("/")
     model = kc.get_model(model_name, weights=weights)
     preprocessing = kc.preprocessing(name)
@@ -31,13 +31,13 @@ def hits(name: str, split: Split) -> int:
     return int((np.concatenate(probabilities).argmax(axis=1) == split.labels).sum())
 
 
-def test_digits_in_full(digits):
+def test_all_of_digits(digits):
     right = hits("lenet5/digits", digits.test)
     assert 100 * right / len(digits.test) == pytest.approx(kc.find_weights("lenet5/digits").top1)
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_fashion_mnist_in_a_sample(name):
+def test_a_sample_of_fashion_mnist(name):
     with np.load(SAMPLE) as sample:
         split = Split(sample["images"], sample["labels"])
     assert hits(name, split) == pytest.approx(RIGHT[name], abs=1)
@@ -45,7 +45,7 @@ def test_fashion_mnist_in_a_sample(name):
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_fashion_mnist_in_full(name):
+def test_all_of_fashion_mnist(name):
     if not tfds.builder("fashion_mnist").is_prepared():
         pytest.skip("Fashion-MNIST is not on this machine: make data")
     test = load("fashion_mnist").test
@@ -66,8 +66,8 @@ def test_records_of_our_own(name):
     assert record.fetch().stat().st_size < 1_500_000
 
 
-def test_a_damaged_package(monkeypatch, tmp_path):
+def test_a_damaged_packaged_file(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "OWN", tmp_path)
     (tmp_path / "lenet5_digits.weights.h5").write_bytes(b"")
-    with pytest.raises(UserError, match="is not the file that was packed. Install the package"):
+    with pytest.raises(UserError, match="is missing or damaged. Reinstall keras-classics"):
         kc.lenet5(weights="digits")

@@ -1,4 +1,4 @@
-"""Networks of other libraries and the same networks here, with the same tensors."""
+"""Networks here give the outputs of other libraries' networks with the same tensors."""
 
 import json
 
@@ -30,7 +30,7 @@ QUICK = (
     "case",
     [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in parity.CASES],
 )
-def test_gives_the_outputs_of_the_other_library(case):
+def test_outputs_equal_those_of_the_other_library(case):
     parity.assert_near(parity.ours(case), GOLDENS[case])
 
 
@@ -39,8 +39,8 @@ def test_all_outputs_are_stored_and_few():
     assert parity.PATH.stat().st_size < 8_000
 
 
-def test_outputs_tell_the_versions_apart():
-    """Same tensors, another place of the stride: what a missing version would go unseen by."""
+def test_outputs_differ_between_versions():
+    """The same tensors with another position of the stride give other outputs."""
     v1 = GOLDENS["keras/ResNet50"]["outputs"]
     assert v1 != GOLDENS["torchvision/resnet50"]["outputs"]
     assert len({case["scale"] for case in GOLDENS.values()}) >= len(GOLDENS) - 2

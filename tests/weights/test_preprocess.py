@@ -1,4 +1,4 @@
-"""Images of known weights: arithmetic, resizing, names of the classes."""
+"""Preprocessing of published weights, and names of the classes."""
 
 import json
 from pathlib import Path
@@ -48,8 +48,8 @@ def test_arithmetic_is_that_of_torchvision(version):
 
 
 @pytest.mark.parametrize("version", presets.VERSIONS)
-def test_a_photograph_as_torchvision_prepares_it(version):
-    """Two roundings to whole levels lie between: less than 2 of 255, a third of one in the mean."""
+def test_a_photograph_is_preprocessed_as_by_torchvision(version):
+    """torchvision rounds to integers twice: differences below 2 of 255, a third of 1 on average."""
     stored = json.loads(presets.PATH.read_text())[version]
     layer = kc.preprocessing(f"resnet50/imagenet_torchvision{version}")
     found = presets.some(layer(photograph()[np.newaxis])[0].numpy())
@@ -62,14 +62,14 @@ def test_a_photograph_as_torchvision_prepares_it(version):
 @settings(max_examples=30, deadline=None)
 @given(height=st.integers(20, 300), width=st.integers(20, 300), resize=st.integers(16, 64))
 def test_resizing_is_that_of_pillow(height, width, resize):
-    picture = photograph()[60 : 60 + height, 200 : 200 + width]
+    photo = photograph()[60 : 60 + height, 200 : 200 + width]
     crop = resize - resize // 8
-    found = ImagePreprocessing(resize, crop).resize(picture[np.newaxis])[0].numpy()
+    found = ImagePreprocessing(resize, crop).resize(photo[np.newaxis])[0].numpy()
     short = min(height, width)
     size = (int(resize * width / short), int(resize * height / short))
-    whole = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    resized = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
     top, left = round((size[1] - crop) / 2), round((size[0] - crop) / 2)
-    expected = whole[top : top + crop, left : left + crop].astype("float32")
+    expected = resized[top : top + crop, left : left + crop].astype("float32")
     assert np.abs(found - expected).max() < 2
     assert np.abs(found - expected).mean() < 0.4
 
@@ -94,7 +94,7 @@ def test_grey_images_and_batches_in_a_graph():
     np.testing.assert_allclose(prepared(RGB), layer(RGB), atol=1e-5)
 
 
-def test_a_layer_saves_and_loads(tmp_path):
+def test_layers_save_and_load(tmp_path):
     layer = kc.preprocessing("vgg16/imagenet_keras")
     model = keras.Sequential([keras.Input((None, None, 3), dtype="uint8"), layer])
     model.save(tmp_path / "a.keras")
@@ -103,7 +103,7 @@ def test_a_layer_saves_and_loads(tmp_path):
     assert loaded.layers[-1].get_config()["bgr"] is True
 
 
-def test_wrong_sizes():
+def test_wrong_sizes_are_refused():
     with pytest.raises(UserError, match="crop must be at most resize, 200. Received: 224"):
         ImagePreprocessing(resize=200)
     with pytest.raises(UserError, match="Unknown weights 'resnet50/imagenets'"):

@@ -1,4 +1,4 @@
-"""The records of known weights, and what builders make of their names."""
+"""Records of published weights, and builders that take their names."""
 
 import dataclasses
 import hashlib
@@ -99,7 +99,7 @@ def test_hashes_of_keras_applications(depth, version):
         assert file.url == keras_resnet.BASE_WEIGHTS_PATH + file.name
 
 
-def test_the_default_is_the_one_that_needs_least():
+def test_the_default_needs_the_fewest_extras():
     assert kc.find_weights("resnet50/imagenet").name == "imagenet_keras"
     assert kc.find_weights("resnet18/imagenet").name == "imagenet_timm"
     assert kc.find_weights("vgg13_bn/imagenet").name == "imagenet_torchvision"
@@ -120,7 +120,7 @@ def test_unknown_weights():
 
 @pytest.fixture
 def local(monkeypatch, tmp_path):
-    """Records of small files on this machine in the place of the published ones."""
+    """Replaces the published files with small files on this machine."""
 
     def replace(name: str, model, without_top=None) -> None:
         def local_file(published, network) -> RemoteFile:
@@ -160,9 +160,9 @@ def test_a_record_decides_the_version(local):
     np.testing.assert_array_equal(outputs(model), outputs(source))
     same = kc.resnet50(weights="imagenet_torchvision", version="v1.5", **SMALL)
     np.testing.assert_array_equal(outputs(same), outputs(source))
-    with pytest.raises(UserError, match=r"takes version='v1.5'.*Received: version='v1'"):
+    with pytest.raises(UserError, match=r"needs version='v1.5'.*Received: version='v1'"):
         kc.resnet50(weights="imagenet_torchvision", version="v1")
-    with pytest.raises(UserError, match="takes shortcut='B'"):
+    with pytest.raises(UserError, match="needs shortcut='B'"):
         kc.resnet50(weights="imagenet_torchvision", shortcut="C")
     record = kc.find_weights("resnet50/imagenet_torchvision")
     np.testing.assert_array_equal(outputs(kc.resnet50(weights=record, **SMALL)), outputs(source))
@@ -177,14 +177,14 @@ def test_a_record_has_a_file_without_top(local):
     local("resnet50/imagenet_keras", source, without_top=features)
     model = kc.resnet50(weights="imagenet", include_top=False, input_shape=(40, 48, 3))
     np.testing.assert_array_equal(outputs(model), outputs(features))
-    with pytest.raises(UserError, match="takes version='v1'"):
+    with pytest.raises(UserError, match="needs version='v1'"):
         kc.resnet50(weights="imagenet", version="v1.5")
 
 
-def test_normalization_where_the_record_has_it():
-    with pytest.raises(UserError, match="takes batch_norm_after='conv'"):
+def test_the_record_decides_the_normalisation():
+    with pytest.raises(UserError, match="needs batch_norm_after='conv'"):
         kc.vgg16_bn(weights="imagenet", batch_norm_after="activation")
-    with pytest.raises(UserError, match="takes batch_norm=None"):
+    with pytest.raises(UserError, match="needs batch_norm=None"):
         kc.vgg16(weights="imagenet", batch_norm="all")
-    with pytest.raises(UserError, match="takes lrn=None"):
+    with pytest.raises(UserError, match="needs lrn=None"):
         kc.alexnet_owt(weights="imagenet", lrn="paper")
