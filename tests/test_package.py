@@ -17,8 +17,7 @@ FLOORS = [
     {"weights", "data"},
     {"models"},
     {"evaluation"},
-    {"training"},
-    {"export", "demo"},
+    {"training", "export", "demo"},
     {"cli"},
 ]
 

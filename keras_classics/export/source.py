@@ -20,7 +20,7 @@ BATCH = 32
 
 
 class Source:
-    """A network to export, with images and the probabilities that exports must reproduce.
+    """A network to export, with images and the probabilities that its exports must match.
 
     Args:
         model: A network with its top.

@@ -31,7 +31,7 @@ def convert_weights(
     There and back again gives the same bits.
 
     Args:
-        source: File of weights, see `weights.load.FORMATS`.
+        source: File of weights, see `weights.identify.FORMATS`.
         model: Name of the network whose weights they are.
         target: File to write: `.weights.h5` for `"keras"`, `.pth` or `.safetensors` for
             `"torchvision"`.

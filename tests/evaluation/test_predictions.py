@@ -93,7 +93,7 @@ def test_truncated_or_damaged_files(tmp_path_factory, saved, data):
     place = data.draw(st.integers(0, len(saved) - 1))
     path = tmp_path_factory.getbasetemp() / "damaged.npz"
     path.write_bytes(saved[:place])
-    assert "cut or damaged" in refused(path)
+    assert "must be an intact file of predictions" in refused(path)
     other = data.draw(st.integers(1, 255)) ^ saved[place]
     path.write_bytes(saved[:place] + bytes([other]) + saved[place + 1 :])
     try:

@@ -82,7 +82,7 @@ def test_images_that_8_bits_may_flip(quantize, within):
 def test_of_few_images_one_may_be_lost(quantize):
     source = held(10)
     assert check(source, answers(source, 1), quantize).agreement.accuracy == 0.9
-    with pytest.raises(VerificationError, match="same prediction on 80.00 %.*allowed to lose 10"):
+    with pytest.raises(VerificationError, match="same prediction on 80.00 %.*allowed loss 10"):
         check(source, answers(source, 2), quantize)
 
 
@@ -126,10 +126,10 @@ def test_latency_leaves_out_the_first_runs(monkeypatch):
 def test_what_is_there_is_replaced_only_if_told_to(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_text("old")
-    with pytest.raises(UserError, match="model.tflite"), verify.written(path, overwrite=False):
+    with pytest.raises(UserError, match="model.tflite"), verify.output(path, overwrite=False):
         pass
     assert path.read_text() == "old"
-    with verify.written(path, overwrite=True) as aside:
+    with verify.output(path, overwrite=True) as aside:
         aside.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
