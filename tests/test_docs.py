@@ -1,0 +1,144 @@
+"""README, docs/ and the other pages: their links lead somewhere, their code works.
+
+Python blocks run, all of a page in one namespace, unless their first line is marked as in
+```python no-run. Commands in shell blocks are parsed by their programs; those that only print are
+run too, and with --smoke in the slow tests.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import keras_classics as kc
+from tests.helpers.programs import ROOT
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ROOT / "reproduce" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+TEXTS = dict(zip(NAMES, (page.read_text() for page in PAGES), strict=True))
+
+BLOCK = re.compile(r"^```(python|sh)( no-run)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(!?)\[([^]]*)\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"(?:\bpython -m |\bkeras-classics\b)[^\n;&#)]*")
+PLACE = re.compile(r"<!-- table: (\w+) -->")
+
+# What prints and ends in seconds.
+PRINTS = re.compile(r"^keras-classics$|^keras-classics zoo\b|--help$|scaling --check$")
+
+
+def blocks(name: str, language: str) -> list[tuple[bool, str]]:
+    """The blocks of a page in a language: whether it runs, and its code."""
+    found = BLOCK.findall(TEXTS[name])
+    return [(not no_run, code) for kind, no_run, code in found if kind == language]
+
+
+def commands() -> list[str]:
+    """All commands of this project in shell blocks."""
+    text = "\n".join(code for name in NAMES for _, code in blocks(name, "sh"))
+    found = COMMAND.findall(text.replace("\\\n", " "))
+    return list(dict.fromkeys(" ".join(command.split()) for command in found))
+
+
+def module_and_arguments(command: str) -> list[str]:
+    words = shlex.split(command)
+    if words[0] == "python":
+        return words[2:]
+    return [f"keras_classics.cli.{words[1]}", *words[2:]] if words[1:] else ["keras_classics.cli"]
+
+
+def shown_by(command: str) -> subprocess.CompletedProcess:
+    words = shlex.split(command)
+    if words[0] == "keras-classics":
+        words = ["python", "-m", "keras_classics.cli", *words[1:]]
+    return subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if blocks(name, "python")])
+def test_python_blocks_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {}
+    for number, (runs, code) in enumerate(blocks(name, "python")):
+        compiled = compile(code, f"{name}, block {number}", "exec")
+        if runs:
+            exec(compiled, namespace)
+        for public in re.findall(r"\bkc\.(\w+)", code):
+            assert hasattr(kc, public), public
+
+
+def test_commands_parse():
+    ours = [c for c in map(module_and_arguments, commands()) if not is_elsewhere(c[0])]
+    assert len(ours) > 50
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.helpers.flag_check"],
+        cwd=ROOT,
+        input=json.dumps(ours),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    errors = json.loads(done.stdout)
+    assert [(c, e) for c, e in zip(ours, errors, strict=True) if e] == []
+
+
+def is_elsewhere(module: str) -> bool:
+    """Whether a module is no program of ours with flags of absl; it has to exist all the same."""
+    assert find_spec(module), module
+    return not module.startswith(("keras_classics.cli.", "reproduce."))
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if PRINTS.search(c)])
+def test_commands_that_print(command):
+    done = shown_by(command)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or command.endswith("--check")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in commands() if c.endswith("--smoke")])
+def test_smoke_commands(command, tmp_path):
+    done = shown_by(f"{command} --run_dir={tmp_path / 'run'}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for name in NAMES:
+        for target in re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", TEXTS[name], re.MULTILINE):
+            assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), (name, target)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_to_files(name):
+    for image, text, link in LINK.findall(TEXTS[name]):
+        path, _, _ = link.partition("#")
+        if path and "://" not in path:
+            assert (ROOT / name).parent.joinpath(path).exists(), link
+        # The site would put in the page's title, GitHub nothing.
+        assert text or image, link
+
+
+def test_tables_have_places():
+    from reproduce.report.paper_tables import paper_tables
+    from reproduce.scaling.__main__ import tables
+
+    places = {place for text in TEXTS.values() for place in PLACE.findall(text)}
+    assert places == {"lenet5", "exports", "weights", "zoo", *paper_tables(), *tables([])}
+
+
+def test_readme_is_short():
+    assert len(TEXTS["README.md"].splitlines()) <= 150
+
+
+def test_every_figure_is_in_the_gallery():
+    figures = {path.name for path in Path(ROOT, "reproduce", "figures").glob("*.png")}
+    shown = {Path(link).name for _, _, link in LINK.findall(TEXTS["docs/gallery.md"])}
+    assert figures <= shown
