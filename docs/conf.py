@@ -46,6 +46,8 @@ nb_ipywidgets_js = {}
 # Docstrings put code in single backquotes.
 default_role = "code"
 autodoc_member_order = "bysource"
+# Keras writes its docstrings in Markdown.
+autodoc_inherit_docstrings = False
 maximum_signature_line_length = 80
 
 html_theme = "furo"

@@ -1,11 +1,13 @@
 """Parses command lines as their programs would, without running the programs.
 
 Reads a JSON list of command lines, each a module and its arguments, from standard input, and writes
-a list with the error of each, empty where there is none. Each is parsed in a process of its own,
-which starts with TensorFlow imported.
+the errors as a JSON list. Each program is imported in a process of its own, which starts with
+TensorFlow imported.
 """
 
+import copy
 import importlib
+import itertools
 import json
 import multiprocessing
 import sys
@@ -15,20 +17,27 @@ from absl import flags
 import keras_classics.training
 
 
-def error_of(command: list[str]) -> str:
-    """Returns what is wrong with a command line, or nothing."""
-    module, *arguments = command
-    try:
-        importlib.import_module(module)
-        flags.FLAGS([module, *(a for a in arguments if a != "--help")])
-    except (ImportError, flags.Error) as error:
-        # A program that was asked for help names no file.
-        return "" if "--help" in arguments and "Flag --" in str(error) else str(error)
-    return ""
+def errors_of(module: str, command_lines: list[list[str]]) -> list[str]:
+    """Returns what is wrong with command lines of one program."""
+    # A package runs its `__main__`.
+    if hasattr(importlib.import_module(module), "__path__"):
+        importlib.import_module(f"{module}.__main__")
+    errors = []
+    for arguments in command_lines:
+        # Help comes before any check of the other flags.
+        if "--help" in arguments:
+            continue
+        try:
+            copy.deepcopy(flags.FLAGS)([module, *arguments])
+        except flags.Error as error:
+            errors.append(f"{module} {' '.join(arguments)}: {error}")
+    return errors
 
 
 if __name__ == "__main__":
-    commands = json.load(sys.stdin)
     assert keras_classics.training
+    programs = itertools.groupby(sorted(json.load(sys.stdin)), key=lambda command: command[0])
+    jobs = [(module, [arguments for _, *arguments in group]) for module, group in programs]
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
-        json.dump(pool.map(error_of, commands, chunksize=1), sys.stdout)
+        found = pool.starmap(errors_of, jobs, chunksize=1)
+    json.dump([*itertools.chain(*found)], sys.stdout)
