@@ -8,18 +8,23 @@
 # make report      render the tables and figures of the results, the zoo and docs/
 # make docs        build the site of docs/ into build/docs
 # make notebooks   run the notebooks and store what they show
+# make update      newest packages, tested in a venv of their own, become constraints.txt
 # make clean       remove the installation and what was built; runs/ stays
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
+EXTRAS := train,export,notebooks,docs,dev
 # Without what they depend on: torchvision names one build of torch, and any will do.
 TORCH_ZOOS := torchvision timm huggingface_hub
 BIN := $(VENV)/bin
 # Two processes; the tests of a file share what they build.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# The versions that the tests passed with. setup.py has the lower bounds.
+PINS := -c constraints.txt
 DEBIAN_DATA := build/fashion-mnist
 
-.PHONY: reproduce test test-all test-torch mutants lint data report docs notebooks clean
+.PHONY: reproduce test test-all test-torch mutants lint data report docs notebooks update clean
 
 reproduce: $(VENV)/installed
 	$(BIN)/python -m reproduce.lenet5_mnist --recipe=distortions --dataset=digits \
@@ -32,8 +37,8 @@ test-all: $(VENV)/installed
 	$(PYTEST) -m "not torch"
 
 test-torch: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[torch]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TORCH_ZOOS)
+	$(BIN)/python $(PIP_INSTALL) $(PINS) -e ".[torch]"
+	$(BIN)/python $(PIP_INSTALL) --no-deps $(TORCH_ZOOS)
 	$(PYTEST) -m torch
 
 mutants: $(VENV)/installed
@@ -78,10 +83,19 @@ endef
 export NO_DEBIAN NO_PACKAGE
 
 # Written last, so that an interrupted installation is done again.
-$(VENV)/installed: setup.py
+$(VENV)/installed: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,export,notebooks,docs,dev]"
+	$(BIN)/python $(PIP_INSTALL) $(PINS) -e ".[$(EXTRAS)]"
 	touch $@
+
+# Moves the pins when the tests pass with the newest packages; else constraints.txt stays.
+update:
+	rm -rf build/newest
+	$(MAKE) test VENV=build/newest PINS=
+	{ grep '^#' constraints.txt; build/newest/bin/python -m pip freeze --exclude-editable; } \
+	  > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	git --no-pager diff --stat constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

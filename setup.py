@@ -26,17 +26,58 @@ EXTRAS = {
     "docs": ["furo", "myst-nb", "myst-parser", "sphinx"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
-    # jax: the networks are tested on a second backend of Keras.
+    # jax: the networks are tested on a second backend of Keras. selenium: the demo in a browser.
     "dev": [
         "hypothesis",
         "jax",
+        "mypy",
         "pillow",
+        "pre-commit",
         "pytest",
         "pytest-xdist",
         "ruff==0.17.6",
         "safetensors",
+        "selenium",
     ],
 }
+
+# The papers of the networks. The project has no address of its own yet.
+PAPERS = {
+    "Paper: LeNet-5": "https://doi.org/10.1109/5.726791",
+    "Paper: AlexNet": "https://doi.org/10.1145/3065386",
+    "Paper: VGG": "https://arxiv.org/abs/1409.1556",
+    "Paper: ResNet": "https://arxiv.org/abs/1512.03385",
+    "Paper: ResNet v2": "https://arxiv.org/abs/1603.05027",
+}
+
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Developers",
+    "Intended Audience :: Education",
+    "Intended Audience :: Science/Research",
+    "Operating System :: OS Independent",
+    "Programming Language :: Python :: 3",
+    "Programming Language :: Python :: 3 :: Only",
+    "Programming Language :: Python :: 3.11",
+    "Programming Language :: Python :: 3.12",
+    "Programming Language :: Python :: 3.13",
+    "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    "Topic :: Scientific/Engineering :: Image Recognition",
+    "Typing :: Typed",
+]
+
+KEYWORDS = [
+    "keras",
+    "tensorflow",
+    "image classification",
+    "convolutional neural network",
+    "lenet",
+    "alexnet",
+    "vgg",
+    "resnet",
+    "pretrained weights",
+    "reproducibility",
+]
 
 setup(
     name="keras-classics",
@@ -47,8 +88,12 @@ setup(
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls=PAPERS,
+    classifiers=CLASSIFIERS,
+    keywords=KEYWORDS,
     packages=find_packages(include=["keras_classics", "keras_classics.*"]),
     package_data={
+        "keras_classics": ["py.typed"],
         "keras_classics.demo": ["site/*", "package.json", "package-lock.json"],
         "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
     },

@@ -1,5 +1,6 @@
 """The environment of a process: versions, commit, device and command."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -11,11 +12,14 @@ from typing import Any
 
 import tensorflow as tf
 
+# The tested versions of all packages, in a checkout.
+CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
+
 PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
 def current_environment() -> dict[str, Any]:
-    """Returns versions, commit, device and command of this process."""
+    """Returns versions, pins, commit, device and command of this process."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")
@@ -27,6 +31,7 @@ def current_environment() -> dict[str, Any]:
     return {
         "command": shlex.join(command),
         "commit": _commit(),
+        "constraints": _constraints(),
         "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -38,6 +43,17 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _constraints() -> str | None:
+    """The hash of the checkout's pins, with a + if an installed version differs; or None."""
+    if not CONSTRAINTS.exists():
+        return None
+    content = CONSTRAINTS.read_bytes()
+    lines = [line for line in content.decode().splitlines() if "==" in line]
+    installed = {name: (_version(name), pin) for name, pin in (line.split("==") for line in lines)}
+    differs = any(version not in (None, pin) for version, pin in installed.values())
+    return hashlib.sha256(content).hexdigest()[:12] + ("+" if differs else "")
 
 
 def _commit() -> str | None:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.data import ImageData, load
+from tests.helpers.fork_server import ForkServer
 from tests.helpers.programs import ROOT
 from tests.helpers.replicas import REPLICAS
 
@@ -28,8 +29,16 @@ def few_digits(digits) -> ImageData:
 
 
 @pytest.fixture(scope="session")
+def run_program():
+    """Runs a program in the checkout, in a process that has TensorFlow imported already."""
+    server = ForkServer()
+    yield server.run
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def run_python():
-    """Runs Python in the checkout, in a process of its own."""
+    """Runs Python in the checkout, in a process that imports all anew; for tests of imports."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         return subprocess.run(

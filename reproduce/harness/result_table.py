@@ -71,7 +71,19 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         "variant": result["tags"].get("variant", ""),
         "result_sha256": hashlib.sha256(content).hexdigest(),
     }
-    return {name: str(values[name]) for name in columns}
+    return cells(values, columns)
+
+
+def cells(values: Mapping[str, Any], columns: Sequence[str]) -> Row:
+    """Returns the cells of a row.
+
+    Args:
+        values: A value for each column, and others. Runs of before there were pins have no
+            `constraints`; its cell is then empty.
+        columns: The columns of the row.
+    """
+    values = {"constraints": None, **values}
+    return {name: "" if values[name] is None else str(values[name]) for name in columns}
 
 
 def finished_runs(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from keras_classics.errors import UserError
 ROOT = Path(__file__).parents[2]
 
 # Columns that say what a row was measured with; its program's command ends them.
-ENVIRONMENT = ("commit", "device", "python", "tensorflow", "keras", "command")
+ENVIRONMENT = ("commit", "device", "python", "constraints", "tensorflow", "keras", "command")
 
 # In the place of a figure.
 NOT_RUN = "not run"

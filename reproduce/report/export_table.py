@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_classics.errors import UserError
-from reproduce.harness.result_table import RESULTS, ResultTable
+from reproduce.harness.result_table import RESULTS, ResultTable, cells
 from reproduce.harness.tables import ENVIRONMENT, Row, markdown
 
 COLUMNS = (
@@ -74,7 +74,7 @@ def rows_of(path: Path) -> list[Row]:
     for form, export in facts["exports"].items():
         size = sum(file["bytes"] for file in export["files"].values())
         values = {**common, **export, **export["agreement"], "form": form, "bytes": size}
-        rows.append({name: str(values[name]) for name in COLUMNS})
+        rows.append(cells(values, COLUMNS))
     return rows
 
 

@@ -61,9 +61,9 @@ def test_folders_that_are_not_right(tmp_path):
         check_images.main(str(tmp_path))
 
 
-def test_as_a_command(run_python, tmp_path):
+def test_as_a_command(run_program, tmp_path):
     root = folder(tmp_path, cut_jpg=JPEG[:900], png_jpg=PNG, zero_jpg=b"")
-    done = run_python("-m", "keras_classics.cli", "check_images", str(root))
+    done = run_program("-m", "keras_classics.cli", "check_images", str(root))
     # No word of the decoder's own beside it.
     assert_one_line(done, 2, f"A training on {root} would stop.")
     assert done.stdout.splitlines() == [
@@ -86,11 +86,11 @@ def test_as_a_command(run_python, tmp_path):
         ),
     ],
 )
-def test_arguments_beside_the_flags(run_python, parameters, arguments, message):
+def test_arguments_beside_the_flags(run_program, parameters, arguments, message):
     program = PROGRAM.format(parameters=parameters, arguments=arguments)
-    assert_one_line(run_python("-c", program), 2, message)
+    assert_one_line(run_program("-c", program), 2, message)
 
 
-def test_the_argument_arrives(run_python):
-    done = run_python("-c", PROGRAM.format(parameters="path", arguments=["a"]))
+def test_the_argument_arrives(run_program):
+    done = run_program("-c", PROGRAM.format(parameters="path", arguments=["a"]))
     assert (done.returncode, done.stdout) == (0, "a\n")

@@ -18,8 +18,8 @@ def test_lists_its_commands(run_python):
     assert done.stderr == ""
 
 
-def test_zoo_lists(run_python):
-    done = run_python(*CLI, "zoo", "--pattern=resnet1*")
+def test_zoo_lists(run_program):
+    done = run_program(*CLI, "zoo", "--pattern=resnet1*")
     assert done.returncode == 0, done.stderr
     header, *lines = done.stdout.splitlines()
     assert header.split() == ["network", "input", "smallest", "paper"]
@@ -45,17 +45,17 @@ def test_zoo_describes(run_python):
         (("--side=0", "--model=vgg16"), "flag --side=0: 0 is not a positive integer"),
     ],
 )
-def test_zoo_says_what_is_wrong(run_python, flags, message):
-    assert_one_line(run_python(*CLI, "zoo", *flags), 2, message)
+def test_zoo_says_what_is_wrong(run_program, flags, message):
+    assert_one_line(run_program(*CLI, "zoo", *flags), 2, message)
 
 
-def test_unknown_command(run_python):
+def test_unknown_command(run_program):
     assert_one_line(
-        run_python(*CLI, "prepar"), 2, "Unknown command 'prepar'. Did you mean prepare or"
+        run_program(*CLI, "prepar"), 2, "Unknown command 'prepar'. Did you mean prepare or"
     )
 
 
-def test_prepare_and_again(run_python, tmp_path):
+def test_prepare_and_again(run_program, tmp_path):
     write_idx_set(tmp_path / "idx", train=20, test=10)
     command = (
         *CLI,
@@ -65,7 +65,7 @@ def test_prepare_and_again(run_python, tmp_path):
         f"--data_dir={tmp_path / 'tfds'}",
     )
     for _ in range(2):
-        done = run_python(*command)
+        done = run_program(*command)
         assert done.returncode == 0, done.stderr
         assert "fashion_mnist is ready in" in done.stdout
     assert sorted(p.name for p in (tmp_path / "tfds" / "fashion_mnist").iterdir()) == ["3.0.1"]
@@ -78,10 +78,10 @@ def test_prepare_and_again(run_python, tmp_path):
         (idx_files.damage_labels, "must be 0 to 9. Received: 10"),
     ],
 )
-def test_prepare_from_damaged_files(run_python, tmp_path, damage, message):
+def test_prepare_from_damaged_files(run_program, tmp_path, damage, message):
     write_idx_set(tmp_path / "idx", train=20, test=6)
     damage(tmp_path / "idx")
-    done = run_python(
+    done = run_program(
         *CLI,
         "prepare",
         "--dataset=mnist",
@@ -91,34 +91,34 @@ def test_prepare_from_damaged_files(run_python, tmp_path, damage, message):
     assert_one_line(done, 2, message)
 
 
-def test_a_flag_is_missing(run_python):
-    assert_one_line(run_python(*CLI, "prepare"), 2, "Flag --dataset must have a value")
+def test_a_flag_is_missing(run_program):
+    assert_one_line(run_program(*CLI, "prepare"), 2, "Flag --dataset must have a value")
 
 
-def test_convert_there_and_back(run_python, tmp_path):
+def test_convert_there_and_back(run_program, tmp_path):
 
     first, named, back = (tmp_path / n for n in ("a.weights.h5", "b.safetensors", "c.weights.h5"))
     kc.resnet18(classes=3, input_shape=(32, 32, 3)).save_weights(first)
     network = ("--model=resnet18", "--classes=3", "--side=32")
-    done = run_python(
+    done = run_program(
         *CLI, "convert", f"--from={first}", f"--out={named}", "--to=torchvision", *network
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{named} holds the 102 tensors of resnet18.\n"
-    done = run_python(*CLI, "convert", f"--from={named}", f"--out={back}", *network)
+    done = run_program(*CLI, "convert", f"--from={named}", f"--out={back}", *network)
     assert done.returncode == 0, done.stderr
     assert back.read_bytes() == first.read_bytes()
 
 
-def test_convert_says_what_is_wrong(run_python, tmp_path):
+def test_convert_says_what_is_wrong(run_program, tmp_path):
     (tmp_path / "a.h5").write_text("no weights")
     command = (*CLI, "convert", f"--from={tmp_path / 'a.h5'}", "--model=resnet20")
-    done = run_python(*command, f"--out={tmp_path / 'b.weights.h5'}")
+    done = run_program(*command, f"--out={tmp_path / 'b.weights.h5'}")
     assert_one_line(done, 2, "a.h5 cannot be loaded into resnet20: it is not an intact HDF5 file")
     assert not (tmp_path / "b.weights.h5").exists()
 
 
-def test_finetune_on_pictures(run_python, tmp_path):
+def test_finetune_on_pictures(run_program, tmp_path):
     folder_of_images(tmp_path / "pictures")
     command = (
         *CLI,
@@ -131,10 +131,10 @@ def test_finetune_on_pictures(run_python, tmp_path):
         "--head_epochs=1",
         "--epochs=1",
     )
-    done = run_python(*command)
+    done = run_program(*command)
     assert done.returncode == 0, done.stderr
     assert "all layers: accuracy" in done.stdout
     assert "the top's 6 tensors are not loaded" in done.stderr
     assert (tmp_path / "run" / "whole" / "model.keras").exists()
-    wrong = run_python(*command[:-2], "--weights=digit", "--run_dir=other")
+    wrong = run_program(*command[:-2], "--weights=digit", "--run_dir=other")
     assert_one_line(wrong, 2, "Unknown weights 'lenet5/digit'. Did you mean lenet5/digits")

@@ -60,9 +60,9 @@ def run(tmp_path_factory, pictures):
     return folder
 
 
-def test_errors_classes_and_files(run_python, tmp_path):
+def test_errors_classes_and_files(run_program, tmp_path):
     out = tmp_path / "out"
-    done = run_python(*DIGITS, f"--out={out}")
+    done = run_program(*DIGITS, f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert "lenet5 on 360 images of digits: single" in done.stdout
     facts = json.loads((out / "evaluation.json").read_text())
@@ -78,20 +78,20 @@ def test_errors_classes_and_files(run_python, tmp_path):
     assert (out / "confusion.png").exists()
     assert (out / "mistakes.png").exists()
     both = tmp_path / "both"
-    done = run_python(*DIGITS, "--model=lenet5", "--flip", "--shares=3,1", f"--out={both}")
+    done = run_program(*DIGITS, "--model=lenet5", "--flip", "--shares=3,1", f"--out={both}")
     assert done.returncode == 0, done.stderr
     assert "lenet5 + lenet5 on 360 images of digits: single, flip" in done.stdout
-    done = run_python(*EVALUATE, f"--compare={out},{both}")
+    done = run_program(*EVALUATE, f"--compare={out},{both}")
     assert done.returncode == 0, done.stderr
     assert f"A  {100 * error:6.2f} %  lenet5: single  ({out})" in done.stdout
     assert "McNemar's exact test: p = " in done.stdout
 
 
-def test_pictures_by_two_protocols(run_python, run, tmp_path):
+def test_pictures_by_two_protocols(run_program, run, tmp_path):
     """A run by its folder; its answers are those of the library."""
     out = tmp_path / "out"
     flags = ("--protocol=dense,multi_crop", "--scales=36,44", "--shares=1,3")
-    done = run_python(*EVALUATE, f"--model={run}", *flags, f"--out={out}")
+    done = run_program(*EVALUATE, f"--model={run}", *flags, f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     read = load_run(run)
@@ -125,9 +125,9 @@ def test_a_finished_run_is_read_back(run):
     )
 
 
-def test_a_test_split_alone_will_do(run_python, run, pictures, tmp_path):
+def test_a_test_split_alone_will_do(run_program, run, pictures, tmp_path):
     (tmp_path / "validation").symlink_to(pictures / "validation")
-    done = run_python(*EVALUATE, f"--model={run}", f"--dataset=folder:{tmp_path}")
+    done = run_program(*EVALUATE, f"--model={run}", f"--dataset=folder:{tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "vgg11 on 8 images" in done.stdout
 
@@ -144,21 +144,21 @@ def test_a_test_split_alone_will_do(run_python, run, pictures, tmp_path):
         (("--out=/dev/null/out",), "/dev/null/out cannot be written"),
     ],
 )
-def test_says_what_is_wrong(run_python, run, flags, message):
-    assert_one_line(run_python(*EVALUATE, f"--model={run}", *flags), 2, message)
+def test_says_what_is_wrong(run_program, run, flags, message):
+    assert_one_line(run_program(*EVALUATE, f"--model={run}", *flags), 2, message)
 
 
-def test_says_what_is_wrong_with_pictures(run_python, run, tmp_path):
+def test_says_what_is_wrong_with_pictures(run_program, run, tmp_path):
     command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_images(tmp_path)}")
     (tmp_path / "validation" / "bird").mkdir()
-    assert_one_line(run_python(*command), 2, "validation has others: bird")
+    assert_one_line(run_program(*command), 2, "validation has others: bird")
     (tmp_path / "validation" / "bird").rmdir()
     cut = tmp_path / "validation" / "cat" / "0.png"
     cut.write_bytes(cut.read_bytes()[:40])
-    assert_one_line(run_python(*command), 2, "0.png cannot be used: PNG, cut short")
+    assert_one_line(run_program(*command), 2, "0.png cannot be used: PNG, cut short")
 
 
-def test_says_what_is_wrong_in_a_comparison(run_python, tmp_path):
+def test_says_what_is_wrong_in_a_comparison(run_program, tmp_path):
     def save(name: str, images: str) -> str:
         Predictions(
             np.float32([[0.5, 0.5]]), np.int32([0]), "digits", images, ("0", "1"), "single", "net"
@@ -166,6 +166,6 @@ def test_says_what_is_wrong_in_a_comparison(run_python, tmp_path):
         return str(tmp_path / name)
 
     a, b = save("a", "1234"), save("b", "5678")
-    compared = run_python(*EVALUATE, f"--compare={a},{b}")
+    compared = run_program(*EVALUATE, f"--compare={a},{b}")
     assert_one_line(compared, 2, "predictions of other images")
-    assert_one_line(run_python(*EVALUATE, "--dataset=digits"), 2, "Name at least one --model")
+    assert_one_line(run_program(*EVALUATE, "--dataset=digits"), 2, "Name at least one --model")

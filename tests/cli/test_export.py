@@ -27,10 +27,10 @@ def picture(digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(run_python, tmp_path_factory):
+def exported(run_program, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "out"
     formats = ("--formats=saved_model,tflite,onnx", "--quantize=none,int8", "--dataset=digits")
-    return run_python(*EXPORT, *formats, f"--out={out}", "--limit_test=64"), out
+    return run_program(*EXPORT, *formats, f"--out={out}", "--limit_test=64"), out
 
 
 def test_says_how_well_each_form_does(exported):
@@ -60,8 +60,8 @@ def test_every_form_answers(exported, digits, picture, form):
     np.testing.assert_allclose(got, np.repeat(expected, 2, axis=0), atol=tolerance)
 
 
-def test_predict(run_python, exported, digits, picture):
-    done = run_python(*PREDICT, f"--model_path={exported[1]}", str(picture), str(picture))
+def test_predict(run_program, exported, digits, picture):
+    done = run_program(*PREDICT, f"--model_path={exported[1]}", str(picture), str(picture))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == lines[6] == str(picture)
@@ -119,16 +119,16 @@ def test_a_manifest_that_does_not_say_it(exported, tmp_path, facts, message):
         load_exported(tmp_path / "model.onnx")
 
 
-def test_says_what_is_wrong(run_python, exported, picture, tmp_path):
+def test_says_what_is_wrong(run_program, exported, picture, tmp_path):
     out = exported[1]
-    there = run_python(*EXPORT, f"--out={out}")
+    there = run_program(*EXPORT, f"--out={out}")
     assert_one_line(there, 2, "out already exists")
-    uncalibrated = run_python(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
+    uncalibrated = run_program(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
     assert_one_line(uncalibrated, 2, "needs calibration images")
     assert not list(tmp_path.iterdir())
     (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:40])
-    wrong = run_python(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))
+    wrong = run_program(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))
     assert_one_line(wrong, 2, "cut.png cannot be used: PNG, cut short")
     assert_one_line(
-        run_python(*PREDICT, f"--model_path={out}"), 2, "Takes the arguments IMAGES... besides"
+        run_program(*PREDICT, f"--model_path={out}"), 2, "Takes the arguments IMAGES... besides"
     )

@@ -174,9 +174,9 @@ def test_the_error_of_npm_is_passed_on(digits_export, monkeypatch, tmp_path):
     assert not list(tmp_path.rglob("package.json"))
 
 
-def test_the_command_prints_one_line_for_a_wrong_export(run_python, tmp_path):
+def test_the_command_prints_one_line_for_a_wrong_export(run_program, tmp_path):
     command = ("-m", "keras_classics.cli", "demo", f"--export={tmp_path}", f"--out={tmp_path}/a")
-    assert_one_line(run_python(*command), 2, "The demo needs an exported network.")
+    assert_one_line(run_program(*command), 2, "The demo needs an exported network.")
 
 
 @needs_node

@@ -94,7 +94,7 @@ def test_killed_while_it_replaces(given, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_many_moments(run_python, tmp_path):
+def test_killed_at_many_moments(run_program, tmp_path):
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
     before = {}
@@ -103,7 +103,7 @@ def test_killed_at_many_moments(run_python, tmp_path):
             kill(out, moment, *COMMAND, *ALL)
             assert contents(out) == before
             assert out.exists() == bool(before)
-        done = run_python(*COMMAND, *ALL, f"--out={out}", TMPDIR=str(temporary))
+        done = run_program(*COMMAND, *ALL, f"--out={out}", TMPDIR=str(temporary))
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         assert {path.name for path in tmp_path.iterdir()} == {"out", "tmp"}
@@ -156,10 +156,10 @@ def test_a_disk_that_cannot_be_written(given, disk):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_reported_in_one_line(run_python, disk):
+def test_a_full_disk_is_reported_in_one_line(run_program, disk):
     for size in ("100k", "400k"):
         remount(disk, f"size={size}")
-        done = run_python(*COMMAND, f"--out={disk / 'out'}")
+        done = run_program(*COMMAND, f"--out={disk / 'out'}")
         assert_one_line(done, 2, "No space left on device")
         assert not list(disk.iterdir())
 

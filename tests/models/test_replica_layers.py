@@ -194,8 +194,8 @@ np.testing.assert_allclose(found, x - [5.0, 6.0], rtol=1e-4, atol=1e-4)
 """
 
 
-def test_batch_normalization_over_replicas(run_python, tmp_path):
-    done = run_python("-c", MIRRORED.replace("SAVED", str(tmp_path / "model.keras")))
+def test_batch_normalization_over_replicas(run_program, tmp_path):
+    done = run_program("-c", MIRRORED.replace("SAVED", str(tmp_path / "model.keras")))
     assert done.returncode == 0, done.stderr
 
 
@@ -292,11 +292,11 @@ np.testing.assert_allclose((found - 0.81) / 0.19, far.var(axis=(0, 1, 2)), rtol=
 
 
 @pytest.mark.parametrize("replicas", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_synchronized_batch_normalization_over_replicas(run_python, tmp_path, replicas):
+def test_synchronized_batch_normalization_over_replicas(run_program, tmp_path, replicas):
     # In a file: loops are compiled from the source.
     program = tmp_path / "program.py"
     program.write_text(SYNCHRONIZED)
-    done = run_python(str(program), str(replicas))
+    done = run_program(str(program), str(replicas))
     assert done.returncode == 0, done.stderr
 
 

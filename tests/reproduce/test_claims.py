@@ -174,8 +174,8 @@ def test_the_gain_of_a_variant():
 
 
 @pytest.mark.parametrize("commands", PROGRAMS, ids=["small", "vgg", "resnet"])
-def test_smoke(run_python, tmp_path, commands):
-    done = run_python("-c", SMOKE, str(tmp_path), *commands)
+def test_smoke(run_program, tmp_path, commands):
+    done = run_program("-c", SMOKE, str(tmp_path), *commands)
     assert done.returncode == 0, done.stderr
     for command in commands:
         folder = tmp_path / command.replace(" ", "_")

@@ -31,7 +31,7 @@ run(lambda: run_recipe("wild", {"wild": wild}))
 """
 
 
-def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
+def test_a_run_from_data_to_export_and_again(run_python, run_program, tmp_path):
     command = (*LENET5, "--dataset=digits", "--smoke", "--export", f"--run_dir={tmp_path}")
     done = run_python(*command)
     assert done.returncode == 0, done.stderr
@@ -42,31 +42,31 @@ def test_a_run_from_data_to_export_and_again(run_python, tmp_path):
     assert done.stderr == ""
     manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
     assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
-    again = run_python(*command)
+    again = run_program(*command)
     assert again.returncode == 0
     assert f"{tmp_path} holds this run, finished." in again.stdout
     assert "epoch   2/2" not in again.stdout
-    other = run_python(*command, "--seed=1")
+    other = run_program(*command, "--seed=1")
     assert_one_line(other, 2, "holds a run of another recipe (seed: 0 there, 1 now)")
 
 
-def test_a_stored_recipe_is_run_again(run_python, tmp_path):
+def test_a_stored_recipe_is_run_again(run_program, tmp_path):
     one, again = tmp_path / "one", tmp_path / "again"
     fields = ("--set", "optimizer.momentum=0.95", "--set=augmentation=null", "--learning_rate=0.02")
-    done = run_python(*LENET5, *TINY, "--epochs=1", *fields, f"--run_dir={one}")
+    done = run_program(*LENET5, *TINY, "--epochs=1", *fields, f"--run_dir={one}")
     assert done.returncode == 0, done.stderr
     recipe = json.loads((one / "recipe.json").read_text())
     assert recipe["optimizer"]["momentum"] == 0.95
     assert recipe["schedule"] == {"kind": "Cosine", "rate": 0.02}
-    done = run_python(*LENET5, f"--recipe={one / 'recipe.json'}", f"--run_dir={again}")
+    done = run_program(*LENET5, f"--recipe={one / 'recipe.json'}", f"--run_dir={again}")
     assert done.returncode == 0, done.stderr
     assert (again / "recipe.json").read_bytes() == (one / "recipe.json").read_bytes()
     metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in (one, again)]
     assert metrics[0] == metrics[1]
 
 
-def test_a_mirrored_run(run_python, tmp_path):
-    done = run_python(
+def test_a_mirrored_run(run_program, tmp_path):
+    done = run_program(
         *LENET5,
         *TINY,
         "--epochs=1",
@@ -94,22 +94,22 @@ def test_a_mirrored_run(run_python, tmp_path):
         ([*TINY, "--batch_size=65"], "batch_size must be at most the 64 training images"),
     ],
 )
-def test_wrong_flags(run_python, tmp_path, flags, message):
-    done = run_python(*LENET5, f"--run_dir={tmp_path / 'run'}", *flags)
+def test_wrong_flags(run_program, tmp_path, flags, message):
+    done = run_program(*LENET5, f"--run_dir={tmp_path / 'run'}", *flags)
     assert_one_line(done, 2, message)
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
-def test_a_folder_with_an_empty_class(run_python, tmp_path):
+def test_a_folder_with_an_empty_class(run_program, tmp_path):
     root = folder_of_images(tmp_path / "pictures")
     (root / "train" / "empty").mkdir()
-    done = run_python(*LENET5, f"--dataset=folder:{root}", f"--run_dir={tmp_path / 'run'}")
+    done = run_program(*LENET5, f"--dataset=folder:{root}", f"--run_dir={tmp_path / 'run'}")
     assert_one_line(done, 2, "train/empty holds none")
 
 
-def test_a_folder_of_pictures(run_python, tmp_path):
+def test_a_folder_of_pictures(run_program, tmp_path):
     root = folder_of_images(tmp_path / "pictures")
-    done = run_python(
+    done = run_program(
         *LENET5,
         f"--dataset=folder:{root}",
         f"--run_dir={tmp_path / 'run'}",
@@ -122,20 +122,20 @@ def test_a_folder_of_pictures(run_python, tmp_path):
     assert manifest["labels"] == ["cat", "dog"]
 
 
-def test_a_run_directory_in_use(run_python, tmp_path):
+def test_a_run_directory_in_use(run_program, tmp_path):
     with open(tmp_path / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = run_python(*LENET5, *TINY, f"--run_dir={tmp_path}")
+        done = run_program(*LENET5, *TINY, f"--run_dir={tmp_path}")
     assert_one_line(done, 2, "in use by another process")
 
 
-def test_a_loss_that_is_not_finite(run_python, tmp_path):
-    done = run_python("-c", WILD, *TINY, f"--run_dir={tmp_path}", "--epochs=2")
+def test_a_loss_that_is_not_finite(run_program, tmp_path):
+    done = run_program("-c", WILD, *TINY, f"--run_dir={tmp_path}", "--epochs=2")
     assert_one_line(done, 3, "The training loss is no longer finite in epoch 2")
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000000002.npz"]
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(run_python, tmp_path):
+def test_sigterm_saves_and_the_same_command_goes_on(run_program, tmp_path):
     command = (*LENET5, *TINY, "--epochs=60", f"--run_dir={tmp_path}")
     # Without it Python keeps what goes into a pipe to itself, and the first epoch is seen late.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -153,25 +153,25 @@ def test_sigterm_saves_and_the_same_command_goes_on(run_python, tmp_path):
     assert process.returncode == 143
     assert errors.startswith("Stopped by SIGTERM; ")
     assert errors.rstrip().endswith("/checkpoints.")
-    done = run_python(*command)
+    done = run_program(*command)
     assert done.returncode == 0, done.stderr
     assert "epoch   1/60" not in done.stdout
     assert "epoch  60/60" in done.stdout
 
 
-def test_tables_are_what_the_rows_say(run_python):
-    done = run_python("-m", "reproduce.report", "--check")
+def test_tables_are_what_the_rows_say(run_program):
+    done = run_program("-m", "reproduce.report", "--check")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_run_that_is_not_finished_gives_no_row(run_python, tmp_path):
-    done = run_python("-m", "reproduce.report", f"--add={tmp_path}")
+def test_a_run_that_is_not_finished_gives_no_row(run_program, tmp_path):
+    done = run_program("-m", "reproduce.report", f"--add={tmp_path}")
     assert_one_line(done, 2, "holds no finished run")
 
 
 @pytest.mark.slow
-def test_the_zoo_table_is_up_to_date(run_python):
-    done = run_python("-m", "reproduce.report", "--check", "--zoo")
+def test_the_zoo_table_is_up_to_date(run_program):
+    done = run_program("-m", "reproduce.report", "--check", "--zoo")
     assert done.returncode == 0, done.stderr
 
 
@@ -179,8 +179,8 @@ def test_the_zoo_table_is_up_to_date(run_python):
 @pytest.mark.parametrize(
     "what", ["loop", "towers", "build", "export", pytest.param("train", marks=pytest.mark.torch)]
 )
-def test_this_side_is_faster(run_python, what):
-    done = run_python("-m", "reproduce.benchmark", f"--what={what}", "--turns=3")
+def test_this_side_is_faster(run_program, what):
+    done = run_program("-m", "reproduce.benchmark", f"--what={what}", "--turns=3")
     assert done.returncode == 0, done.stderr
     first, *_ = done.stdout.splitlines()
     assert float(first.split()[-1]) > 1
@@ -196,6 +196,6 @@ def test_tables_take_their_places_and_leave_the_rest():
     assert "old" not in rendered(once, {"one": ""})
 
 
-def test_unknown_benchmark(run_python):
-    done = run_python("-m", "reproduce.benchmark", "--what=loops")
+def test_unknown_benchmark(run_program):
+    done = run_program("-m", "reproduce.benchmark", "--what=loops")
     assert_one_line(done, 2, "Unknown benchmark 'loops'. Did you mean loop?")

@@ -136,12 +136,12 @@ def test_fit_finds_the_constants():
     assert interpolated({10: 1.0, 1000: 100.0}, 2000) == pytest.approx(200)
 
 
-def test_the_page_is_up_to_date(run_python):
-    done = run_python("-m", "reproduce.scaling", "--check")
+def test_the_page_is_up_to_date(run_program):
+    done = run_program("-m", "reproduce.scaling", "--check")
     assert done.returncode == 0, done.stderr
 
 
-def test_tables_of_what_was_measured(run_python, tmp_path):
+def test_tables_of_what_was_measured(run_program, tmp_path):
     facts = dict.fromkeys(("device", "tensorflow", "keras", "commit", "turns", "load"), "3")
     common = {**facts, "workers": 4, "network": "", "batch": ""}
     rows = [
@@ -156,7 +156,7 @@ def test_tables_of_what_was_measured(run_python, tmp_path):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    done = run_python("-c", TABLES, str(tmp_path / "rows.csv"), str(tmp_path / "none.csv"))
+    done = run_program("-c", TABLES, str(tmp_path / "rows.csv"), str(tmp_path / "none.csv"))
     assert done.returncode == 0, done.stderr
     measured, not_run = done.stdout.split("not run\n", maxsplit=1)
     assert "load before the start 3. **Other work ran" in measured

@@ -162,15 +162,15 @@ def random_kills(seed: int) -> list[tuple[int, bool]]:
         pytest.param("vgg16_mini", random_kills(1), marks=pytest.mark.slow),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_bits(run_python, tmp_path, name, kills):
+def test_a_killed_run_goes_on_to_the_same_bits(run_program, tmp_path, name, kills):
     whole = tmp_path / "whole"
-    assert run_python("-c", VICTIM, name, str(whole), "-1", "False").returncode == 0
+    assert run_program("-c", VICTIM, name, str(whole), "-1", "False").returncode == 0
     cut = tmp_path / "cut"
     for kill_at, in_checkpoint in kills:
-        victim = run_python("-c", VICTIM, name, str(cut), str(kill_at), str(in_checkpoint))
+        victim = run_program("-c", VICTIM, name, str(cut), str(kill_at), str(in_checkpoint))
         assert victim.returncode == -signal.SIGKILL, victim.stderr
         assert not (cut / "result.json").exists()
-    last = run_python("-c", VICTIM, name, str(cut), "-1", "False")
+    last = run_program("-c", VICTIM, name, str(cut), "-1", "False")
     assert last.returncode == 0, last.stderr
     assert_same_bits(whole, cut)
     measured = ("images_per_second", "seconds")
@@ -243,9 +243,9 @@ train(MODERN, sys.argv[1], make_strategy("mirrored", int(sys.argv[2])))
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [2, 3])
 def test_replicas_equal_one_device_at_the_same_global_batch(
-    run_python, tmp_path, finished, replicas
+    run_program, tmp_path, finished, replicas
 ):
-    done = run_python("-c", MIRRORED, str(tmp_path), str(replicas))
+    done = run_program("-c", MIRRORED, str(tmp_path), str(replicas))
     assert done.returncode == 0, done.stderr
     run_dir, _ = finished
     one, many = final_weights(run_dir), final_weights(tmp_path)
