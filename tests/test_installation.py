@@ -1,0 +1,96 @@
+"""What is installed: the pins, and the files of the package."""
+
+import itertools
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from keras_classics import environment
+from keras_classics.environment import CONSTRAINTS, current_environment
+from tests.helpers.programs import ROOT
+
+PINS = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+
+
+@pytest.fixture
+def metadata(monkeypatch) -> dict:
+    """What setup.py tells setuptools."""
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", given.update)
+    monkeypatch.chdir(ROOT)
+    program = ROOT / "setup.py"
+    exec(program.read_text(), {"__file__": str(program), "__name__": "__main__"})
+    return given
+
+
+def packaged(metadata: dict) -> set[str]:
+    """The files of the package that are not Python's, by the patterns of setup.py."""
+    return {
+        str(path.relative_to(ROOT))
+        for package, patterns in metadata["package_data"].items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+
+
+def tracked() -> set[str]:
+    names = subprocess.check_output(["git", "ls-files", "keras_classics"], cwd=ROOT, text=True)
+    return {name for name in names.split() if not name.endswith(".py")}
+
+
+def test_one_version_of_each_package_is_pinned():
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in PINS)
+    names = [canonicalize_name(pin.split("==")[0]) for pin in PINS]
+    assert len(set(names)) == len(names)
+    assert not {name for name in names if name.startswith(("torch", "nvidia"))}
+
+
+def test_the_pins_are_within_the_bounds_of_setup(metadata):
+    pins = {canonicalize_name(name): version for name, version in (p.split("==") for p in PINS)}
+    extras = [needs for name, needs in metadata["extras_require"].items() if name != "torch"]
+    for text in itertools.chain(metadata["install_requires"], *extras):
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+
+
+def test_a_result_names_its_pins(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "CONSTRAINTS", tmp_path / "constraints.txt")
+    assert current_environment()["constraints"] is None
+    numpy = current_environment()["versions"]["numpy"]
+    (tmp_path / "constraints.txt").write_text(f"# All of them.\nnumpy=={numpy}\nno-such==1\n")
+    same = current_environment()["constraints"]
+    assert re.fullmatch("[0-9a-f]{12}", same)
+    (tmp_path / "constraints.txt").write_text("numpy==0.1\n")
+    assert re.fullmatch(r"[0-9a-f]{12}\+", current_environment()["constraints"])
+
+
+def test_all_files_of_the_package_are_packaged(metadata):
+    assert tracked() == packaged(metadata)
+    names = {Path(name).name for name in tracked()}
+    assert {"index.html", "py.typed", "imagenet_classes.txt", "package-lock.json"} <= names
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_package(metadata, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        f"--wheel-dir={tmp_path}",
+    ]
+    subprocess.run([*command, str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+    code = subprocess.check_output(["git", "ls-files", "keras_classics/**.py"], cwd=ROOT, text=True)
+    assert files == {*code.split(), *packaged(metadata)}
