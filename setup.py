@@ -96,7 +96,7 @@ setup(
         "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
     },
     python_requires=">=3.11",
-    install_requires=["tensorflow>=2.21", "keras>=3.15.1"],
+    install_requires=["tensorflow>=2.21", "keras>=3.15.1", "filelock>=3.30"],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["keras-classics=keras_classics.cli.__main__:main"]},
 )

@@ -10,7 +10,6 @@ down: seed, commit, versions, accuracy, seconds.
 """
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from absl import flags
 
 from keras_classics import files
 from keras_classics.cli._program import run
-from keras_classics.training import recipes
+from keras_classics.training import read_result, recipes
 from keras_classics.weights.records import OWN
 from reproduce.harness.run import run_recipe
 
@@ -38,7 +37,7 @@ def pack(weights: Path, result: Path) -> Path:
     Returns:
         The weights in the package.
     """
-    facts = json.loads(result.read_text())
+    facts = read_result(result)
     name = f"{facts['model']}_{facts['dataset']}"
     packed = OWN / f"{name}.weights.h5"
     with files.atomic_write(packed) as aside:

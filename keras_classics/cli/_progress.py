@@ -5,8 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from keras_classics.data import pipeline
-from keras_classics.training.loop import Progress
+from keras_classics.data.plan import Plan
+from keras_classics.training.trainer import Progress
 
 
 class ProgressLine:
@@ -21,7 +21,7 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, progress: Progress, plan: pipeline.Plan) -> None:
+    def show(self, progress: Progress, plan: Plan) -> None:
         """Brings the line up to date."""
         per_epoch = plan.steps_per_epoch * plan.batch_size
         end = plan.steps * plan.batch_size

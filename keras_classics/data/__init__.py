@@ -1,4 +1,4 @@
-"""Data: from the name of a data set to batches."""
+"""Data sets by name, and the pipeline from images to batches."""
 
 from keras_classics.data.sources import ImageData, load, load_test
 from keras_classics.data.splits import FileSplit, RecordSplit, Split

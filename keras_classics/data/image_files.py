@@ -1,8 +1,8 @@
-"""Picture files: their decoding, the same in training and evaluation, and what is wrong with them.
+"""Decodes image files and finds what is wrong with them.
 
-Training and check share one decoder, so that what the check passes, a training reads. There is one
-thing that the check cannot see: bytes that changed in the middle of a JPEG or a BMP. These formats
-have no checksum, and their decoders go on behind the damage.
+Training, evaluation and the check share one decoder, so training can read every file that passes
+the check. The check cannot see one kind of damage: changed bytes in the middle of a JPEG or a BMP.
+These formats have no checksum, and their decoders continue after the damage.
 """
 
 import os
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# What a file is, by the ending of its name.
+# Format of a file by the end of its name.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
 EXTENSIONS = tuple(FORMATS)
 
-# What a file is, by its first bytes.
+# First bytes of each format.
 HEADS = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -26,12 +26,12 @@ HEADS = {
     "BMP": rb"BM",
     "WebP": rb"RIFF....WEBP",
 }
-# What a whole file ends with.
+# Last bytes of a complete file.
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82", "GIF": b";"}
 
 # Files between two reports of the check.
 BATCH = 256
-# How the check leaves a file: TensorFlow cannot read it, its head is to be looked at, all is well.
+# State of a file after the scan: TensorFlow cannot read it, its header needs a look, it is fine.
 _FATAL, _ODD, _PLAIN = range(3)
 
 
@@ -41,8 +41,8 @@ class Fault:
 
     Attributes:
         path: The file.
-        fault: In words that follow the file's name and a colon.
-        fatal: Whether training cannot read it. Otherwise it is read, perhaps not as meant.
+        fault: A description that follows the file's name and a colon.
+        fatal: Whether training cannot read it. Otherwise it is read, perhaps not as intended.
     """
 
     path: Path
@@ -51,10 +51,10 @@ class Fault:
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes a picture file of any format that TensorFlow knows; the content tells which.
+    """Decodes an image file of any format that TensorFlow knows; the content decides which.
 
     Grey becomes three equal channels and CMYK becomes RGB. An alpha channel is dropped, without
-    blending. Of 16 bits the upper 8 stay. Of an animation the first frame is taken.
+    blending. 16 bits are reduced to the upper 8. Only the first frame of an animation is used.
 
     Args:
         encoded: Scalar string, the bytes of the file. May be symbolic, in a `tf.data` pipeline.
@@ -63,11 +63,11 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
         uint8, shape (height, width, 3).
 
     Raises:
-        tf.errors.InvalidArgumentError: It is no whole picture.
+        tf.errors.InvalidArgumentError: If it is not a complete image.
     """
     image = tf.cond(
         tf.io.is_jpeg(encoded),
-        # The decoder's default is faster by little and differs by up to 7 of 255.
+        # The decoder's default is slightly faster and differs by up to 7 of 255.
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
         lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
     )
@@ -77,11 +77,11 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 def faults(
     paths: Sequence[Path], progress: Callable[[int], object] | None = None
 ) -> Iterator[Fault]:
-    """Decodes files in full, on all cores, and tells of each one that is not as it should be.
+    """Decodes files completely, on all cores, and reports each one with a fault.
 
     Args:
         paths: The files.
-        progress: Takes the number of files done since it was last called, as `tqdm.update` does.
+        progress: Called with the number of files done since its last call, as `tqdm.update`.
 
     Yields:
         One fault for each file that has any, in the order of the files.
@@ -101,7 +101,7 @@ def fault_of(encoded: bytes, name: str | Path) -> Fault | None:
 
     Args:
         encoded: The content of the file.
-        name: Its name or path; the ending says what format it should have.
+        name: Its name or path, whose end gives the expected format.
     """
     try:
         decode(tf.constant(encoded))
@@ -111,10 +111,10 @@ def fault_of(encoded: bytes, name: str | Path) -> Fault | None:
 
 
 def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Yields the states of all files, in order, in pieces of about `BATCH`.
+    """Yields the states of all files, in order, about `BATCH` at a time.
 
-    A file that cannot be read or decoded drops out of the pipeline, so that the number of each
-    one that comes through tells which did not.
+    A file that cannot be read or decoded drops out of the pipeline. The numbers of the files that
+    come through show which ones did.
     """
     names = tf.constant([os.fsencode(path) for path in paths], tf.string)
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
@@ -133,7 +133,7 @@ def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
 def _read_and_decode(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the file's number and whether it is a JPEG that is not CMYK."""
     encoded = tf.io.read_file(path)
-    # TensorFlow leaves out what nothing depends on: the result depends on the pixels.
+    # TensorFlow skips an operation that no output depends on, so the output depends on the pixels.
     decoded = tf.size(decode(encoded)) > 0
     plain = tf.cond(
         tf.io.is_jpeg(encoded),
@@ -144,7 +144,7 @@ def _read_and_decode(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.
 
 
 def _look_at(path: Path, state: int) -> Fault | None:
-    """What is wrong with a file that the scan left in a state."""
+    """Returns what is wrong with a file, given its state after the scan."""
     if state == _PLAIN and FORMATS.get(path.suffix.lower()) == "JPEG":
         return None
     try:
@@ -163,16 +163,16 @@ def _why_unreadable(encoded: bytes, error: tf.errors.OpError) -> str:
         return "empty"
     kind = _format(encoded)
     if kind is None:
-        return f"no picture ({', '.join(HEADS)})"
+        return f"not an image ({', '.join(HEADS)})"
     if kind in ENDS and not encoded.endswith(ENDS[kind]):
         return f"{kind}, cut short"
-    # Without TensorFlow's name for the operation, in front and behind.
+    # Without TensorFlow's name for the operation, at both ends.
     said = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", error.message)
     return f"{kind}, damaged or of an unknown kind ({' '.join(said.split())})"
 
 
 def _unusual(encoded: bytes, path: Path) -> Fault | None:
-    """What is worth knowing of a file that can be decoded."""
+    """Returns what is unusual about a file that can be decoded."""
     kind = _format(encoded)
     named = FORMATS.get(path.suffix.lower(), kind)
     found = [f"{kind} under the name of a {named}"] if kind != named else []
@@ -196,7 +196,7 @@ def _has_png_alpha(png: bytes) -> bool:
 def _is_gif_animated(gif: bytes) -> bool:
     try:
         return len(tf.io.decode_gif(gif)) > 1
-    except tf.errors.OpError:  # Cut behind its first frame.
+    except tf.errors.OpError:  # Cut short after its first frame.
         return True
 
 
@@ -211,7 +211,7 @@ def _bmp_bits(bmp: bytes) -> int:
 
 
 def _has_bmp_colours(bmp: bytes) -> bool:
-    """Whether the picture has a palette, other than that of a grey picture."""
+    """Whether the image has a palette, other than that of a grey image."""
     pixels, head = (int.from_bytes(bmp[at : at + 4], "little") for at in (10, 14))
     palette = bmp[14 + head : pixels]
     palette = np.frombuffer(palette[: len(palette) // 4 * 4], "uint8").reshape(-1, 4)
@@ -219,12 +219,12 @@ def _has_bmp_colours(bmp: bytes) -> bool:
     return _bmp_bits(bmp) == 8 and bool((palette[:, :3] != greys).any())
 
 
-_ANIMATED = "animated, the first frame is taken"
+_ANIMATED = "animated; only the first frame is used"
 _ALPHA = "alpha channel, which is dropped"
 
-# What there may be about a file of each format, and how it is told.
+# What may be unusual about a file of each format, and how it is described.
 LOOKS = {
-    "JPEG": [(_is_cmyk, "CMYK, which is brought to RGB")],
+    "JPEG": [(_is_cmyk, "CMYK, which is converted to RGB")],
     "PNG": [(lambda png: b"acTL" in _png_head(png), _ANIMATED), (_has_png_alpha, _ALPHA)],
     "GIF": [
         (_is_gif_animated, _ANIMATED),
@@ -232,6 +232,6 @@ LOOKS = {
     ],
     "BMP": [
         (lambda bmp: _bmp_bits(bmp) == 32, _ALPHA),
-        (_has_bmp_colours, "colours in a palette, which TensorFlow does not read: they come wrong"),
+        (_has_bmp_colours, "colour palette, which TensorFlow ignores: colours are wrong"),
     ],
 }

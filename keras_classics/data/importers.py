@@ -1,4 +1,4 @@
-"""Data sets that lie on this machine, into the form that TensorFlow Datasets reads."""
+"""Imports data sets from local files into the format that TensorFlow Datasets reads."""
 
 import gzip
 import struct
@@ -12,7 +12,7 @@ from keras_classics.data.sources import tensorflow_datasets
 from keras_classics.errors import UserError, unknown_name
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the
-# number of its axes. All the sets of MNIST's form are unsigned bytes.
+# number of its axes. All data sets in MNIST's format are unsigned bytes.
 UNSIGNED_BYTE = 8
 
 IDX_FILES = {
@@ -25,10 +25,10 @@ def read_idx(path: Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes, plain or compressed by gzip.
 
     Returns:
-        uint8, of the shape that the file's head gives.
+        uint8, of the shape that the file's header gives.
 
     Raises:
-        UserError: The file is not IDX, or shorter or longer than its head says.
+        UserError: If the file is not IDX, or shorter or longer than its header says.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -39,22 +39,22 @@ def read_idx(path: Path) -> np.ndarray:
     axes = content[3]
     head = 4 + 4 * axes
     if len(content) < head:
-        raise UserError(f"{path} is cut short: its head has {len(content)} of {head} bytes.")
+        raise UserError(f"{path} is cut short: its header has {len(content)} of {head} bytes.")
     shape = struct.unpack(f">{axes}I", content[4:head])
     expected = int(np.prod(shape, dtype=np.int64))
     if len(content) - head != expected:
         raise UserError(
-            f"{path} holds {len(content) - head:,} values where its head, of shape {shape}, "
-            f"says {expected:,}. The file is cut short or damaged; fetch it again."
+            f"{path} holds {len(content) - head:,} values, but its header, of shape {shape}, "
+            f"says {expected:,}. The file is cut short or damaged; download it again."
         )
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
 
 
 def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) -> Path:
-    """Writes the four IDX files of a set of MNIST's form as TensorFlow Datasets stores that set.
+    """Converts the four IDX files of a data set in MNIST's format for TensorFlow Datasets.
 
-    After that the set's name loads as if TensorFlow Datasets had downloaded it. Where it is
-    there already, nothing is done.
+    Afterwards the data set loads by its name as if TensorFlow Datasets had downloaded it. If it is
+    there already, nothing happens.
 
     Args:
         dataset: Name in TensorFlow Datasets, such as `mnist` or `fashion_mnist`.
@@ -63,11 +63,11 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         data_dir: Folder of TensorFlow Datasets, by default its own.
 
     Returns:
-        The folder of the prepared set.
+        The folder of the prepared data set.
 
     Raises:
-        UserError: A file is missing or damaged, or images and labels do not match each other or
-            the data set. Nothing is left behind then.
+        UserError: If a file is missing or damaged, or images and labels do not match each other or
+            the data set. Then nothing is written.
     """
     tfds = tensorflow_datasets()
     try:
@@ -80,7 +80,7 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
         return target
     features = builder.info.features
     if set(features) != {"image", "label"} or None in features["image"].shape:
-        raise UserError(f"{dataset} is not of MNIST's form (one image size, one label).")
+        raise UserError(f"{dataset} is not in MNIST's format (one image size, one label).")
     splits = {
         part: _read_pair(from_idx, images, labels, features)
         for part, (images, labels) in IDX_FILES.items()
@@ -118,7 +118,7 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _store(tfds, builder, splits: dict, target: Path) -> None:
-    """Writes the splits and moves the version's folder, which tfds names itself, to `target`."""
+    """Writes the splits and moves the version's folder, which tfds names, to `target`."""
     target.mkdir()
     written = tfds.dataset_builders.store_as_tfds_dataset(
         name=builder.name,

@@ -14,13 +14,13 @@ from keras_classics.data import image_files
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
 from keras_classics.errors import UserError, require, unknown_name
 
-# What is held in memory, as uint8, at the most.
+# Largest data set that is held in memory, as uint8.
 MEMORY_LIMIT = 8 * 2**30
 
-# What TensorFlow Datasets wants in its folder for files that it cannot download.
+# What TensorFlow Datasets expects in its folder of files that it cannot download.
 IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 
-# Where a folder of pictures has its parts.
+# Where folder:PATH has its splits.
 FOLDERS = {"train": "train", "test": "validation"}
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
@@ -31,11 +31,11 @@ class ImageData:
     """A data set for classification.
 
     Attributes:
-        name: The name that it was asked for by.
+        name: The name that it was loaded by.
         train: Images to train on.
-        test: Images to evaluate on. They choose nothing.
+        test: Images to evaluate on. Nothing is chosen by them.
         class_names: Name of each label.
-        validation: Images held out of training to choose by, or None.
+        validation: Images held out of training, for choices, or None.
     """
 
     name: str
@@ -45,10 +45,10 @@ class ImageData:
     validation: AnySplit | None = None
 
     def of_classes(self, labels: Sequence[int]) -> "ImageData":
-        """Returns the images of some classes alone; their labels become 0, 1, ... in that order.
+        """Returns only the images of some classes; their labels become 0, 1, ... in that order.
 
         Raises:
-            UserError: A class is not there or named twice, or the labels lie in TFRecord files.
+            UserError: If a class is unknown or named twice, or the labels are in TFRecord files.
         """
         known = range(len(self.class_names))
         if len(set(labels)) < len(labels) or not set(labels) <= set(known):
@@ -60,7 +60,7 @@ class ImageData:
         for part, split in (("train", self.train), ("test", self.test)):
             if isinstance(split, RecordSplit):
                 raise UserError(
-                    f"Some classes alone can be taken of images in memory and of folder:PATH. "
+                    f"only_classes works with images in memory and with folder:PATH. "
                     f"Received: {self.name}, read from TFRecord files."
                 )
             kept = split.take(np.flatnonzero(np.isin(split.labels, labels)))
@@ -70,21 +70,21 @@ class ImageData:
         return replace(self, **splits, class_names=tuple(self.class_names[i] for i in labels))
 
     def limited(self, train: int | None, test: int | None) -> "ImageData":
-        """Returns the same data set with at most so many images. See `Split.limited`."""
+        """Returns the same data set with at most that many images. See `Split.limited`."""
         return replace(self, train=self.train.limited(train), test=self.test.limited(test))
 
     def holding_out(self, count: int) -> "ImageData":
         """Returns the same data set with `count` training images as its validation split.
 
-        They are drawn once and for all: a function of the sizes alone.
+        The choice depends only on the sizes.
 
         Raises:
-            UserError: Nothing would be left to train on.
+            UserError: If no image would be left to train on.
         """
         if count >= len(self.train):
             raise UserError(
-                f"Fewer than the {len(self.train):,} training images can be held out for "
-                f"validation. Received: {count:,}."
+                f"validation must be less than the {len(self.train):,} training images. "
+                f"Received: {count:,}."
             )
         order = np.random.default_rng(1).permutation(len(self.train))
         held, kept = np.sort(order[:count]), np.sort(order[count:])
@@ -100,18 +100,18 @@ def load(
         name: `digits` (embedded), `folder:PATH` for `PATH/{train,validation}/CLASS/*.jpg`, or the
             name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
-        resize: Brings images, uint8 of shape (1, height, width, channels), to one size. Used for
-            data sets whose images differ in size, which are refused without it.
-        encoded: Whether pictures stay encoded where they lie, to be read when their turn comes,
-            instead of in memory.
+        resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
+            for data sets whose images differ in size, unless `encoded`.
+        encoded: Whether images stay encoded on disk and are read when needed, instead of being
+            held in memory.
 
     Raises:
-        UserError: The data set is unknown, cannot be had, or is not what it should be.
+        UserError: If the data set is unknown, unavailable or malformed.
     """
     if name == "digits" and encoded:
         raise UserError(
-            "digits has no picture files to cut crops from. Take folder:PATH, imagenet2012, or "
-            "a recipe for small images."
+            "digits has no image files to decode crops from. Use folder:PATH, imagenet2012, or a "
+            "recipe for small images."
         )
     splits, class_names = _loaded(name, ("train", "test"), data_dir, resize, encoded)
     return ImageData(name, *splits, class_names)
@@ -120,19 +120,19 @@ def load(
 def load_test(
     name: str, data_dir: str | None = None, resize: Resize | None = None, encoded: bool = False
 ) -> tuple[AnySplit, tuple[str, ...]]:
-    """Loads what of a data set networks are evaluated on, and no more of it.
+    """Loads only the split of a data set that networks are evaluated on.
 
     Args:
-        name: See `load`. Of `folder:PATH`, PATH/validation/CLASS alone is needed.
+        name: See `load`. `folder:PATH` needs only PATH/validation/CLASS.
         data_dir: See `load`.
         resize: See `load`.
-        encoded: See `load`; `digits`, which lies in memory alone, does so here too.
+        encoded: See `load`. `digits` is always in memory.
 
     Returns:
         Images and labels, and the name of each label.
 
     Raises:
-        UserError: As `load` does.
+        UserError: As for `load`.
     """
     (split,), class_names = _loaded(name, ("test",), data_dir, resize, encoded)
     return split, class_names
@@ -141,7 +141,7 @@ def load_test(
 def _loaded(
     name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
-    """Some of `train` and `test`, and the name of each label."""
+    """Loads some of the splits `train` and `test`, and the name of each label."""
     if name == "digits":
         splits, class_names = _digits(parts)
     elif name.startswith("folder:"):
@@ -157,7 +157,7 @@ def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
     if not len(split):
         raise UserError(f"The {part} split of {name} is empty.")
     if isinstance(split, RecordSplit):
-        # The labels lie in the records, where TensorFlow Datasets has checked them.
+        # The labels are in the records, and TensorFlow Datasets has checked them.
         return
     low, high = split.labels.min(), split.labels.max()
     if low < 0 or high >= classes:
@@ -168,7 +168,7 @@ def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
 
 
 def _digits(parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
-    """scikit-learn's 1,797 digits of 8x8, a fixed fifth of each class held out for testing."""
+    """scikit-learn's 1,797 digits of 8x8, with a fixed fifth of each class for testing."""
     digits = require("sklearn.datasets", "train").load_digits()
     split = require("sklearn.model_selection", "train").train_test_split
     images = np.round(digits.images * (255 / 16)).astype("uint8")[..., np.newaxis]
@@ -188,7 +188,7 @@ def _folder(
     for folder in folders:
         if not folder.is_dir():
             raise UserError(
-                f"{name} must hold train/CLASS and validation/CLASS folders of pictures. "
+                f"{name} must hold train/CLASS and validation/CLASS folders of images. "
                 f"{folder} is not a folder."
             )
     train = root / FOLDERS["train"]
@@ -206,16 +206,16 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
 def _folder_split(
     name: str, folder: Path, class_names: tuple[str, ...], resize: Resize | None, encoded: bool
 ) -> AnySplit:
-    strangers = sorted(set(_class_folders(folder)) - set(class_names))
-    if strangers:
+    unknown = sorted(set(_class_folders(folder)) - set(class_names))
+    if unknown:
         raise UserError(
             f"The classes of {name} are the folders in train. {folder} has others: "
-            f"{', '.join(strangers[:5])}."
+            f"{', '.join(unknown[:5])}."
         )
     files = [
         (path, label)
         for label, class_name in enumerate(class_names)
-        for path in _pictures(folder / class_name)
+        for path in _image_paths(folder / class_name)
     ]
     paths, labels = zip(*files, strict=True)
     labels = np.array(labels, "int32")
@@ -224,13 +224,13 @@ def _folder_split(
     return Split(_same_size((_decode(path) for path in paths), resize, name), labels)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _image_paths(folder: Path) -> list[Path]:
     found = []
     if folder.is_dir():
         found = sorted(p for p in folder.iterdir() if p.suffix.lower() in image_files.EXTENSIONS)
     if not found:
         raise UserError(
-            f"Each class needs pictures ({', '.join(image_files.EXTENSIONS)}) in train and in "
+            f"Each class needs images ({', '.join(image_files.EXTENSIONS)}) in train and in "
             f"validation. {folder} holds none."
         )
     return found
@@ -240,13 +240,13 @@ def _decode(path: Path) -> tf.Tensor:
     try:
         image = tf.io.decode_image(path.read_bytes(), expand_animations=False)
     except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"{path} cannot be decoded as a picture.") from error
-    # Grey or colour; what comes behind, an alpha channel, says nothing about the class.
+        raise UserError(f"{path} cannot be decoded as an image.") from error
+    # Grey or colour, without an alpha channel.
     return image[..., : 1 if image.shape[-1] < 3 else 3]
 
 
 def tensorflow_datasets() -> ModuleType:
-    """Imports TensorFlow Datasets; its progress bars show on a terminal alone."""
+    """Imports TensorFlow Datasets; its progress bars show only on a terminal."""
     tfds = require("tensorflow_datasets", "train")
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -276,9 +276,9 @@ def _tfds(
 
 
 def _test_part(tfds, builder) -> str:
-    """The split to test on: `validation` where there is no test, or one that tells no labels.
+    """Returns the split to test on: `validation` if there is no test split, or one without labels.
 
-    ImageNet's is such a one. TensorFlow Datasets gives it the label -1.
+    ImageNet's test split has none. TensorFlow Datasets gives it the label -1.
     """
     if {"test", "validation"} <= set(builder.info.splits):
         first = tfds.as_numpy(builder.as_dataset(split="test[:1]"))
@@ -295,29 +295,29 @@ def _prepared_builder(tfds, name: str, data_dir: str | None):
             raise UserError(f"TensorFlow Datasets has no {name!r}: {_one_line(error)}") from error
         raise unknown_name("dataset", name, known) from error
     _check_archives(builder)
-    # The retries of a download without a network fill a screen.
+    # Without a network, the retries of a download fill the screen.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
     except Exception as error:
         raise UserError(
             f"{name} is not in {builder.data_dir} and could not be downloaded "
-            f"({_one_line(error)}). Where the files are on this machine, bring them in with "
+            f"({_one_line(error)}). If its IDX files are on this machine, import them with "
             f"'keras-classics prepare --dataset={name} --from_idx=DIR'."
         ) from error
     return builder
 
 
 def _check_archives(builder) -> None:
-    """Names what must be brought by hand and is not there, before hours of preparing."""
+    """Reports missing archives that need a manual download, before hours of preparation."""
     if builder.name != "imagenet2012" or builder.data_path.exists():
         return
     folder = Path(builder.data_path).parents[1] / "downloads" / "manual"
     missing = [name for name in IMAGENET_ARCHIVES if not (folder / name).is_file()]
     if missing:
         raise UserError(
-            f"imagenet2012 is made from two archives that image-net.org gives to those who "
-            f"register. {folder} has no {' and no '.join(missing)}."
+            f"imagenet2012 needs two archives, which image-net.org offers after registration. "
+            f"{folder} has no {' and no '.join(missing)}."
         )
 
 
@@ -350,14 +350,14 @@ def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> S
 
 
 def _same_size(images: Iterable[tf.Tensor], resize: Resize | None, name: str) -> np.ndarray:
-    """Stacks images, brought to one size by `resize`, and rounds them to uint8."""
+    """Resizes images by `resize`, rounds them to uint8 and stacks them."""
     stack = []
     for image in images:
         if resize is not None:
             image = resize(tf.convert_to_tensor(image)[tf.newaxis])[0]
         stack.append(np.round(np.asarray(image)).astype("uint8"))
     if len({image.shape for image in stack}) > 1:
-        raise UserError(f"The images of {name} differ in shape, and nothing brings them to one.")
+        raise UserError(f"The images of {name} differ in shape. Pass resize= to load them.")
     return np.stack(stack)
 
 

@@ -1,4 +1,4 @@
-"""The forms in which one part of a data set comes: in memory, as picture files, as records."""
+"""The forms of a split: images in memory, image files, TFRecord files."""
 
 import os
 import struct
@@ -15,18 +15,18 @@ from keras_classics.errors import UserError
 
 # A record of the TFRecord format: length, its checksum, the content, its checksum.
 HEAD, TAIL = 12, 4
-# What TensorFlow raises for a record that it cannot parse. It quotes the bytes, and Python then
-# finds that they are no text.
+# What TensorFlow raises for a record that it cannot parse. Its message quotes the bytes, which
+# Python may fail to decode as text.
 DAMAGED = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
 class _Limited:
-    """What all forms can."""
+    """Methods shared by all split classes."""
 
     def limited(self, count: int | None) -> "AnySplit":
-        """Returns `count` images, drawn once and for all, or all of them for None.
+        """Returns a random choice of `count` images, or all of them for None.
 
-        The draw depends on nothing but the sizes, and a larger one contains a smaller one.
+        The choice depends only on the sizes, and a larger one contains a smaller one.
         """
         if count is None or count >= len(self):
             return self
@@ -48,29 +48,29 @@ class Split(_Limited):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, positions: np.ndarray) -> "Split":
-        """Returns the images at some positions, in that order."""
-        return Split(self.images[positions], self.labels[positions])
+    def take(self, indices: np.ndarray) -> "Split":
+        """Returns the images at some indices, in that order."""
+        return Split(self.images[indices], self.labels[indices])
 
-    def image(self, position: int) -> np.ndarray:
+    def image(self, index: int) -> np.ndarray:
         """Returns one image, uint8, shape (height, width, channels)."""
-        return self.images[position]
+        return self.images[index]
 
 
 class _Encoded(_Limited):
-    """What pictures that are decoded when their turn comes can."""
+    """Methods shared by the splits whose images are decoded when needed."""
 
-    def image(self, position: int) -> np.ndarray:
-        """Returns one picture, uint8, shape (height, width, 3)."""
-        return image_files.decode(self.read(position)[1]).numpy()
+    def image(self, index: int) -> np.ndarray:
+        """Returns one image, uint8, shape (height, width, 3)."""
+        return image_files.decode(self.read(index)[1]).numpy()
 
 
 @dataclass(frozen=True)
 class FileSplit(_Encoded):
-    """Picture files, read when their turn comes.
+    """Image files, read when needed.
 
     Attributes:
-        paths: One an image.
+        paths: Path of each image.
         labels: int32, shape (count,).
     """
 
@@ -80,34 +80,34 @@ class FileSplit(_Encoded):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, positions: np.ndarray) -> "FileSplit":
-        """Returns the files at some positions, in that order."""
-        return FileSplit(self.paths[positions], self.labels[positions])
+    def take(self, indices: np.ndarray) -> "FileSplit":
+        """Returns the files at some indices, in that order."""
+        return FileSplit(self.paths[indices], self.labels[indices])
 
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Returns a function from a position to the file's bytes and its label, in a graph."""
+        """Returns a function from an index to the file's bytes and its label, for a graph."""
         # As bytes, because not every file name is UTF-8.
         paths = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
         labels = tf.constant(self.labels)
-        return lambda position: (tf.io.read_file(paths[position]), labels[position])
+        return lambda index: (tf.io.read_file(paths[index]), labels[index])
 
-    def read(self, position: int) -> tuple[str, bytes]:
+    def read(self, index: int) -> tuple[str, bytes]:
         """Returns a file's name and bytes."""
-        path = Path(self.paths[position])
+        path = Path(self.paths[index])
         return str(path), path.read_bytes()
 
 
 @dataclass(frozen=True)
 class RecordSplit(_Encoded):
-    """Pictures in TFRecord files, in any order: `(seed, epoch)` decides it, not the files.
+    """Encoded images in TFRecord files, with random access to each.
 
-    TensorFlow reads such files from the start alone. This knows where each record lies, and asks
-    the operating system for its bytes.
+    TensorFlow reads such files only from the start. This class stores where each record lies and
+    reads its bytes from there, so `(seed, epoch)` decides the order, not the files.
 
     Attributes:
         files: Paths of the files.
         numbers: File of each record, int32.
-        offsets: Place of each record's content in its file, int64.
+        offsets: Offset of each record's content in its file, int64.
         lengths: Length of the content, int64.
     """
 
@@ -118,23 +118,23 @@ class RecordSplit(_Encoded):
 
     @classmethod
     def of(cls, builder, part: str) -> "RecordSplit":
-        """Finds the records of a prepared data set of TensorFlow Datasets.
+        """Indexes the records of a prepared data set of TensorFlow Datasets.
 
         Args:
             builder: Its builder.
             part: Name of the split.
 
         Raises:
-            UserError: It is stored in another form, or a file is missing or cut.
+            UserError: If it is stored in another format, or a file is missing or cut short.
         """
         files = [str(path) for path in builder.info.splits[part].filepaths]
         if builder.info.file_format.value != "tfrecord":
             raise UserError(
-                f"{builder.info.full_name} is stored as {builder.info.file_format.value}; pictures "
-                "can be read one by one from tfrecord alone. Prepare it with "
+                f"{builder.info.full_name} is stored as {builder.info.file_format.value}; images "
+                "can be read one by one only from tfrecord. Prepare it with "
                 "tfds.builder(NAME, file_format='tfrecord')."
             )
-        # Most of the time is waiting for the disk.
+        # Threads, because most of the time is spent waiting for the disk.
         with ThreadPoolExecutor(16) as pool:
             places = list(pool.map(_records_of, files))
         counts = [len(offsets) for offsets, _ in places]
@@ -154,56 +154,57 @@ class RecordSplit(_Encoded):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def take(self, positions: np.ndarray) -> "RecordSplit":
-        """Returns the records at some positions, in that order."""
+    def take(self, indices: np.ndarray) -> "RecordSplit":
+        """Returns the records at some indices, in that order."""
         return replace(
             self,
-            numbers=self.numbers[positions],
-            offsets=self.offsets[positions],
-            lengths=self.lengths[positions],
+            numbers=self.numbers[indices],
+            offsets=self.offsets[indices],
+            lengths=self.lengths[indices],
         )
 
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Returns a function from a position to the picture's bytes and its label, in a graph."""
+        """Returns a function from an index to the image's bytes and its label, for a graph."""
 
-        def content(position: int) -> bytes:
+        def content(index: int) -> bytes:
             try:
-                return self._content(position)
+                return self._content(index)
             except OSError as error:
-                # As TensorFlow tells a fault of the data from one of the program.
+                # TensorFlow turns a ValueError into an InvalidArgumentError, a fault of the data.
                 raise ValueError(str(error)) from error
 
-        def read(position: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            record = tf.numpy_function(content, [position], tf.string, stateful=False)
-            return _picture_and_label(tf.ensure_shape(record, ()))
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            record = tf.numpy_function(content, [index], tf.string, stateful=False)
+            return _image_and_label(tf.ensure_shape(record, ()))
 
         return read
 
-    def read(self, position: int) -> tuple[str, bytes]:
-        """Returns a name for a record, and its picture's bytes.
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for a record, and its image's bytes.
 
         Raises:
-            UserError: The record is damaged.
+            UserError: If the record is damaged.
         """
-        path, offset = self.files[self.numbers[position]], self.offsets[position]
+        path, offset = self.files[self.numbers[index]], self.offsets[index]
         name = f"{path}, record at byte {offset - HEAD}"
         try:
-            encoded, _ = _picture_and_label(self._content(position))
+            encoded, _ = _image_and_label(self._content(index))
         except DAMAGED as error:
             raise UserError(f"{name}, is damaged. Prepare the data set again.") from error
         return name, encoded.numpy()
 
-    def _content(self, position: int) -> bytes:
-        # Opened each time: ImageNet has as many files as a process may hold open.
-        with open(self.files[self.numbers[position]], "rb", buffering=0) as file:
-            return os.pread(file.fileno(), self.lengths[position], self.offsets[position])
+    def _content(self, index: int) -> bytes:
+        # Opened each time: ImageNet has more files than a process may hold open.
+        with open(self.files[self.numbers[index]], "rb", buffering=0) as file:
+            file.seek(self.offsets[index])
+            return file.read(self.lengths[index])
 
 
 EncodedSplit = FileSplit | RecordSplit
 AnySplit = Split | EncodedSplit
 
 
-def _picture_and_label(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _image_and_label(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
@@ -213,23 +214,21 @@ def _picture_and_label(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _records_of(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets and lengths of the contents in a TFRecord file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    """Returns offsets and lengths of the contents of a TFRecord file."""
     offsets, lengths = [], []
     end = 0
     try:
-        size = os.fstat(descriptor).st_size
-        while end < size:
-            head = os.pread(descriptor, 8, end)
-            length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-            offsets.append(end + HEAD)
-            lengths.append(length)
-            end += HEAD + length + TAIL
-    finally:
-        os.close(descriptor)
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            while end < size:
+                file.seek(end)
+                head = file.read(8)
+                length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+                offsets.append(end + HEAD)
+                lengths.append(length)
+                end += HEAD + length + TAIL
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     if end != size:
-        raise UserError(f"{path} is cut: its last record goes beyond its end.")
+        raise UserError(f"{path} is cut short: its last record goes beyond its end.")
     return np.array(offsets, "int64"), np.array(lengths, "int64")

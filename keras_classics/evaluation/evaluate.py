@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_classics.data import pipeline
 from keras_classics.data.splits import AnySplit
+from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.evaluation.views import Stacks
 from keras_classics.models.builder import scores_and_probabilities
 
@@ -131,7 +132,7 @@ class Evaluator:
             step = self._batch_size * self._strategy.num_replicas_in_sync
             return min(len(results) * step, count)
 
-        with pipeline.naming_unreadable(self._split, lambda: range(done(), count)):
+        with naming_unreadable(self._split, lambda: range(done(), count)):
             for stacks, labels in batches:
                 before = done()
                 results.append([self._joined(values) for values in self._evaluate(stacks, labels)])

@@ -1,12 +1,14 @@
-"""Training: recipes, and the one loop that carries them out."""
+"""Training: recipes, and the loop that trains by them."""
 
 from keras_classics.training import recipes
 from keras_classics.training.finetune import finetuning_recipes
-from keras_classics.training.loop import RunOptions, initial_network, load_data, train
+from keras_classics.training.loop import RunOptions, train
 from keras_classics.training.optimizer import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe, read_recipe
-from keras_classics.training.result import FinishedRun, load_run
+from keras_classics.training.result import FinishedRun, RunResult, load_run, read_result
 from keras_classics.training.strategy import make_strategy
+from keras_classics.training.trainer import initial_network
+from keras_classics.training.training_data import load_data
 
 __all__ = [
     "Adam",
@@ -16,12 +18,14 @@ __all__ = [
     "Paper",
     "Recipe",
     "RunOptions",
+    "RunResult",
     "finetuning_recipes",
     "initial_network",
     "load_data",
     "load_run",
     "make_strategy",
     "read_recipe",
+    "read_result",
     "recipes",
     "train",
 ]

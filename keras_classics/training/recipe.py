@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_classics.data.augment import RANDOM_CROPS, Augmentation
+from keras_classics.data.augment import Augmentation
+from keras_classics.data.random_crops import RANDOM_CROPS
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models import find_model

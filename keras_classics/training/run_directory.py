@@ -1,6 +1,5 @@
-"""The run directory: what a run reads and writes beside its checkpoints."""
+"""The run directory: the files of a run, and the lock that keeps other processes out."""
 
-import fcntl
 import functools
 import json
 import os
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import tensorflow as tf
 
 from keras_classics import files
@@ -35,7 +35,7 @@ class RunDirectory:
     """A folder that belongs to one recipe.
 
     Args:
-        path: The folder; it is made when the run is claimed.
+        path: The folder; it is made when a run claims it.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -51,43 +51,52 @@ class RunDirectory:
 
     @contextmanager
     def claimed(self, recipe: Recipe) -> Iterator[None]:
-        """Holds the folder for a run of `recipe`; the claim ends with the process at the latest.
+        """Locks the folder for a run of `recipe`; the lock ends with the process at the latest.
 
         Raises:
-            UserError: Another process holds it, it belongs to another recipe, or it cannot be made.
+            UserError: If another process has locked it, it belongs to another recipe, or it cannot
+                be made.
         """
+        # A soft lock, which filelock falls back to by default, would outlive a killed process.
+        lock = filelock.FileLock(self.path / ".lock", timeout=0, fallback_to_soft=False)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "w")  # noqa: SIM115 (closed below, with the claim)
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise UserError(
+                f"{self.path} is in use by another process, which holds {self.path / '.lock'}. "
+                "Wait until it ends, or choose another run directory."
+            ) from error
         except OSError as error:
             raise UserError(f"{self.path} cannot be a run directory: {error.strerror}.") from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise UserError(
-                    f"{self.path} is in use by another process. Wait for it, or take another "
-                    "run directory."
-                ) from error
+        try:
             self._check_recipe(recipe)
             yield
+        finally:
+            lock.release()
 
     def _check_recipe(self, recipe: Recipe) -> None:
         if not self.begun:
             return
-        there, asked = json.loads(self._recipe.read_text()), recipe.to_json()
-        names = sorted(n for n in there.keys() | asked.keys() if there.get(n) != asked.get(n))
+        stored, given = self.read_recipe(), recipe.to_json()
+        names = sorted(n for n in stored.keys() | given.keys() if stored.get(n) != given.get(n))
         if names:
-            differences = "; ".join(f"{n}: {there.get(n)} there, {asked.get(n)} now" for n in names)
+            differences = "; ".join(
+                f"{name}: {stored.get(name)} there, {given.get(name)} now" for name in names
+            )
             raise UserError(
-                f"{self.path} holds a run of another recipe ({differences}). Take another run "
+                f"{self.path} holds a run of another recipe ({differences}). Choose another run "
                 "directory, or give the same flags."
             )
 
     @property
     def begun(self) -> bool:
-        """Whether the folder belongs to a recipe: what else lies in it is of no run if not."""
+        """Whether the folder belongs to a recipe; if not, its other files belong to no run."""
         return self._recipe.exists()
+
+    def read_recipe(self) -> dict[str, Any]:
+        """Reads the recipe of the run, as `Recipe.to_json` returned it."""
+        return json.loads(self._recipe.read_text())
 
     def begin(self, recipe: Recipe, command: str | None = None) -> dict[str, Any]:
         """Writes the recipe, to which the folder belongs from now on, and the environment.
@@ -97,7 +106,7 @@ class RunDirectory:
             command: Command that repeats the run; by default the process's own.
 
         Returns:
-            What the run runs on: versions, commit, device, command.
+            The environment: versions, commit, device, command.
         """
         files.write_json(self._recipe, recipe.to_json())
         content = current_environment()
@@ -107,9 +116,9 @@ class RunDirectory:
         return content
 
     def write_history(self, rows: list[dict[str, Any]]) -> None:
-        """Writes `history.csv`, one row an epoch; what was held out of training comes last."""
-        held_out = VALIDATION_COLUMNS if rows and VALIDATION_COLUMNS[0] in rows[0] else ()
-        files.write_csv(self.path / "history.csv", HISTORY_COLUMNS + held_out, rows)
+        """Writes `history.csv`, one row per epoch; the columns of a validation split come last."""
+        validation = VALIDATION_COLUMNS if rows and VALIDATION_COLUMNS[0] in rows[0] else ()
+        files.write_csv(self.path / "history.csv", HISTORY_COLUMNS + validation, rows)
 
     def write_events(self, row: dict[str, Any]) -> None:
         """Adds an epoch to the TensorBoard events."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from keras_classics.data.pipeline import Plan
+from keras_classics.data.plan import Plan
 
 
 @dataclass(frozen=True)

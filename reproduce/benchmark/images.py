@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from keras_classics.analysis.profile import profile
 from keras_classics.data import FileSplit, load, pipeline
-from keras_classics.data.augment import ScaleJitter
+from keras_classics.data.plan import Plan
+from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.evaluation import Dense, Evaluator, Views, fully_convolutional
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import resnet50, vgg16
@@ -75,7 +76,7 @@ def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> T
 def _cropped(split: FileSplit) -> Turn:
     """Pictures through the whole pipeline: read, decoded, cut, mirrored, normalised."""
     preprocess = ImagePreprocessing(mean=(123.68, 116.779, 103.939))
-    plan = pipeline.Plan(
+    plan = Plan(
         images=len(split),
         batch_size=64,
         steps=10**6,

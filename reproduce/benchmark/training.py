@@ -16,9 +16,9 @@ from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152
 from keras_classics.models.layers import TowerConv2D
 from keras_classics.models.losses import SmoothedCrossEntropy
 from keras_classics.training import Momentum, checkpoint, make_strategy, recipes
-from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import values
 from keras_classics.training.step import Step, compiled_block
+from keras_classics.training.trainer import Trainer
 from reproduce.benchmark import baselines
 from reproduce.benchmark.turns import TURNS, Turn, compare
 

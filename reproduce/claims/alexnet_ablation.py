@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics.analysis import plots
-from keras_classics.data.augment import CropFlip, GreyShift, PCAColour, WithColour
+from keras_classics.data.augment import CropFlip, WithColour
+from keras_classics.data.colour import GreyShift, PCAColour
 from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant

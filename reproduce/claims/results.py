@@ -6,7 +6,6 @@ All come from the run directories that `python -m reproduce.PROGRAM` writes. The
 the first characters of the run's `result_sha256`.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from keras_classics.analysis import plots
 from keras_classics.evaluation.statistics import mean_difference
+from keras_classics.training import read_result
 from reproduce.harness.result_table import RESULTS, ResultTable, result_row
 from reproduce.harness.tables import ENVIRONMENT, Row, read_rows
 
@@ -163,7 +163,7 @@ def results_of(folders: Iterable[Path]) -> Results:
 
 def claim_of(folder: Path) -> str | None:
     """Returns the name of the claim that a run belongs to, if it is of one."""
-    return json.loads((folder / "result.json").read_text())["tags"].get("claim")
+    return read_result(folder / "result.json")["tags"].get("claim")
 
 
 def run_of(row: Row) -> str:

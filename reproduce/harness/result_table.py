@@ -1,7 +1,6 @@
 """Result rows: the CSV files in reproduce/results, and the row of a finished run."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from keras_classics import files
 from keras_classics.errors import UserError
+from keras_classics.training import read_result
 from reproduce.harness.tables import Row, read_rows
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -60,8 +60,7 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         path: The run's `result.json`.
         columns: The columns of the row.
     """
-    content = path.read_bytes()
-    result = json.loads(content)
+    result = read_result(path)
     environment = result["environment"]
     values = {
         **result,
@@ -69,7 +68,7 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         **environment,
         **environment["versions"],
         "variant": result["tags"].get("variant", ""),
-        "result_sha256": hashlib.sha256(content).hexdigest(),
+        "result_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     return cells(values, columns)
 

@@ -30,8 +30,8 @@ from keras_classics.data import load
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
 from keras_classics.training import Momentum, Recipe, make_strategy
-from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
+from keras_classics.training.trainer import Trainer
 from reproduce.scaling.model import reduced_bytes
 
 # Turns of each measurement, of which the median counts.

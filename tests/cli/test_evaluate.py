@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.data import load_test
-from keras_classics.data.augment import ScaleJitter
+from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.evaluation import Dense, Evaluator, Views, average
 from keras_classics.evaluation.predictions import Predictions, digest
 from keras_classics.training import Momentum, Recipe, load_run, train

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from keras_classics.data.augment import AlexNetCrop, RandomResizedCrop, ScaleJitter, decode_crop
+from keras_classics.data.crops_on_decode import decode_crop
 from keras_classics.data.image_files import decode
+from keras_classics.data.random_crops import AlexNetCrop, RandomResizedCrop, ScaleJitter
 from tests.helpers.image_files import FATAL, JPEG, READABLE, encoded
 from tests.helpers.images import photograph
 

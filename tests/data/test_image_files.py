@@ -72,7 +72,7 @@ def test_a_bmp_with_a_palette_comes_wrong():
     content = encoded(PHOTO.quantize(64), "BMP")
     image = decode(tf.constant(content)).numpy()
     np.testing.assert_array_equal(image[..., 0], np.asarray(PHOTO.quantize(64)))
-    assert "they come wrong" in fault_of(content, "a.bmp").fault
+    assert "colours are wrong" in fault_of(content, "a.bmp").fault
 
 
 def test_decodes_in_a_pipeline():

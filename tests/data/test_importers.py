@@ -75,5 +75,5 @@ def test_a_damaged_set_leaves_nothing(tmp_path, damage, message):
 def test_sets_that_cannot_be_prepared(tmp_path):
     with pytest.raises(UserError, match="Unknown dataset 'mnits'. Did you mean mnist"):
         importers.prepare_from_idx("mnits", tmp_path, str(tmp_path))
-    with pytest.raises(UserError, match="not of MNIST's form"):
+    with pytest.raises(UserError, match="not in MNIST's format"):
         importers.prepare_from_idx("imagenette", tmp_path, str(tmp_path))

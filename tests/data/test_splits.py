@@ -11,8 +11,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_classics.data import FileSplit, RecordSplit, importers, load, pipeline
-from keras_classics.data.augment import ScaleJitter
 from keras_classics.data.image_files import decode
+from keras_classics.data.random_crops import ScaleJitter
+from keras_classics.data.unreadable import naming_unreadable, unreadable
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from tests.helpers.folders import folder_of_images
@@ -171,7 +172,7 @@ def test_a_cut_file_is_named(copied, kept):
     files[1].write_bytes(content[:kept])
     with pytest.raises(UserError) as raised:
         load_imagenette(folder)
-    assert str(raised.value) == f"{files[1]} is cut: its last record goes beyond its end."
+    assert str(raised.value) == f"{files[1]} is cut short: its last record goes beyond its end."
 
 
 def test_records_that_are_missing_are_noticed(copied):
@@ -200,7 +201,7 @@ def test_a_file_that_vanishes_is_named(copied):
         pytest.raises(
             UserError, match=f"{files[1].name} cannot be used: cannot be read \\(No such"
         ),
-        pipeline.naming_unreadable(train, lambda: range(len(train))),
+        naming_unreadable(train, lambda: range(len(train))),
     ):
         list(
             pipeline.evaluation_batches(
@@ -229,15 +230,15 @@ def test_a_damaged_record_is_named(copied):
     files[0].write_bytes(content)
     name, _ = split.read(1)
     assert name == f"{files[0]}, record at byte {start - 12}"
-    message = str(pipeline.unreadable(split, [0, 1, 2]))
-    assert message.startswith(f"{name} cannot be used: no picture")
+    message = str(unreadable(split, [0, 1, 2]))
+    assert message.startswith(f"{name} cannot be used: not an image")
     assert message.endswith("Prepare the data set again.")
     assert len(message.splitlines()) == 1
     # No longer a record at all.
     content[start : start + length] = b"\xff" * length
     files[0].write_bytes(content)
     with pytest.raises(UserError, match=f"{name}, is damaged"):
-        pipeline.unreadable(split, [0, 1, 2])
+        unreadable(split, [0, 1, 2])
 
 
 def test_another_form_than_tfrecord_is_refused(builder, tmp_path):
@@ -293,7 +294,7 @@ def test_names_that_are_not_utf_8(tmp_path):
 
 
 def test_digits_have_no_files():
-    with pytest.raises(UserError, match="digits has no picture files to cut crops from. Take"):
+    with pytest.raises(UserError, match="digits has no image files to decode crops from. Use"):
         load("digits", encoded=True)
 
 
@@ -356,5 +357,5 @@ def test_archives_that_are_missing_are_named(tmp_path):
     with pytest.raises(UserError) as raised:
         load("imagenet2012", str(tmp_path), encoded=True)
     assert f"{manual} has no ILSVRC2012_img_val.tar." in str(raised.value)
-    assert "register" in str(raised.value)
+    assert "registration" in str(raised.value)
     assert not (tmp_path / "imagenet2012").exists()

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data import load, pipeline
+from keras_classics.data import load, plan
 from keras_classics.data.augment import CropFlip
 from keras_classics.errors import StoppedError
 from keras_classics.training import Momentum, Recipe, RunOptions, make_strategy, train
-from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import copies
 from keras_classics.training.schedules import Constant
 from keras_classics.training.strategy import is_chief
+from keras_classics.training.trainer import Trainer
 
 STEPS = 20
 
@@ -100,7 +100,7 @@ def run(recipe: Recipe, strategy, run_dir: Path) -> None:
 
 def main() -> None:
     kind, out = sys.argv[1:]
-    pipeline.BLOCK_STEPS = 1
+    plan.BLOCK_STEPS = 1
     replicas = os.environ.get("REPLICAS")
     strategy = make_strategy(os.environ.get("STRATEGY", "auto"), replicas and int(replicas))
     recipe = RECIPES[os.environ.get("RECIPE", "plain")]

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from keras_classics.data.augment import CropFlip, GreyShift, PCAColour, WithColour
+from keras_classics.data.augment import CropFlip, WithColour
+from keras_classics.data.colour import GreyShift, PCAColour
 from keras_classics.training import Recipe
 from reproduce.claims import alexnet_ablation, alexnet_relu
 from reproduce.claims.alexnet_relu import CLAIM as RELU

@@ -11,8 +11,8 @@ from keras_classics.analysis import plots
 from keras_classics.data import load
 from keras_classics.errors import UserError
 from keras_classics.training import Momentum, Recipe
-from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
+from keras_classics.training.trainer import Trainer
 from reproduce.scaling import loopback
 from reproduce.scaling.model import (
     A100,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_classics.data import pipeline
+from keras_classics.data import plan
 from keras_classics.training import make_strategy
 from tests.helpers.distributed import PLAIN, STEPS, steps
 from tests.helpers.programs import ROOT
@@ -66,7 +66,7 @@ def statuses(processes: list[subprocess.Popen]) -> list[int]:
 @pytest.fixture(scope="module")
 def on_one_device():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "BLOCK_STEPS", 1)
+        patch.setattr(plan, "BLOCK_STEPS", 1)
         return steps(PLAIN, make_strategy("one_device"))
 
 

@@ -1,23 +1,24 @@
 """The training loop: what it writes, and that nothing is lost however it ends."""
 
 import dataclasses
-import fcntl
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.data import pipeline
+from keras_classics.data import plan
 from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
+from keras_classics.models import get_model
 from keras_classics.training import Recipe, loop, recipes, train
-from keras_classics.training.run_directory import HISTORY_COLUMNS
+from keras_classics.training.run_directory import HISTORY_COLUMNS, RunDirectory
 from keras_classics.training.schedules import PiecewiseConstant
 from tests.helpers.replicas import mirrored
 from tests.helpers.runs import MODERN, assert_same_bits, final_weights, history
@@ -28,11 +29,11 @@ VICTIM = """
 import json, os, signal, sys
 import numpy as np
 from keras_classics import files
-from keras_classics.data import pipeline
+from keras_classics.data import plan
 from keras_classics.training import loop, train
 from tests.helpers.runs import VICTIMS
 
-pipeline.BLOCK_STEPS = 3
+plan.BLOCK_STEPS = 3
 recipe = VICTIMS[sys.argv[1]]
 run_dir, kill_at, in_checkpoint = sys.argv[2], int(sys.argv[3]), sys.argv[4] == "True"
 blocks = 0
@@ -135,7 +136,7 @@ def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_
     )
     train(recipe, tmp_path)
     keras.utils.set_random_seed(recipe.seed)
-    model = loop.get_model("lenet5")
+    model = get_model("lenet5")
     train_split = digits.train.limited(96)
     probabilities = model(recipe.make_preprocessing()(tf.constant(train_split.images))).numpy()
     losses = -np.log(probabilities[np.arange(96), train_split.labels])
@@ -199,7 +200,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
     tmp_path, monkeypatch, few_digits, set_handler, number, block
 ):
     set_handler(number, signal.SIG_DFL)
-    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 3)
+    monkeypatch.setattr(plan, "BLOCK_STEPS", 3)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     train(MODERN, whole, data=few_digits)
     blocks = []
@@ -365,14 +366,14 @@ GUESSING = dataclasses.replace(
 
 def test_a_network_that_only_guesses_is_told_of_once(tmp_path, few_digits, monkeypatch, caplog):
     monkeypatch.setattr(loop, "STUCK_STEPS", 9)
-    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 2)
+    monkeypatch.setattr(plan, "BLOCK_STEPS", 2)
     train(GUESSING, tmp_path, data=few_digits)
     (message,) = [r.getMessage() for r in caplog.records if "guesses" in r.getMessage()]
     assert message.startswith("The loss has stayed at ln(classes), 2.303, for 10 steps")
 
 
 def test_it_is_told_of_after_500_steps(tmp_path, few_digits, monkeypatch, caplog):
-    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 1)
+    monkeypatch.setattr(plan, "BLOCK_STEPS", 1)
     recipe = dataclasses.replace(GUESSING, epochs=None, steps=502, batch_size=1)
     train(recipe, tmp_path, data=few_digits)
     (message,) = [r.getMessage() for r in caplog.records if "guesses" in r.getMessage()]
@@ -398,11 +399,36 @@ def test_a_run_that_could_not_begin_leaves_the_directory_to_the_next(tmp_path, f
     assert (tmp_path / "result.json").exists()
 
 
-def test_a_run_directory_in_use(tmp_path, few_digits):
-    with open(tmp_path / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="in use by another process"):
-            train(MODERN, tmp_path, data=few_digits)
+# Locks a run directory, says so, and waits.
+HOLDER = """
+import sys, time
+from filelock import FileLock
+
+with FileLock(sys.argv[1]):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_directory_in_use_until_its_process_is_killed(tmp_path, few_digits):
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout.readline() == "locked\n"
+            with pytest.raises(UserError, match="in use by another process"):
+                train(MODERN, tmp_path, data=few_digits)
+        finally:
+            holder.kill()
+    with RunDirectory(tmp_path).claimed(MODERN):
+        pass
+
+
+def test_a_run_directory_in_use_by_another_run_of_the_same_process(tmp_path, few_digits):
+    with (
+        RunDirectory(tmp_path).claimed(MODERN),
+        pytest.raises(UserError, match="in use by another process"),
+    ):
+        train(MODERN, tmp_path, data=few_digits)
 
 
 def test_a_run_directory_that_cannot_be_made(tmp_path):

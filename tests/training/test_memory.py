@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.data import FileSplit, ImageData, pipeline
-from keras_classics.data.augment import ScaleJitter
+from keras_classics.data import FileSplit, ImageData, plan
+from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.training import Momentum, Recipe
-from keras_classics.training.loop import Trainer
 from keras_classics.training.schedules import Constant
+from keras_classics.training.trainer import Trainer
 from tests.helpers.images import photograph
 from tests.helpers.runs import MODERN
 
@@ -40,7 +40,7 @@ def growth(trainer: Trainer, epochs: int) -> float:
 
 @pytest.mark.slow
 def test_two_thousand_steps_of_images_in_memory(digits, monkeypatch):
-    monkeypatch.setattr(pipeline, "BLOCK_STEPS", 20)
+    monkeypatch.setattr(plan, "BLOCK_STEPS", 20)
     recipe = dataclasses.replace(MODERN, epochs=20, limit_train=None)
     trainer = Trainer(recipe, digits, recipe.make_preprocessing(), tf.distribute.get_strategy())
     assert trainer.plan.steps == 20 * 119

@@ -12,11 +12,12 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.data import load
-from keras_classics.data.augment import ScaleJitter, decode_crop
+from keras_classics.data.crops_on_decode import decode_crop
 from keras_classics.data.image_files import decode
+from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.errors import StoppedError, UserError
 from keras_classics.models import get_model
-from keras_classics.training import Recipe, load_run, loop, train
+from keras_classics.training import Recipe, RunOptions, load_data, load_run, train
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from tests.helpers.runs import assert_same_bits, history
@@ -150,7 +151,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, pictures, tmp_path):
             recipe(pictures),
             tmp_path,
             on_progress=stopped_after(6),
-            options=loop.RunOptions(checkpoint_steps=1),
+            options=RunOptions(checkpoint_steps=1),
         )
     taken = (tmp_path / "mean.npy").stat().st_mtime_ns
     again = train(recipe(pictures), tmp_path)
@@ -171,7 +172,7 @@ def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_a_pass(pictures, tmp_pa
     assert result["epochs"] == 2
     assert [row["step"] for row in history(tmp_path / "whole")] == [4, 6]
     # To look for bad pictures where there are none changes nothing.
-    options = loop.RunOptions(checkpoint_steps=1)
+    options = RunOptions(checkpoint_steps=1)
     with pytest.raises(StoppedError, match="step 5 is saved"):
         train(
             run, tmp_path / "cut", max_bad_images=1, on_progress=stopped_after(5), options=options
@@ -201,7 +202,7 @@ def test_a_bad_picture_to_train_on_is_named(pictures, tmp_path, changes):
     folder, (path,) = damaged(pictures, tmp_path, TRAIN[0])
     with pytest.raises(UserError) as raised:
         train(quick(folder, **changes), tmp_path / "run")
-    assert str(raised.value).startswith(f"{path} cannot be used: JPEG, cut short. Mend or remove")
+    assert str(raised.value).startswith(f"{path} cannot be used: JPEG, cut short. Repair or remove")
     assert "--max_bad_images" in str(raised.value)
 
 
@@ -215,7 +216,7 @@ def test_a_bad_picture_to_evaluate_on_is_named(pictures, tmp_path):
 def test_a_picture_that_is_gone_is_named(pictures, tmp_path):
     folder, (path,) = damaged(pictures, tmp_path, TRAIN[0])
     run = quick(folder, preprocessing_arguments=SIZES)
-    data = loop.load_data(run)
+    data = load_data(run)
     path.unlink()
     with pytest.raises(UserError) as raised:
         train(run, tmp_path / "run", data=data)
@@ -242,7 +243,7 @@ def test_too_many_bad_pictures(pictures, tmp_path):
     with pytest.raises(UserError) as raised:
         train(quick(folder), tmp_path / "run", max_bad_images=2)
     assert str(raised.value) == (
-        f"3 pictures cannot be read, the first {paths[0]}: JPEG, cut short. Received: "
+        f"3 images cannot be read, the first {paths[0]}: JPEG, cut short. Received: "
         f"max_bad_images=2. All are listed in {tmp_path / 'run' / 'bad_images.json'}."
     )
     listed = json.loads((tmp_path / "run" / "bad_images.json").read_text())
@@ -267,5 +268,5 @@ def test_a_run_that_did_not_begin_leaves_no_mean_to_the_next(pictures, tmp_path)
 
 def test_only_picture_files_are_looked_at(few_digits, tmp_path):
     run = dataclasses.replace(quick("x"), dataset="digits", augmentation=None)
-    with pytest.raises(UserError, match="looks at the picture files of folder:PATH.* digits"):
+    with pytest.raises(UserError, match="needs the image files of folder:PATH.* digits"):
         train(run, tmp_path, data=few_digits, max_bad_images=1)

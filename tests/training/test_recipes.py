@@ -10,15 +10,16 @@ import pytest
 import tensorflow as tf
 
 import keras_classics as kc
-from keras_classics.data import augment
+from keras_classics.data.augment import CropFlip
+from keras_classics.data.colour import PCAColour
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, get_model
 from keras_classics.training import Recipe, recipes
-from keras_classics.training.loop import Trainer, _groups
 from keras_classics.training.recipes import imagenet
 from keras_classics.training.recipes.resnet import FIGURES, variant
 from keras_classics.training.recipes.vgg import CONFIGS, of_config
 from keras_classics.training.schedules import Constant, Plateau, StepInfo
+from keras_classics.training.trainer import Trainer, schedule_numbers
 
 FAMILIES = {
     "lenet5": recipes.LENET5,
@@ -118,7 +119,7 @@ def test_alexnet_as_the_paper_says():
     )
     crop = recipe.augmentation
     assert crop.whole - crop.size == 32
-    assert crop.colour == augment.PCAColour(deviation=0.1, until=None)
+    assert crop.colour == PCAColour(deviation=0.1, until=None)
     model = get_model(recipe.model, **{**recipe.model_arguments, "input_shape": (67, 67, 3)})
     ones = {f"{w.path}" for w in model.weights if w.name == "bias" and np.all(w.numpy() == 1)}
     assert ones == {f"{name}/bias" for name in ("conv2", "conv4", "conv5", "fc6", "fc7")}
@@ -146,7 +147,7 @@ def test_alexnet_s_groups_of_variables():
     recipe = recipes.ALEXNET_CODE
     model = get_model(recipe.model, **{**recipe.model_arguments, "input_shape": (67, 67, 3)})
     paths = [variable.path for variable in model.trainable_variables]
-    groups = dict(zip(paths, _groups(recipe, model), strict=True))
+    groups = dict(zip(paths, schedule_numbers(recipe, model), strict=True))
     assert len(groups) == 16
     assert groups.pop("conv1/kernel") == 1
     assert {path for path, group in groups.items() if group == 2} == {
@@ -182,7 +183,7 @@ def test_vgg_as_the_paper_says():
     assert (recipe.optimizer.momentum, recipe.optimizer.weight_decay) == (0.9, 5e-4)
     assert (recipe.schedule.rate, recipe.schedule.factor, recipe.schedule.drops) == (0.01, 0.1, 3)
     assert recipe.mean == "per_channel"
-    assert recipe.augmentation.colour == augment.PCAColour()
+    assert recipe.augmentation.colour == PCAColour()
     assert recipes.VGG_PAPER_384.schedule.rate == 0.001
     scales = {
         name: (r.augmentation.low, r.augmentation.high, r.preprocessing_arguments["resize"])
@@ -241,7 +242,7 @@ def test_resnet_for_imagenet_as_the_paper_says():
     assert (recipe.optimizer.momentum, recipe.optimizer.weight_decay) == (0.9, 1e-4)
     assert (recipe.schedule.rate, recipe.schedule.factor) == (0.1, 0.1)
     assert (recipe.augmentation.low, recipe.augmentation.high) == (256, 480)
-    assert recipe.augmentation.colour == augment.PCAColour()
+    assert recipe.augmentation.colour == PCAColour()
     assert recipe.mean == "per_pixel"
 
 
@@ -279,7 +280,7 @@ def test_resnet_for_cifar10_as_the_paper_says():
     values, counts = np.unique(per_step, return_counts=True)
     assert values == pytest.approx([0.001, 0.01, 0.1])
     assert counts.tolist() == [16_000, 16_000, 32_000]
-    assert recipe.augmentation == augment.CropFlip(padding=4)
+    assert recipe.augmentation == CropFlip(padding=4)
     assert (recipe.optimizer.momentum, recipe.optimizer.weight_decay) == (0.9, 1e-4)
     warm = recipes.RESNET_CIFAR10_PAPER_110
     first = [warm.schedule(StepInfo(step, 64_000, 390)) for step in range(1000)]

@@ -10,10 +10,10 @@ import tensorflow as tf
 from keras_classics.errors import UserError
 from keras_classics.models.losses import SmoothedCrossEntropy
 from keras_classics.training import Momentum
-from keras_classics.training.loop import Trainer
 from keras_classics.training.optimizer import LossScale, MovingAverage
 from keras_classics.training.schedules import Constant
 from keras_classics.training.step import Step, compiled_block
+from keras_classics.training.trainer import Trainer
 from tests.helpers.replicas import mirrored
 from tests.helpers.runs import MODERN
 

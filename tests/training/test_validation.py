@@ -65,7 +65,7 @@ def test_something_must_be_left_to_train_on(count):
     with pytest.raises(UserError) as raised:
         data_of(numbered(50)).holding_out(count)
     assert str(raised.value) == (
-        f"Fewer than the 50 training images can be held out for validation. Received: {count}."
+        f"validation must be less than the 50 training images. Received: {count}."
     )
 
 

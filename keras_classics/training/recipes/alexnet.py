@@ -24,7 +24,8 @@ and crops, which are those of 2012; nor its figures.
 
 import dataclasses
 
-from keras_classics.data.augment import AlexNetCrop, PCAColour
+from keras_classics.data.colour import PCAColour
+from keras_classics.data.random_crops import AlexNetCrop
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.recipes import imagenet

@@ -24,7 +24,9 @@ layer's too.
 import dataclasses
 import re
 
-from keras_classics.data.augment import CropFlip, PCAColour, RandomResizedCrop, ScaleJitter
+from keras_classics.data.augment import CropFlip
+from keras_classics.data.colour import PCAColour
+from keras_classics.data.random_crops import RandomResizedCrop, ScaleJitter
 from keras_classics.models import find_model
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe

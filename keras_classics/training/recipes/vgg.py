@@ -28,7 +28,8 @@ What the recipes differ by from the paper:
 
 import dataclasses
 
-from keras_classics.data.augment import PCAColour, ScaleJitter
+from keras_classics.data.colour import PCAColour
+from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.errors import unknown_name
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe

@@ -1,0 +1,329 @@
+"""The trainer: a network, its optimizer and its data, joined in the compiled loop."""
+
+import fnmatch
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_classics.data import ImageData, Split, pipeline
+from keras_classics.data.plan import Plan, steps_per_block
+from keras_classics.data.unreadable import naming_unreadable
+from keras_classics.errors import NonFiniteLossError, UserError
+from keras_classics.evaluation import Evaluation, Evaluator, one_view
+from keras_classics.models import get_model, transfer
+from keras_classics.training import schedules
+from keras_classics.training.optimizer import LossScale, MovingAverage, values
+from keras_classics.training.recipe import Recipe
+from keras_classics.training.step import Step, compiled_block
+from keras_classics.weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Progress:
+    """How far a run is. All of it is in the checkpoints.
+
+    Attributes:
+        epoch: Number of finished epochs.
+        block: Number of finished blocks of the current epoch.
+        loss_sum: Sum of the losses of the current epoch.
+        correct: Correctly classified images of the current epoch.
+        images: Images of the current epoch.
+        seconds: Time spent on the current epoch.
+        history: One row per finished epoch.
+    """
+
+    epoch: int = 0
+    block: int = 0
+    loss_sum: float = 0.0
+    correct: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """A network, its optimizer and its data, joined in the compiled loop.
+
+    Args:
+        recipe: The recipe.
+        data: The recipe's data set.
+        preprocess: From uint8 images to what the network takes.
+        strategy: Devices.
+
+    Attributes:
+        model: The network.
+        plan: The run's steps.
+        progress: How far the run is.
+        variables: All variables that a checkpoint must hold.
+
+    Raises:
+        UserError: If the recipe, its data and the devices do not fit together.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: ImageData,
+        preprocess: keras.layers.Layer,
+        strategy: tf.distribute.Strategy,
+    ):
+        _check(recipe, data, strategy)
+        self.recipe = recipe
+        self.progress = Progress()
+        self.strategy = strategy
+        self._data = data
+        self._preprocess = preprocess
+        loss = recipe.make_loss()
+        with strategy.scope():
+            self.model = initial_network(recipe, data)
+            self._updater = recipe.optimizer.start(self.model, loss)
+            self._average = recipe.average and MovingAverage(self.model, recipe.average)
+            scale = LossScale() if recipe.dtype_policy == "mixed_float16" else None
+        self.variables = [*values(self.model.variables), *self._updater.variables]
+        for part in (self._average, scale):
+            self.variables += part.variables if part else []
+        self.plan = _plan(recipe, data, self.model)
+        self._schedules = (recipe.schedule, *recipe.schedules.values())
+        step = Step(
+            self.model,
+            loss,
+            self._updater,
+            batch_size=recipe.batch_size,
+            groups=schedule_numbers(recipe, self.model),
+            device_preprocess=pipeline.device_preprocess(data.train, preprocess),
+            gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+            clip_norm=recipe.clip_norm,
+            average=self._average,
+            scale=scale,
+        )
+        self._train_block = compiled_block(step, strategy, recipe.jit_compile)
+        self._evaluators = {
+            name: Evaluator(self.model, loss, split, one_view(preprocess), strategy)
+            for name, split in (("validation", data.validation), ("test", data.test))
+            if split is not None
+        }
+
+    @property
+    def step(self) -> int:
+        """Number of finished steps."""
+        progress, plan = self.progress, self.plan
+        done = progress.epoch * plan.steps_per_epoch + progress.images // plan.batch_size
+        # The last epoch may be incomplete.
+        return min(done, plan.steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has reached its last step."""
+        return self.progress.epoch >= self.plan.epochs
+
+    @property
+    def at_end_of_epoch(self) -> bool:
+        """Whether the last block of the current epoch is finished."""
+        return self.progress.block == self.plan.blocks_of(self.progress.epoch)
+
+    def blocks(self) -> Iterator:
+        """Iterates over the remaining blocks of images of the run."""
+        first = self.progress.epoch * self.plan.full_blocks_per_epoch + self.progress.block
+        return pipeline.training_blocks(
+            self._data.train, self._preprocess, self.plan, self.strategy, first
+        )
+
+    def train_block(self, blocks: Iterator, stop: bool = False) -> bool:
+        """Trains on the next block and updates the progress.
+
+        Args:
+            blocks: What `blocks` returned.
+            stop: Whether this worker wants to stop.
+
+        Returns:
+            Whether any worker wants to stop.
+
+        Raises:
+            NonFiniteLossError: If a loss is not finite.
+            UserError: If an image of the block cannot be read.
+        """
+        start = time.perf_counter()
+        progress, plan = self.progress, self.plan
+        if progress.block == 0 and self._updater.samples:
+            self._updater.begin_epoch(*self._samples())
+        first, steps = self.step, plan.steps_of(progress.epoch, progress.block)
+        rates = schedules.rates(self._schedules, plan, first, steps, progress.history)
+        with naming_unreadable(self._data.train, lambda: self._indices(first, steps)):
+            inputs, labels = next(blocks)
+        sums = self._train_block(inputs, labels, rates, tf.constant(float(stop)))
+        loss_sum, correct, stopping = sums.numpy().tolist()
+        if not np.isfinite(loss_sum):
+            raise NonFiniteLossError(
+                f"The training loss is no longer finite in epoch {progress.epoch + 1}, between "
+                f"steps {first % plan.steps_per_epoch + 1} and "
+                f"{first % plan.steps_per_epoch + steps}. Use a smaller learning rate."
+            )
+        progress.block += 1
+        progress.loss_sum += loss_sum
+        progress.correct += correct
+        progress.images += steps * plan.batch_size
+        progress.seconds += time.perf_counter() - start
+        return stopping > 0
+
+    def _indices(self, first: int, steps: int) -> np.ndarray:
+        """Indices of the training images of some steps of an epoch; `first` counts from 0."""
+        plan = self.plan
+        epoch, first = divmod(first, plan.steps_per_epoch)
+        positions = tf.range(first * plan.batch_size, (first + steps) * plan.batch_size)
+        return plan.order(tf.constant(epoch, tf.int64), tf.cast(positions, tf.int64)).numpy()
+
+    def evaluate(self, split: str = "test") -> Evaluation:
+        """Evaluates the network, or its averaged weights if the recipe keeps them, on a split."""
+        with self.averaged():
+            return self._evaluators[split]()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Puts the averaged weights into the network for a while, if the recipe keeps them."""
+        if self._average:
+            self._average.swap()
+        yield
+        if self._average:
+            self._average.swap()
+
+    def end_epoch(self) -> Evaluation:
+        """Evaluates, adds the epoch's row to the history, and starts the next epoch.
+
+        Returns:
+            The evaluation on the test split.
+
+        Raises:
+            NonFiniteLossError: If the loss on a split is not finite.
+        """
+        start = time.perf_counter()
+        progress, plan = self.progress, self.plan
+        evaluations = {split: self.evaluate(split) for split in self._evaluators}
+        evaluation_seconds = time.perf_counter() - start
+        epoch = progress.epoch + 1
+        for split, evaluation in evaluations.items():
+            if not np.isfinite(evaluation.loss):
+                raise NonFiniteLossError(
+                    f"The {split} loss is no longer finite after epoch {epoch}. Use a smaller "
+                    "learning rate."
+                )
+        rates = schedules.rates(self._schedules, plan, self.step - 1, 1, progress.history)
+        row = {
+            "epoch": epoch,
+            "step": self.step,
+            "learning_rate": float(rates[0, 0]),
+            "train_loss": progress.loss_sum / progress.images,
+            "train_accuracy": progress.correct / progress.images,
+            "images_per_second": progress.images / progress.seconds,
+            "seconds": progress.seconds + evaluation_seconds,
+        }
+        for split, evaluation in evaluations.items():
+            row |= {f"{split}_loss": evaluation.loss, f"{split}_accuracy": evaluation.accuracy}
+        self.progress = Progress(epoch=epoch, history=[*progress.history, row])
+        return evaluations["test"]
+
+    def _samples(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Training images for the optimizer, drawn anew in each epoch by (seed, epoch)."""
+        train = self._data.train
+        draw = np.random.default_rng((self.recipe.seed, self.progress.epoch))
+        chosen = train.take(draw.permutation(len(train))[: self._updater.samples])
+        return self._preprocess(tf.constant(chosen.images)), tf.constant(chosen.labels)
+
+
+def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:
+    """Builds the network with which a run of a recipe starts. Sets the global random seeds.
+
+    Args:
+        recipe: The recipe.
+        data: Its data set.
+
+    Raises:
+        UserError: If an argument of the network is wrong, or the initial weights do not fit.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.dtype_policy)
+    try:
+        classes = len(data.class_names)
+        model = get_model(recipe.model, classes=classes, **recipe.model_arguments)
+        if not recipe.model_arguments.get("include_top", True):
+            model = transfer.with_classifier(model, classes)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    if recipe.initial_model is not None:
+        arguments = {**recipe.model_arguments, "input_shape": model.input_shape[1:]}
+        source = get_model(recipe.initial_model, classes=classes, **arguments)
+        load_weights(source, recipe.initial_weights, strict=True)
+        transfer.copy_first_and_last(source, model)
+    elif recipe.initial_weights is not None:
+        load_weights(model, recipe.initial_weights, strict=True)
+    release = transfer.freeze_backbone if recipe.trainable == "head" else transfer.unfreeze
+    release(model, recipe.batch_norm)
+    return model
+
+
+def schedule_numbers(recipe: Recipe, model: keras.Model) -> list[int]:
+    """Returns the number of each trainable variable's schedule; 0 is the recipe's `schedule`."""
+    patterns = list(recipe.schedules)
+    numbers = []
+    for variable in model.trainable_variables:
+        fits = [i + 1 for i, p in enumerate(patterns) if fnmatch.fnmatch(variable.path, p)]
+        numbers.append(fits[0] if fits else 0)
+    return numbers
+
+
+def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
+    steps_per_epoch = len(data.train) // recipe.batch_size
+    image_bytes = 4 * int(np.prod(model.input_shape[1:]))
+    in_memory = isinstance(data.train, Split)
+    fitting = steps_per_block(image_bytes, recipe.batch_size, steps_per_epoch)
+    return Plan(
+        images=len(data.train),
+        batch_size=recipe.batch_size,
+        steps=recipe.steps or recipe.epochs * steps_per_epoch,
+        steps_per_block=fitting if in_memory else 1,
+        seed=recipe.seed,
+        reshuffle=recipe.reshuffle,
+        augmentation=recipe.augmentation,
+    )
+
+
+def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    accumulated = recipe.gradient_accumulation_steps
+    if recipe.batch_size % (replicas * accumulated):
+        times = f" times {accumulated} gradient_accumulation_steps" if accumulated > 1 else ""
+        raise UserError(
+            f"batch_size must be a multiple of the {replicas} replicas{times}. "
+            f"Received: {recipe.batch_size}."
+        )
+    if recipe.batch_size > len(data.train):
+        raise UserError(
+            f"batch_size must be at most the {len(data.train)} training images. "
+            f"Received: {recipe.batch_size}."
+        )
+    if recipe.dtype_policy == "mixed_float16" and replicas > 1:
+        raise UserError(
+            "mixed_float16, which scales the loss, trains on one device. "
+            f"Received: {replicas} replicas. Use mixed_bfloat16."
+        )
+    if recipe.dtype_policy == "mixed_bfloat16" and not _fast_bfloat16():
+        logger.warning("This CPU has no bfloat16 instructions: float32 is faster on it.")
+
+
+def _fast_bfloat16() -> bool:
+    """Whether the devices compute in bfloat16; assumed for CPUs outside Linux."""
+    cpu = Path("/proc/cpuinfo")
+    if tf.config.list_physical_devices("GPU") or not cpu.exists():
+        return True
+    text = cpu.read_text()
+    return "avx512_bf16" in text or "amx_bf16" in text or "bf16" in text.split()
