@@ -45,7 +45,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         channels: int = 1,
         background: float = -0.1,
         foreground: float = 1.175,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(trainable=False, dtype="float32", autocast=False, **kwargs)
         self.size = size
@@ -80,15 +80,15 @@ class CanvasPreprocessing(keras.layers.Layer):
         """Maps 0..255 to background..foreground."""
         return images * ((self.foreground - self.background) / 255.0) + self.background
 
-    def call(self, images):
+    def call(self, images: "tf.Tensor") -> "tf.Tensor":
         images = self.resize(images)
         images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.size, self.size, self.channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "size": self.size,
@@ -123,9 +123,9 @@ class ImagePreprocessing(keras.layers.Layer):
         resize: int = 256,
         crop: int = 224,
         mean: Sequence = (0.0, 0.0, 0.0),
-        std: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
         bgr: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(trainable=False, dtype="float32", autocast=False, **kwargs)
         if crop > resize:
@@ -173,13 +173,13 @@ class ImagePreprocessing(keras.layers.Layer):
             images = images[..., ::-1]
         return (images - np.array(self.mean, "float32")) / np.array(self.std, "float32")
 
-    def call(self, images):
+    def call(self, images: "tf.Tensor") -> "tf.Tensor":
         return self.normalize(self.resize(images))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (input_shape[0], self.crop, self.crop, 3)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "resize": self.short_side,

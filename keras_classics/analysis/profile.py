@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import keras
 
@@ -117,6 +118,8 @@ def receptive_fields(model: keras.Model) -> dict[str, tuple[int | None, int | No
     """
     seen: dict[str, tuple[int | None, int | None]] = {}
     by_tensor: dict[int, tuple[int | None, int | None]] = {}
+    field: int | None
+    stride: int | None
     for layer in model.layers:
         if isinstance(layer, keras.layers.InputLayer):
             field, stride = 1, 1
@@ -132,7 +135,7 @@ def _through(
     layer: keras.layers.Layer, field: int | None, stride: int | None
 ) -> tuple[int | None, int | None]:
     """Returns receptive field and stride after a layer, from those before it."""
-    if field is None or len(layer.output.shape) != 4:
+    if field is None or stride is None or len(layer.output.shape) != 4:
         return None, None
     size, step = _window(layer)
     return field + (size - 1) * stride, stride * step
@@ -148,7 +151,8 @@ def _window(layer: keras.layers.Layer) -> tuple[int, int]:
     return (size - 1) * dilation + 1, _side(getattr(layer, "strides", 1))
 
 
-def _side(size: int | tuple[int, ...]) -> int:
+def _side(size: Any) -> int:
+    """Returns the height of a size, an integer or a tuple."""
     return size if isinstance(size, int) else size[0]
 
 

@@ -1,6 +1,6 @@
 """Magnitudes of activations and gradients in a network's layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -56,10 +56,11 @@ def sizes(
     gradients = tape.gradient(error, [layer.kernel.value for layer in layers])
     model.set_weights(stored)
     names = [layer.name for layer in layers]
-    return tuple(
-        {name: _root_mean_square(v) for name, v in zip(names, values, strict=True)}
-        for values in (outputs, gradients)
-    )
+
+    def magnitudes(values: Sequence[tf.Tensor]) -> dict[str, float]:
+        return {name: _root_mean_square(v) for name, v in zip(names, values, strict=True)}
+
+    return magnitudes(outputs), magnitudes(gradients)
 
 
 def _root_mean_square(values: tf.Tensor) -> float:

@@ -158,7 +158,7 @@ def _metadata(
     manifest: dict[str, Any], export: Path, dataset: str | None, first: keras.Model
 ) -> dict[str, Any]:
     model, images = manifest["model"], manifest["preprocessing"]
-    style = DATASET_STYLES.get(dataset, DatasetStyle(dataset))
+    style = DATASET_STYLES.get(dataset or "", DatasetStyle(dataset))
     box = images["size"] - 2 * images["border"]
     return {
         "title": title(model),

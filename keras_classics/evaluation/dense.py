@@ -44,18 +44,18 @@ class FlattenWindows(keras.layers.Layer):
         super().__init__(**kwargs)
         self.window = tuple(window)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         sizes = [1, *self.window, 1]
         return tf.image.extract_patches(inputs, sizes, [1] * 4, [1] * 4, "VALID")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         positions = [
             None if side is None else side - size + 1
             for side, size in zip(input_shape[1:3], self.window, strict=True)
         ]
         return (input_shape[0], *positions, self.window[0] * self.window[1] * input_shape[3])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "window": self.window}
 
 

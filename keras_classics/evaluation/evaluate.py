@@ -125,7 +125,7 @@ class Evaluator:
         batches = pipeline.evaluation_batches(
             self._split, self._views, self._batch_size, self._strategy
         )
-        results = []
+        results: list[list[np.ndarray]] = []
         count = len(self._split)
 
         def done() -> int:

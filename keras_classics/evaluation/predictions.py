@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,9 @@ class Predictions:
         Raises:
             OSError: If the file cannot be written.
         """
-        arrays = {field.name: np.array(getattr(self, field.name)) for field in fields(self)}
+        arrays: dict[str, Any] = {
+            field.name: np.array(getattr(self, field.name)) for field in fields(self)
+        }
         # An open file, because np.savez appends .npz to names that do not end in it.
         with atomic_write(path) as aside, open(aside, "wb") as file:
             np.savez(file, **arrays)
@@ -95,9 +98,11 @@ class Predictions:
             raise UserError(
                 f"{path} must contain predictions. It lacks: {', '.join(missing)}. Save them again."
             )
-        values = {field.name: arrays[field.name] for field in fields(cls)}
+        values: dict[str, Any] = {field.name: arrays[field.name] for field in fields(cls)}
         names = tuple(map(str, np.ravel(values.pop("class_names"))))
-        texts = {name: str(values.pop(name)) for name in ("dataset", "images", "protocol", "model")}
+        texts: dict[str, Any] = {
+            name: str(values.pop(name)) for name in ("dataset", "images", "protocol", "model")
+        }
         try:
             return cls(**values, **texts, class_names=names)
         except UserError as error:
@@ -159,8 +164,8 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _identity(split: AnySplit) -> Iterator[bytes | np.ndarray]:
-    """Yields the bytes that identify the images of a split."""
+def _identity(split: AnySplit) -> Iterator[Any]:
+    """Yields what identifies the images of a split: bytes, and arrays of uint8."""
     yield type(split).__name__.encode()
     if isinstance(split, Split):
         yield str(split.images.shape).encode()

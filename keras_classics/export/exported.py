@@ -45,21 +45,21 @@ def load_exported(path: str | os.PathLike) -> Exported:
     Raises:
         UserError: If there is no such export, or it is damaged.
     """
-    path = Path(path)
-    if path.is_dir() and not (path / "saved_model.pb").exists():
-        path = path / next(iter(_manifest(path)["exports"]))
-    metadata = _manifest(path.parent)
-    if path.is_dir():
-        return Exported(_load(path, _saved_model), tuple(metadata["labels"]))
-    if path.suffix not in RUNTIMES:
+    export = Path(path)
+    if export.is_dir() and not (export / "saved_model.pb").exists():
+        export = export / next(iter(_manifest(export)["exports"]))
+    metadata = _manifest(export.parent)
+    if export.is_dir():
+        return Exported(_load(export, _saved_model), tuple(metadata["labels"]))
+    if export.suffix not in RUNTIMES:
         raise UserError(
             f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
-            f"Received: {path}."
+            f"Received: {export}."
         )
-    if not path.is_file():
-        raise UserError(f"The export must exist. Received: {path}, which does not.")
+    if not export.is_file():
+        raise UserError(f"The export must exist. Received: {export}, which does not.")
     preprocess = _preprocess_function(metadata["preprocessing"])
-    run = _load(path, RUNTIMES[path.suffix])
+    run = _load(export, RUNTIMES[export.suffix])
     return Exported(lambda encoded: run(preprocess(encoded)), tuple(metadata["labels"]))
 
 

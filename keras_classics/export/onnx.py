@@ -100,7 +100,7 @@ class _Graph:
         self.layer = ""
         self.flattened: dict[str, tuple[int, int, int]] = {}
         self._library = library
-        self._names = Counter()
+        self._names: Counter[str] = Counter()
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Adds a node to the current layer; returns its output."""

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -93,7 +94,8 @@ def generated_images(model: keras.Model) -> np.ndarray:
     *sides, channels = model.input_shape[1:]
     sides = [side or GENERATED_SIDE for side in sides]
     generator = np.random.default_rng(0)
-    images, cells = 0.0, 2
+    images: Any = 0.0
+    cells = 2
     while cells <= max(sides):
         noise = generator.normal(size=(GENERATED_IMAGES, cells, cells, channels)) / cells
         images += tf.image.resize(noise, sides, "bicubic").numpy()

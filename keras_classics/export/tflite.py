@@ -337,7 +337,8 @@ def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:
     schema = require("ai_edge_litert.schema_py_generated", "export")
     names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
     model = schema.Model.GetRootAs(content, 0)
-    counts, in_float = Counter(), set()
+    counts: Counter[str] = Counter()
+    in_float: set[str] = set()
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for operator in map(graph.Operators, range(graph.OperatorsLength())):
             code = model.OperatorCodes(operator.OpcodeIndex())

@@ -209,21 +209,21 @@ def _faults_in_probabilities(agreement: Agreement, bound: Bound) -> Iterator[str
 
 
 def _faults_in_accuracy(agreement: Agreement, bound: Bound) -> Iterator[str]:
-    if bound.accuracy_loss is None or agreement.accuracy is None:
+    least, allowed_loss = bound.same_prediction, bound.accuracy_loss
+    before, after = agreement.model_accuracy, agreement.accuracy
+    if least is None or allowed_loss is None or before is None or after is None:
         return
     # The small number covers rounding: 1 - (n - 1) / n is not exactly 1 / n.
     one = 1 / agreement.images + 1e-9
-    if 1 - agreement.same_prediction > max(1 - bound.same_prediction, one):
+    if 1 - agreement.same_prediction > max(1 - least, one):
         yield (
             f"same prediction on {100 * agreement.same_prediction:.2f} % "
-            f"(at least {100 * bound.same_prediction:g} %)"
+            f"(at least {100 * least:g} %)"
         )
-    loss = agreement.model_accuracy - agreement.accuracy
-    if loss > max(bound.accuracy_loss + 1e-9, one):
+    if before - after > max(allowed_loss + 1e-9, one):
         yield (
-            f"accuracy {100 * agreement.accuracy:.2f} %, the model's "
-            f"{100 * agreement.model_accuracy:.2f} % (allowed loss "
-            f"{100 * max(bound.accuracy_loss, 1 / agreement.images):.2f} %)"
+            f"accuracy {100 * after:.2f} %, the model's {100 * before:.2f} % (allowed loss "
+            f"{100 * max(allowed_loss, 1 / agreement.images):.2f} %)"
         )
 
 

@@ -106,7 +106,9 @@ def _fetch_part(file: RemoteFile, url: str, part: Path, path: Path) -> None:
             missing = isinstance(error, urllib.error.HTTPError) and error.code < 500
             # An unknown host name or a closed port will not change within seconds.
             unreachable = type(error) is urllib.error.URLError and "timed out" not in str(error)
-            reason = error.reason if unreachable else str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
+            if isinstance(error, urllib.error.URLError) and unreachable:
+                reason = str(error.reason)
             if missing or unreachable or isinstance(error, ValueError) or attempt == ATTEMPTS:
                 raise UserError(
                     f"{file.name} cannot be downloaded ({reason}). {_way_out(url, path)}"

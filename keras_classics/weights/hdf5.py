@@ -63,7 +63,7 @@ def layer_names(path: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
-    content = path
+    content: Path | io.BytesIO = path
     if path.suffix == ".keras":
         content = io.BytesIO(_weights_in_archive(path))
     try:
@@ -90,7 +90,7 @@ def _read_named(group: h5py.Group) -> Tensors:
         names = list(map(_text, group[layer].attrs["weight_names"]))
         variables = [name.split("/")[-1].split(":")[0] for name in names]
         if not set(variables) <= {v for order in ORDERS.values() for v in order}:
-            variables = ORDERS.get(len(names), variables)
+            variables = list(ORDERS.get(len(names), variables))
         for name, variable in zip(names, variables, strict=True):
             tensors[f"{RENAMED.get(layer, layer)}/{variable}"] = group[layer][name][()]
     return tensors
@@ -120,8 +120,8 @@ def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
 
 def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Returns a model's layers by the names that Keras 3 gives them in a file."""
-    counts = Counter()
-    layers = {}
+    counts: Counter[str] = Counter()
+    layers: dict[str, keras.layers.Layer] = {}
     for layer in model.layers:
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__)
         kind = kind.lower()

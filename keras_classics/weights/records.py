@@ -284,7 +284,7 @@ def _torch_record(model: str, accuracy: tuple[float, float], **metadata: Any) ->
 
 def _torchvision_record(model: str, version: int) -> WeightsRecord:
     file, digest, accuracy = TORCHVISION[model, version]
-    metadata = {}
+    metadata: dict[str, Any] = {}
     if version == 2:
         metadata["preprocessing"] = functools.partial(_TORCH_IMAGES, resize=232)
         metadata["protocol"] = _VIEW.format(232, 224)
