@@ -85,7 +85,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (input_shape[0], self.size, self.size, self.channels)
 
     def get_config(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class ImagePreprocessing(keras.layers.Layer):
     def call(self, images: "tf.Tensor") -> "tf.Tensor":
         return self.normalize(self.resize(images))
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (input_shape[0], self.crop, self.crop, 3)
 
     def get_config(self) -> dict[str, Any]:

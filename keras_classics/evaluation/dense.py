@@ -48,7 +48,7 @@ class FlattenWindows(keras.layers.Layer):
         sizes = [1, *self.window, 1]
         return tf.image.extract_patches(inputs, sizes, [1] * 4, [1] * 4, "VALID")
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         positions = [
             None if side is None else side - size + 1
             for side, size in zip(input_shape[1:3], self.window, strict=True)
