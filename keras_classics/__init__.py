@@ -1,35 +1,41 @@
-"""The classic convolutional networks, exactly as published and as people use them, in Keras."""
+"""The classic convolutional networks, exactly as published and as people use them, in Keras.
+
+Importing this package registers its layers, initializers and losses with Keras. After that,
+`keras.models.load_model`, `pickle.load` and `from_config` know every network.
+"""
 
 import importlib
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # What editors complete.
-    from keras_classics.analysis.features import feature_extractor
-    from keras_classics.models.alexnet import *
-    from keras_classics.models.lenet import *
-    from keras_classics.models.registry import describe, get_model, list_models
-    from keras_classics.models.resnet import *
-    from keras_classics.models.transfer import freeze_backbone, unfreeze
-    from keras_classics.models.vgg import *
-    from keras_classics.weights import (
-        decode_predictions,
-        find_weights,
-        list_weights,
-        preprocess_input,
-        preprocessing,
-    )
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    # On demand: the console command answers at once, and TensorFlow starts only where it is used.
-    if not name.startswith("_") or name == "__all__":
-        models = importlib.import_module("keras_classics.models")
-        if name == "__all__" or name in models.__all__:
-            return getattr(models, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def _starts_a_program() -> bool:
+    """Whether the console command or another program of this project is starting.
+
+    These answer before Keras and TensorFlow are imported, which takes seconds, and import the
+    networks themselves. Programs outside of this package ask for it by KERAS_CLASSICS_LAZY=1, which
+    counts once and is not passed on to other processes.
+    """
+    program = Path(sys.argv[0]).name if sys.argv else ""
+    return (
+        os.environ.pop("KERAS_CLASSICS_LAZY", "") == "1"
+        or program.startswith("keras-classics")
+        or (program == "-m" and "keras_classics.cli" in sys.orig_argv)
+    )
 
 
-def __dir__() -> list[str]:
-    return [*globals(), *importlib.import_module("keras_classics.models").__all__]
+if TYPE_CHECKING or not _starts_a_program():
+    from keras_classics.models import *
+    from keras_classics.models import __all__
+else:
+
+    def __getattr__(name: str) -> Any:
+        if not name.startswith("_") or name == "__all__":
+            models = importlib.import_module("keras_classics.models")
+            if name == "__all__" or name in models.__all__:
+                return getattr(models, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,13 @@
 """One program for each claim of a paper: python -m reproduce.NAME --flags."""
 
+import os
 import sys
-
-from keras_classics.cli._terminal import prepare_terminal
 
 # While `python -m reproduce.NAME` looks for its module, argv[0] is "-m". This is the only moment
 # before the program imports TensorFlow, which writes to the terminal at once.
 if sys.argv[0] == "-m":
+    # Without this, keras_classics imports TensorFlow itself.
+    os.environ["KERAS_CLASSICS_LAZY"] = "1"
+    from keras_classics.cli._terminal import prepare_terminal
+
     prepare_terminal()

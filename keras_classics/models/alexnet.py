@@ -51,7 +51,7 @@ It differs from that program's network by
 """
 
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any, Unpack
 
 import keras
 
@@ -80,7 +80,7 @@ KRIZHEVSKY_2014 = (
 )
 
 # Constants of the response normalisation: section 3.3, the original code, Caffe's two networks.
-LRN = {
+LRN: dict[str, dict[str, Any]] = {
     "paper": {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": False},
     "code": {"n": 5, "k": 2.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},
     "caffe": {"n": 5, "k": 1.0, "alpha": 1e-4, "beta": 0.75, "divide_alpha_by_n": True},

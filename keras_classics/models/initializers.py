@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_classics.errors import unknown_name
 
-# Values that are drawn at a time.
+# Number of values that are drawn at a time.
 PIECE = 2**15
 
 
@@ -18,7 +18,7 @@ class FanInUniform(keras.initializers.RandomUniform):
     """Uniform in +-2.4 / F, where F is the number of inputs of the unit.
 
     LeCun, Bottou, Bengio, Haffner 1998, Appendix A: the paper divides by F and not by its square
-    root because it takes the inputs of a unit for correlated. The bias does not count as an input.
+    root because it assumes that the inputs of a unit are correlated. The bias is not counted.
 
     Args:
         fan_in: Inputs of a unit: one number, or one for each entry of the weight's last axis.
@@ -46,11 +46,11 @@ class FanInUniform(keras.initializers.RandomUniform):
 class UntruncatedHeNormal(keras.initializers.VarianceScaling):
     """Gaussian of variance 2 / fan, as printed; Keras's "he_normal" cuts it off at two deviations.
 
-    He, Zhang, Ren, Sun: Delving Deep into Rectifiers, 2015 (1502.01852), equations 10 and 14. It is
-    drawn by NumPy, the same values on every backend, in half the time that TensorFlow takes.
+    He, Zhang, Ren, Sun: Delving Deep into Rectifiers, 2015 (1502.01852), equations 10 and 14. NumPy
+    draws the values: they are the same on every backend and take half of TensorFlow's time.
 
     Args:
-        mode: `"fan_in"`, inputs of a unit, or `"fan_out"`, units that an input goes to.
+        mode: `"fan_in"`, the inputs of a unit, or `"fan_out"`, the units that an input goes to.
         seed: Integer, or None for one drawn from the global seed.
     """
 
@@ -69,11 +69,11 @@ class UntruncatedHeNormal(keras.initializers.VarianceScaling):
 
 
 def _standard_normal(size: int, seed: int) -> np.ndarray:
-    """Draws by the rule of Box and Muller, which NumPy computes faster than its own.
+    """Draws by the Box-Muller transform, which is faster in NumPy than NumPy's own method.
 
     Values come in pairs, radius times cosine and sine of an angle; none is beyond 5.8.
     """
-    values = np.empty(size, "float32")
+    values: np.ndarray = np.empty(size, "float32")
     generator = np.random.Generator(np.random.SFC64(seed))
     # In pieces that stay in the processor's cache.
     for start in range(0, size, PIECE):
@@ -92,7 +92,7 @@ def _normal(deviation: float) -> keras.initializers.Initializer:
 
 
 # The papers' and programs' initial kernels: one for all layers, and those of single layers.
-INITIALIZERS = {
+INITIALIZERS: dict[str, dict[str, keras.initializers.Initializer]] = {
     # Krizhevsky et al. 2012, section 5.
     "alexnet": {"*": _normal(0.01)},
     # The configuration of the original code whose errors are the paper's (number 145).
@@ -125,14 +125,14 @@ INITIALIZERS = {
 def kernel_initializer(
     scheme: str | keras.initializers.Initializer, layer: str
 ) -> keras.initializers.Initializer:
-    """Returns what a layer's kernel starts from.
+    """Returns the initializer of a layer's kernel.
 
     Args:
-        scheme: A name in `INITIALIZERS`, or what Keras takes for an initializer.
+        scheme: A name in `INITIALIZERS`, or a Keras initializer or its name.
         layer: Name of the layer.
 
     Raises:
-        UserError: Nothing has that name.
+        UserError: There is no initializer of that name.
     """
     if isinstance(scheme, str) and scheme in INITIALIZERS:
         scheme = INITIALIZERS[scheme].get(layer, INITIALIZERS[scheme]["*"])

@@ -183,7 +183,7 @@ class EuclideanRBF(keras.layers.Layer):
     Shapes: (batch, length) to (batch, classes); values are 0 or more.
     """
 
-    def __init__(self, codes: Sequence[Sequence[float]], **kwargs):
+    def __init__(self, codes: Sequence[Sequence[float]] | np.ndarray, **kwargs):
         super().__init__(**kwargs)
         self._codes = np.array(codes, dtype="float32")
 

@@ -105,7 +105,7 @@ def _register(family: Callable, metadata: ModelMetadata, defaults: dict[str, Any
     build.__name__ = build.__qualname__ = name
     build.__module__ = family.__module__
     build.__doc__ = builder_docstring(family, metadata.summary, signature.parameters)
-    build.__signature__ = signature
+    build.__signature__ = signature  # type: ignore[attr-defined]
     known = {field: getattr(metadata, field) for field in ModelMetadata.__dataclass_fields__}
     _MODELS[name] = ModelEntry(builder=build, **known)
     return build

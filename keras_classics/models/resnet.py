@@ -250,7 +250,7 @@ def _add_shortcut_v2(layers: ResidualLayers, x, activated, y, stride: int, name:
 
 
 # By version, and whether units are bottlenecks.
-UNITS = {
+UNITS: dict[tuple[str, bool], Callable] = {
     ("v1", False): basic_unit,
     ("v1", True): bottleneck_unit,
     ("v1.5", False): basic_unit,

@@ -1,4 +1,4 @@
-"""From a trained network to another: a new end and what of it all trains, or a deeper network."""
+"""Transfer learning: which layers train, a new classifier, and a deeper network's first weights."""
 
 import keras
 
@@ -9,18 +9,18 @@ BATCH_NORMS = ("frozen", "train", "synchronized")
 
 
 def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
-    """Lets the last layer that can train do so, and keeps all before it as it is.
+    """Makes only the last trainable layer trainable and freezes all layers before it.
 
-    `unfreeze` takes it back. Compile the model after either.
+    `unfreeze` undoes it. Compile the model after either.
 
     Args:
         model: A network; it is changed.
-        batch_norm: `"frozen"`: normalisation goes by its stored statistics, which do not move;
-            `"train"`: it goes by each batch's own, the stored ones move, and gamma and beta train;
-            `"synchronized"`: the same, by the batch of all replicas.
+        batch_norm: `"frozen"`: normalisation uses the stored statistics and does not change them;
+            `"train"`: it uses the batch's statistics, updates the stored ones, and trains gamma and
+            beta; `"synchronized"`: the same, with the statistics of the batch of all replicas.
 
     Raises:
-        UserError: `batch_norm` is none of them.
+        UserError: `batch_norm` is none of these.
     """
     unfreeze(model, batch_norm)
     *_, last = [layer for layer in model.layers if layer.trainable_weights]
@@ -28,16 +28,16 @@ def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
 
 
 def unfreeze(model: keras.Model, batch_norm: str = "frozen") -> None:
-    """Lets all layers train, after `freeze_backbone`.
+    """Makes all layers trainable, after `freeze_backbone`.
 
-    `model.trainable = True` does not do it under TensorFlow: it counts as set already.
+    `model.trainable = True` has no effect under TensorFlow, where it counts as set already.
 
     Args:
         model: A network; it is changed.
         batch_norm: See `freeze_backbone`.
 
     Raises:
-        UserError: `batch_norm` is none of those.
+        UserError: `batch_norm` is none of these.
     """
     _let_train(model, {layer.name for layer in model.layers}, batch_norm)
 
@@ -54,18 +54,18 @@ def _let_train(model: keras.Model, names: set[str], batch_norm: str) -> None:
 
 
 def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:
-    """Puts a new end, a dense layer and its softmax, on a network without top.
+    """Adds a new classifier, a dense layer and its softmax, to a network without top.
 
     Args:
         backbone: A network that was built with `include_top=False` and a `pooling`.
         classes: Number of classes.
 
     Raises:
-        UserError: The network ends in a map.
+        UserError: The network ends in a feature map.
     """
     if len(backbone.output.shape) != 2:
         raise UserError(
-            "A classifier goes on pooled features. Received: an output of shape "
+            "A classifier takes pooled features. Received: an output of shape "
             f"{backbone.output.shape}. Build the network with pooling='avg'."
         )
     scores = keras.layers.Dense(classes, name="predictions")(backbone.output)
@@ -75,21 +75,21 @@ def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:
 def copy_first_and_last(
     source: keras.Model, model: keras.Model, first: int = 4, last: int = 3
 ) -> None:
-    """Starts a network from a shallower one: its first convolutions and its last dense layers.
+    """Initialises a network from the first convolutions and last dense layers of a shallower one.
 
     Simonyan and Zisserman 2015, section 3.1, start B to E from A in this way. The paper does not
-    say where A's layers go: its fourth convolution, 256 to 256, has one of 128 to 128 in its place
-    in the others. Here each goes to the next layer of its own shape, in order; from A to B, C, D
-    and E these are the layers of its own name.
+    say which layers take A's weights: A's fourth convolution is 256 to 256, and the fourth of the
+    others is 128 to 128. Here each layer goes, in order, to the next one of its own shape; from A
+    to B, C, D and E these are the layers of the same name.
 
     Args:
         source: The shallower network.
-        model: The other; it is changed.
+        model: The deeper network; it is changed.
         first: Number of convolutions.
         last: Number of dense layers.
 
     Raises:
-        UserError: A layer has no place; `model` is as it was.
+        UserError: No layer of `model` has the shape of one of these; `model` is unchanged.
     """
     convolutions, dense = keras.layers.Conv2D, keras.layers.Dense
     pairs = [
@@ -100,14 +100,14 @@ def copy_first_and_last(
         place.set_weights(layer.get_weights())
 
 
-def _of_kind(model: keras.Model, kind: type) -> list[keras.layers.Layer]:
+def _of_kind(model: keras.Model, kind: type[keras.layers.Layer]) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
 def _paired(
     layers: list[keras.layers.Layer], places: list[keras.layers.Layer], name: str
 ) -> list[tuple[keras.layers.Layer, keras.layers.Layer]]:
-    """Each layer and the first place of its shape behind that of the layer before."""
+    """Pairs each layer with the first place of its shape after the previous layer's place."""
 
     def shapes(layer: keras.layers.Layer) -> list[tuple]:
         return [tuple(weight.shape) for weight in layer.weights]

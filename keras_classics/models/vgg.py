@@ -32,7 +32,7 @@ PAPER = (
 
 # Table 1: sides of the kernels in each block; LRN is a response normalisation at that place.
 LRN = 0
-CONFIGS = {
+CONFIGS: dict[str, tuple[tuple[int, ...], ...]] = {
     "9": ((3,), (3,), (3, 3), (3, 3)),
     "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
     "A-LRN": ((3, LRN), (3,), (3, 3), (3, 3), (3, 3)),

@@ -18,7 +18,8 @@ TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
 
 # A recipe whose second epoch has a rate that no network survives.
 WILD = """
-import dataclasses
+import dataclasses, os
+os.environ["KERAS_CLASSICS_LAZY"] = "1"
 from keras_classics.cli._terminal import prepare_terminal
 prepare_terminal()
 from keras_classics.cli._program import run
