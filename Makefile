@@ -3,7 +3,7 @@
 # make test-all    all tests
 # make test-torch  torch and torchvision themselves beside the networks here
 # make mutants     plant 300 small faults in the code and count those that the tests catch; hours
-# make lint        style of the code
+# make lint        style and types of the code
 # make data        bring the real Fashion-MNIST, which Debian ships, to TensorFlow Datasets
 # make report      render the tables and figures of the results, the zoo and docs/
 # make docs        build the site of docs/ into build/docs
@@ -47,6 +47,8 @@ mutants: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 report: $(VENV)/installed
 	$(BIN)/python -m reproduce.report --zoo

@@ -33,6 +33,8 @@ EXTRAS = {
         "mypy",
         "pillow",
         "pre-commit",
+        # nodejs: pyright runs on Node.js.
+        "pyright[nodejs]",
         "pytest",
         "pytest-xdist",
         "ruff==0.17.6",
