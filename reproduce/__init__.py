@@ -1,4 +1,4 @@
-"""One program for each claim of a paper: python -m reproduce.NAME --flags."""
+"""Programs that reproduce the papers' claims: python -m reproduce.NAME --help."""
 
 import os
 import sys

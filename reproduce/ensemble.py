@@ -1,19 +1,19 @@
-"""Networks that differ in their initial weights, averaged.
+"""The average of several networks with different initial weights.
 
-Claim: five AlexNets make 38.1 % top-1 errors on ILSVRC-2012 where one makes 40.7 (Krizhevsky,
-Sutskever, Hinton 2012, section 6). So do VGGs and ResNets, averaged.
+Claim: the average of five AlexNets makes 38.1 % top-1 errors on ILSVRC-2012, one AlexNet 40.7 %
+(Krizhevsky, Sutskever, Hinton 2012, section 6). VGGs and ResNets gain in the same way.
 
     python -m reproduce.ensemble
     python -m reproduce.ensemble --recipe=paper
     python -m reproduce.ensemble --smoke
 
 Trains five LeNet-5 and five ResNet-20, then averages the probabilities of every choice of one to
-five of a kind. Recipe `fashion` is on 10,000 images of Fashion-MNIST, `make data`; `paper` is that
-of the ResNets on cifar10. --smoke is on digits and needs no network.
+five networks of the same kind. Recipe `fashion` uses 10,000 images of Fashion-MNIST (`make data`),
+`paper` is the ResNets' recipe for cifar10. --smoke uses digits and needs no network connection.
 
 It differs from the papers by the networks: theirs are AlexNets, VGGs and ResNets on ImageNet.
-`keras-classics evaluate`, given several networks by --model, averages any. What was measured stands
-in reproduce/README.md.
+`keras-classics evaluate` with several --model averages any networks. reproduce/README.md has the
+results.
 """
 
 from keras_classics.cli._program import run

@@ -1,7 +1,7 @@
-"""LeNet-5 on MNIST and sets of its form.
+"""LeNet-5 on MNIST and data sets of the same form.
 
 Claim: LeNet-5 makes 0.95 % errors on MNIST's 10,000 test images (LeCun, Bottou, Bengio, Haffner
-1998, Figure 9), and the more it is trained on, the fewer (Figure 6: 15,000, 30,000, 60,000 images).
+1998, Figure 9), and fewer errors with more training images (Figure 6: 15,000, 30,000, 60,000).
 
     python -m reproduce.lenet5_mnist --recipe=paper
     python -m reproduce.lenet5_mnist --recipe=modern --dataset=fashion_mnist --limit_train=15000
@@ -9,13 +9,12 @@ Claim: LeNet-5 makes 0.95 % errors on MNIST's 10,000 test images (LeCun, Bottou,
 
 Recipe `modern`: today's network, momentum, 30 epochs in batches of 32.
 Recipe `paper`: the network of 1998, one image at a time, the stochastic diagonal
-Levenberg-Marquardt method, 20 passes.
+Levenberg-Marquardt method, 20 epochs.
 
---compare=networks sets the network and training of 1998 beside today's, with several seeds each, on
-Fashion-MNIST unless the recipe says otherwise: reproduce/README.md has what came out.
+--compare=networks compares the network and training of 1998 with today's, with several seeds each,
+on Fashion-MNIST unless the recipe says otherwise. reproduce/README.md has the results.
 
-What else was measured, how long that took and on what, stands in README.md and, row by row, in
-reproduce/results/lenet5.csv.
+reproduce/results/lenet5.csv has the other measured runs, with time and hardware.
 """
 
 from absl import flags
@@ -27,11 +26,11 @@ from reproduce.harness.run import run_recipe
 
 COMPARISONS = {"networks": lenet5_networks.CLAIM}
 
-COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "What to compare, see above.")
+COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "Comparison to run, see above.")
 
 
 def main() -> None:
-    """Trains by the recipe that the flags name."""
+    """Runs the comparison that --compare names, or trains one network."""
     if COMPARE.value:
         comparison.run_comparison(COMPARISONS[COMPARE.value])
         return

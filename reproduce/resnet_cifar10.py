@@ -1,8 +1,8 @@
-"""ResNet on CIFAR-10 and sets of its form.
+"""ResNet on CIFAR-10 and data sets of the same form.
 
 Claim: residual networks of 20, 32, 44, 56 and 110 layers make 8.75, 7.51, 7.17, 6.97 and 6.61 %
-errors on CIFAR-10's 10,000 test images (He, Zhang, Ren, Sun 2015, Table 6; 110: mean of five), and
-without shortcuts the more layers, the more errors (Figure 6, which prints no numbers).
+errors on CIFAR-10's 10,000 test images (He, Zhang, Ren, Sun 2015, Table 6; 110: mean of five);
+without shortcuts, errors grow with the number of layers (Figure 6, which prints no numbers).
 
     python -m reproduce.resnet_cifar10 --recipe=paper --depth=56
     python -m reproduce.resnet_cifar10 --recipe=paper --depth=56 --shortcut=none
@@ -13,19 +13,19 @@ without shortcuts the more layers, the more errors (Figure 6, which prints no nu
     python -m reproduce.resnet_cifar10 --smoke
 
 --compare trains all networks of a comparison, each with several seeds, on Fashion-MNIST unless the
-recipe says otherwise: `depth`, plain and residual networks of 20 to 56 layers; `shortcuts`, options
-A, B, C and the order of He et al. 2016.
+recipe says otherwise: `depth` compares plain and residual networks of 20 to 56 layers, `shortcuts`
+the options A, B, C and the order of layers of He et al. 2016.
 
 Recipe `paper`: section 4.2, 64,000 steps on all 50,000 training images.
 Recipe `paper_110`: the same with the paper's warm-up for 110 layers.
-Recipe `torch`: fb.resnet.torch's 164 passes.
-Recipe `modern`: a cosine with warm-up, smoothed labels, averaged weights.
+Recipe `torch`: the 164 epochs of fb.resnet.torch.
+Recipe `modern`: cosine schedule with warm-up, label smoothing, averaged weights.
 
-What each differs by from the paper stands in keras_classics/training/recipes/resnet.py. A run's
-figure is of one view, as the paper's.
+keras_classics/training/recipes/resnet.py lists how each differs from the paper. A run evaluates one
+view of each image, as the paper does.
 
-It needs cifar10, which TensorFlow Datasets downloads. --smoke is on digits and needs no network.
-What was measured stands in reproduce/README.md.
+It needs cifar10, which TensorFlow Datasets downloads. --smoke uses digits and needs no network
+connection. reproduce/README.md has the results.
 """
 
 import functools
@@ -42,26 +42,34 @@ from reproduce.harness.smoke import smoke_recipe
 
 COMPARISONS = {"depth": resnet_depth.CLAIM, "shortcuts": resnet_shortcuts.CLAIM}
 
-COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "Networks to compare, see above.")
+COMPARE = flags.DEFINE_enum("compare", None, list(COMPARISONS), "Comparison to run, see above.")
 DEPTH = flags.DEFINE_enum(
     "depth",
     None,
     ["20", "32", "44", "56", "110"],
-    "Layers of the network; 20 if unset, 110 for paper_110.",
+    "Layers of the network; the recipe's if unset: 20, or 110 for paper_110.",
 )
 SHORTCUT = flags.DEFINE_enum(
-    "shortcut", None, ["A", "B", "C", "none"], "none: a plain network. A if unset."
+    "shortcut",
+    None,
+    ["A", "B", "C", "none"],
+    "Kind of shortcut; none: a plain network. The recipe's if unset: A.",
 )
-VERSION = flags.DEFINE_enum("version", None, ["v1", "v1.5", "v2"], "Order within a unit.")
+VERSION = flags.DEFINE_enum(
+    "version",
+    None,
+    ["v1", "v1.5", "v2"],
+    "Order of the layers within a unit; the recipe's if unset.",
+)
 
 
 def main() -> None:
-    """Trains by the recipe that the flags name."""
+    """Runs the comparison that --compare names, or trains one network."""
     network = [flag.value for flag in (DEPTH, SHORTCUT, VERSION)]
     if COMPARE.value:
         if any(network):
             raise UserError(
-                "--compare has networks of its own. Leave out the flags of one network."
+                "--compare trains networks of its own. Leave out --depth, --shortcut and --version."
             )
         comparison.run_comparison(COMPARISONS[COMPARE.value])
         return

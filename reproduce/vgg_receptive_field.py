@@ -1,19 +1,19 @@
-"""VGG's stacks of 3x3 convolutions against single ones that see as much.
+"""VGG's stacks of 3x3 convolutions against single ones with the same receptive field.
 
-Claim: configuration B with one 5x5 convolution in the place of each pair of 3x3 makes 7 points more
-top-1 errors on ILSVRC-2012 (Simonyan, Zisserman 2015, section 4.1); three of 3x3 see as much as one
-of 7x7, with 27 C^2 weights for 49 C^2 (section 2.3).
+Claim: configuration B with one 5x5 convolution instead of each pair of 3x3 has a top-1 error on
+ILSVRC-2012 that is 7 points higher (Simonyan, Zisserman 2015, section 4.1); three 3x3 convolutions
+have the receptive field of one 7x7, with 27 C^2 weights instead of 49 C^2 (section 2.3).
 
     python -m reproduce.vgg_receptive_field
     python -m reproduce.vgg_receptive_field --recipe=cifar10
     python -m reproduce.vgg_receptive_field --smoke
 
-Variants B and D are the paper's configurations, B_5x5 and D_7x7 the same with one convolution a
-block (`stacked=False`): 5x5 for two of 3x3, 7x7 for three. Recipes, and what they differ by from
-the paper, are those of reproduce.vgg_depth; weights start as He's.
+Variants B and D are the paper's configurations. B_5x5 and D_7x7 have one convolution in each block
+(`stacked=False`): 5x5 instead of two 3x3, 7x7 instead of three. Recipes, and their differences from
+the paper, are those of reproduce.vgg_depth; initial weights are He's.
 
-Each run also leaves `layers.csv`: parameters and multiply-adds of each layer. --smoke is on digits
-and needs no network. What was measured stands in reproduce/README.md.
+Each run also writes `layers.csv`: parameters and multiply-adds of each layer. --smoke uses digits
+and needs no network connection. reproduce/README.md has the results.
 """
 
 from keras_classics.cli._program import run
@@ -22,7 +22,7 @@ from reproduce.claims.vgg_receptive_field import CLAIM
 
 
 def main() -> None:
-    """Trains all that is compared."""
+    """Runs the comparison."""
     comparison.run_comparison(CLAIM)
 
 

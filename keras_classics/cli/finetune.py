@@ -51,7 +51,7 @@ LEARNING_RATE = flags.DEFINE_float(
     lower_bound=0,
 )
 BATCH_NORM = flags.DEFINE_enum(
-    "batch_norm", "frozen", list(BATCH_NORMS), "Whether batch normalization layers train."
+    "batch_norm", "frozen", list(BATCH_NORMS), "Whether batch normalisation layers train."
 )
 SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of the initial weights, the order of the images and the augmentation."

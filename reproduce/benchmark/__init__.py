@@ -1,1 +1,1 @@
-"""How fast, beside the baselines: `python -m reproduce.benchmark`."""
+"""Throughput beside others: `python -m reproduce.benchmark`."""

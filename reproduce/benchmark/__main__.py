@@ -9,9 +9,9 @@ LeNet-5, batches of 32, the same images.
 `precision`: training steps of ResNet-50 and VGG-16 at 224x224, batches of 16, in mixed_bfloat16
 against float32.
 `replicas`: training steps of ResNet-20, batches of 128, on two logical CPUs, with and without
-synchronized batch normalization, against one device.
+synchronized batch normalisation, against one device.
 `optimizer`: one update of AlexNet's weights with momentum and coupled decay, against Keras's SGD.
-`input`: images of 500x375 that are decoded, cropped, flipped and normalized to 224x224, against
+`input`: images of 500x375 that are decoded, cropped, flipped and normalised to 224x224, against
 decoding alone, and from 20,000 files against 2,000.
 `eval`: views per second of ResNet-50, ten per image against one; multiply-adds per second of
 VGG-16 applied densely to images with a short side of 384, against single views of 224x224.

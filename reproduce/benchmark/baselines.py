@@ -1,4 +1,4 @@
-"""Networks of other frameworks, for `reproduce.benchmark` to run beside those here."""
+"""Networks of other frameworks, for comparison in `reproduce.benchmark`."""
 
 import itertools
 from collections.abc import Callable
@@ -8,15 +8,15 @@ import numpy as np
 
 from keras_classics.errors import require
 
-# Maps of the nine blocks.
+# Channels of the nine blocks.
 MAPS = (16, 16, 16, 32, 32, 32, 64, 64, 64)
 
 
 def torch_resnet20_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:
     """Returns one training step of ResNet-20 in torch, on the same images each time.
 
-    He et al. 2015, section 4.2, with shortcuts of option A; images in torch's channels_last form,
-    which is the fastest on a CPU; momentum and decay.
+    He et al. 2015, section 4.2, shortcuts of option A, momentum and weight decay. Images are in
+    torch's channels_last format, the fastest on a CPU.
 
     Args:
         images: float32, shape (batch, 32, 32, 3).

@@ -1,6 +1,6 @@
-"""What an export costs, for `reproduce.benchmark`: seconds and the most memory, verification apart.
+"""Seconds and peak memory of exporting, without verification, for `reproduce.benchmark`.
 
-Each is measured in a process of its own, because a process keeps the most memory that it ever held.
+Each export runs in a new process, because the peak memory of a process never falls.
 """
 
 import multiprocessing
@@ -29,10 +29,10 @@ def of_vgg16(side: str) -> tuple[float, float]:
         side: A key of `SIDES`.
 
     Returns:
-        Seconds from the built network to the file, and the most memory that the process held,
-        GiB. Building the network alone takes 1.95.
+        Seconds from the built network to the file, and the peak memory of the process in GiB.
+        Building the network alone takes 1.95.
     """
-    # Not a fork: TensorFlow's threads do not come along in one.
+    # Not a fork, because TensorFlow's threads do not survive one.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_export, (side,))
 
@@ -48,7 +48,7 @@ def _export(side: str) -> tuple[float, float]:
 
 
 def _source(model: keras.Model) -> Source:
-    """The network, and its answer to one image, which is the least that there is to compare on."""
+    """The network with one image, the smallest number that it can be compared on."""
     labels = [str(number) for number in range(model.output_shape[-1])]
     image = np.zeros((1, *model.input_shape[1:]), "uint8")
     return Source(model, ImagePreprocessing(), labels, image)
@@ -65,7 +65,7 @@ def _with_converter(model: keras.Model, path: Path) -> None:
     )
 
 
-# For each side what makes it ready, and returns what is measured.
+# Each prepares an export and returns the function that is measured.
 SIDES: dict[str, Callable[[keras.Model, Path], Callable[[], object]]] = {
     "SavedModel": lambda model, path: partial(build_saved_model, _source(model), path),
     "Keras's export": lambda model, path: partial(_with_keras, model, path),

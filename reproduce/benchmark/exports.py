@@ -22,18 +22,18 @@ from reproduce.benchmark.turns import TURNS, Turn, compare
 
 # Images of a turn.
 TURN_IMAGES = 5
-# Images that calibrate int8 networks whose answers do not matter.
+# Images that calibrate int8 networks; their accuracy does not matter here.
 CALIBRATION_IMAGES = 8
 
 
 def benchmark_export() -> None:
-    """Compares exported networks with each other and with those of others, an image at a time."""
+    """Compares exported networks with each other and with Keras's, one image at a time."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         forms = _exported(resnet50(), folder / "resnet50") | _exported(vgg16(), folder / "vgg16")
-        peer = keras.applications.ResNet50(weights=None)
-        peer.export(str(folder / "peer"), verbose=False)
-        forms["keras.applications"] = _answering(_signature(folder / "peer"), peer)
+        other = keras.applications.ResNet50(weights=None)
+        other.export(str(folder / "other"), verbose=False)
+        forms["keras.applications"] = _predicting(_signature(folder / "other"), other)
     for pair in (
         ("resnet50 SavedModel", "keras.applications"),
         ("resnet50 TFLite int8", "resnet50 TFLite float32"),
@@ -45,18 +45,18 @@ def benchmark_export() -> None:
 
 
 def benchmark_export_cost() -> None:
-    """Compares what exporting VGG-16 takes with what it takes bare."""
+    """Compares the cost of exporting VGG-16 with the converters alone."""
     costs = {side: [] for side in export_cost.SIDES}
     for _ in range(TURNS.value):
-        for side, seen in costs.items():
-            seen.append(export_cost.of_vgg16(side))
-    for side, seen in costs.items():
-        seconds, memory = (statistics.median(values) for values in zip(*seen, strict=True))
+        for side, measured in costs.items():
+            measured.append(export_cost.of_vgg16(side))
+    for side, measured in costs.items():
+        seconds, memory = (statistics.median(values) for values in zip(*measured, strict=True))
         print(f"{side:<28}{seconds:>10,.1f} s{memory:>10,.2f} GiB")
 
 
 def _exported(model: keras.Model, folder: Path) -> dict[str, Turn]:
-    """Writes a network in its forms, and loads each in its runtime."""
+    """Exports a network in several formats, and loads each in its runtime."""
     folder.mkdir()
     labels = [str(number) for number in range(model.output_shape[-1])]
     source = Source(model, ImagePreprocessing(), labels)
@@ -73,11 +73,11 @@ def _exported(model: keras.Model, folder: Path) -> dict[str, Turn]:
         "TFLite float32": tflite_runtime(float32),
         "ONNX": onnx_runtime(onnx),
     }
-    return {f"{model.name} {form}": _answering(run, model) for form, run in runs.items()}
+    return {f"{model.name} {form}": _predicting(run, model) for form, run in runs.items()}
 
 
-def _answering(run: Run, model: keras.Model) -> Turn:
-    """Answers to images, one at a time."""
+def _predicting(run: Run, model: keras.Model) -> Turn:
+    """Predictions for images, one at a time."""
     image = np.zeros((1, *model.input_shape[1:]), "float32")
 
     def turn() -> None:

@@ -25,20 +25,20 @@ EVALUATED_IMAGES = 16
 
 
 def benchmark_input() -> None:
-    """Compares what comes out of the pipeline with bare decoding, and many files with few."""
+    """Compares the whole pipeline with decoding alone, and many files with few."""
     train = _image_files()
-    # The same files under as many names as a large set has.
+    # The same files ten times, as many as a large data set has.
     many = train.take(np.tile(np.arange(len(train)), 10))
     sides = {
         f"cropped, of {len(train):,}": _cropped(train),
         f"cropped, of {len(many):,}": _cropped(many),
-        "bare decoding": _decoded(train),
+        "decoding alone": _decoded(train),
     }
     compare(sides, TURN_IMAGES, "images/s")
 
 
 def benchmark_eval() -> None:
-    """Compares ten views with one, and dense evaluation with what its multiply-adds would say."""
+    """Compares ten views with one, and dense evaluation with single views by multiply-adds."""
     split = _image_files().limited(EVALUATED_IMAGES)
     preprocessing = ImagePreprocessing()
     model = resnet50()
@@ -46,7 +46,7 @@ def benchmark_eval() -> None:
     sides = {kind: _evaluation(model, Views(kind, preprocessing), split) for kind in kinds}
     compare(sides, {"ten": 10 * len(split), "single": len(split)}, "views/s")
     model = vgg16()
-    # As large as pictures of 500x375 become.
+    # The size that images of 500x375 get.
     dense = Dense(preprocessing, scales=[384], flip=False)
     whole = keras.models.clone_model(
         fully_convolutional(model), input_tensors=keras.Input((384, 512, 3))
@@ -60,13 +60,13 @@ def benchmark_eval() -> None:
 
 
 def _image_files() -> FileSplit:
-    """JPEG files of ImageNet's shape."""
+    """JPEG files of ImageNet's sizes."""
     folder = Path(tempfile.gettempdir()) / "keras_classics_images"
     return load(f"folder:{synthetic_images.generate(folder, 10, 200, 1)}", encoded=True).train
 
 
 def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> Turn:
-    """One evaluation of a split, from its files to the answers."""
+    """One evaluation of a split, from its files to the probabilities."""
     batch_size = 1 if isinstance(shown, Dense) else max(1, len(split) // shown.views)
     return Evaluator(
         shown.network(model), SmoothedCrossEntropy(), split, shown, batch_size=batch_size
@@ -74,7 +74,7 @@ def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> T
 
 
 def _cropped(split: FileSplit) -> Turn:
-    """Pictures through the whole pipeline: read, decoded, cut, mirrored, normalised."""
+    """Images through the whole pipeline: read, decoded, cropped, flipped, normalised."""
     preprocess = ImagePreprocessing(mean=(123.68, 116.779, 103.939))
     plan = Plan(
         images=len(split),
@@ -95,7 +95,7 @@ def _cropped(split: FileSplit) -> Turn:
 
 
 def _decoded(split: FileSplit) -> Turn:
-    """Pictures read and decoded whole, and nothing else."""
+    """Images read and decoded whole, and nothing else."""
     paths = tf.constant(split.paths[:TURN_IMAGES])
     files = tf.data.Dataset.from_tensor_slices(paths)
     images = files.map(

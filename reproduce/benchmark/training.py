@@ -50,7 +50,7 @@ def benchmark_loop() -> None:
 
 
 def benchmark_train() -> None:
-    """Compares ResNet-20 with torch's, and ResNet-50 with that of `keras.applications`."""
+    """Compares ResNet-20 with torch, and ResNet-50 with `keras.applications`."""
     images = np.random.default_rng(0).normal(size=(128, 32, 32, 3)).astype("float32")
     labels = np.arange(128) % 10
     sides = {
@@ -115,7 +115,7 @@ def benchmark_optimizer() -> None:
 
 
 def benchmark_checkpoint() -> None:
-    """Says what share of the time a checkpoint of ResNet-50 every minute takes."""
+    """Measures the fraction of the time that a checkpoint of ResNet-50 every minute takes."""
     model = resnet50()
     updater = Momentum().start(model, None)
     variables = [*values(model.variables), *updater.variables]
@@ -147,7 +147,7 @@ def benchmark_towers() -> None:
 
 
 def benchmark_build() -> None:
-    """Compares the time to build ResNet-152 with that of `keras.applications`."""
+    """Compares the time to build ResNet-152 with `keras.applications`."""
     sides = {
         "resnet152": resnet152,
         "keras.applications": lambda: keras.applications.ResNet152(weights=None),
@@ -168,7 +168,7 @@ def _loop(trainer: Trainer, epochs: int) -> Turn:
 
 
 def _fit(recipe, data, preprocess, epochs: int) -> Turn:
-    """The same network, optimiser and metrics; `fit` gets its images preprocessed beforehand."""
+    """The same network, optimiser and metrics; the images of `fit` are preprocessed beforehand."""
     model = lenet5(classes=len(data.class_names))
     model.compile(
         optimizer=keras.optimizers.SGD(recipe.schedule.rate, momentum=recipe.optimizer.momentum),
@@ -198,9 +198,9 @@ def _step_of_the_loop(
         device_preprocess=lambda images: images,
     )
     block = compiled_block(step, strategy, jit_compile=False)
-    share = batch // strategy.num_replicas_in_sync
-    images = tf.random.stateless_normal((1, share, *model.input_shape[1:]), seed=(0, 0))
-    labels = tf.range(share)[tf.newaxis] % model.output_shape[-1]
+    local_batch = batch // strategy.num_replicas_in_sync
+    images = tf.random.stateless_normal((1, local_batch, *model.input_shape[1:]), seed=(0, 0))
+    labels = tf.range(local_batch)[tf.newaxis] % model.output_shape[-1]
     of_replicas = [
         strategy.experimental_distribute_values_from_function(lambda _, value=value: value)
         for value in (images, labels)

@@ -1,4 +1,4 @@
-"""The papers' claims that are tested here by runs, each in a file of its own."""
+"""The papers' claims that are tested by runs, one in each file."""
 
 from reproduce.claims import (
     alexnet_ablation,

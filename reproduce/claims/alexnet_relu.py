@@ -1,4 +1,4 @@
-"""Networks of rectified linear units learn in fewer steps than those of saturating ones."""
+"""Networks of rectified linear units learn in fewer steps than networks of saturating units."""
 
 import dataclasses
 import math
@@ -18,8 +18,8 @@ from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}
 
-# Where training starts from: as AlexNet's did, from weights of a deviation of 0.01 and images of
-# 0..255 minus their mean; or from Glorot's weights and images of a deviation of 1.
+# The start of training: AlexNet's, with weights of standard deviation 0.01 and images of 0..255
+# minus their mean; or Glorot's weights and images of standard deviation 1.
 STARTS = {"2012": "as in 2012", "glorot": "Glorot"}
 
 RATES = {
@@ -31,19 +31,19 @@ RATES = {
     ("glorot", "sigmoid"): (0.005, 0.01, 0.02, 0.05),
 }
 
-# Runs of this seed choose the rate, and none of them is among those that are then compared.
+# Runs of this seed choose the rate. They are not among the runs that are then compared.
 CHOOSING_SEED = 100
 
-# Training error that counts as learnt, by recipe. The paper's is 25 %; clothes are easier.
+# Training error to reach, by recipe. The paper's is 25 %; Fashion-MNIST is easier.
 LEVELS = {"fashion": 0.2, "paper": 0.25}
 # All data sets here have ten classes.
 GUESSING = 0.9
 
-# Fashion-MNIST's pixels, and CIFAR-10's.
+# Mean and standard deviation of Fashion-MNIST's pixels; standard deviations of CIFAR-10's.
 MEAN, DEVIATION = 72.94, 90.02
 DEVIATIONS = (63.0, 62.1, 66.7)
 
-# Nothing regularises: no decay, no dropout, no augmentation, nor is there response normalisation.
+# No regularisation: no weight decay, dropout or augmentation. No response normalisation either.
 FASHION = Recipe(
     name="fashion",
     model="cuda_convnet",
@@ -84,7 +84,7 @@ PAPER = dataclasses.replace(
     },
 )
 
-# What makes the images' deviation 1, by preprocessing.
+# Arguments that scale images to standard deviation 1, by preprocessing.
 SCALED = {
     "canvas": {"background": -MEAN / DEVIATION, "foreground": (255.0 - MEAN) / DEVIATION},
     "image": {"std": DEVIATIONS},
@@ -117,19 +117,19 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """Runs of a variant.
+    """Outcome of the runs of a variant.
 
     Attributes:
-        steps: Of each run that came down to the level, steps until then.
-        longest: Of each other run, all its steps.
-        errors: Training error of each run in its last pass.
-        passes: Steps of a pass over the training images.
+        steps: For each run that reached the level, its steps until then.
+        longest: For each other run, all its steps.
+        errors: Training error of each run in its last epoch.
+        steps_per_epoch: Steps of an epoch.
     """
 
     steps: list[float]
     longest: list[int]
     errors: list[float]
-    passes: int
+    steps_per_epoch: int
 
     @property
     def seeds(self) -> int:
@@ -138,15 +138,15 @@ class Outcome:
 
     @property
     def at_least(self) -> float:
-        """Mean of the steps; a run that did not come down counts with all it did."""
+        """Mean of the steps; a run that did not reach the level counts with all its steps."""
         return fmean([*self.steps, *self.longest])
 
     def shown(self, unit: int = 1, digits: int = 0) -> str:
-        """Returns mean and deviation, or says how many runs did not come down.
+        """Returns mean and deviation, or how many runs did not reach the level.
 
         Args:
             unit: Steps that count as one.
-            digits: Digits behind the point.
+            digits: Digits after the point.
         """
         if not self.longest:
             return spread([value / unit for value in self.steps], digits)
@@ -155,10 +155,10 @@ class Outcome:
 
 
 def steps_to(level: float, epochs: Sequence[Row]) -> float | None:
-    """Returns after how many steps the training error came down to a level; None if it did not.
+    """Returns after how many steps the training error reached a level; None if it did not.
 
-    The error of a pass is a mean over it and stands for its middle; between two middles, and from
-    the start, where the network guesses, the error is taken for a straight line.
+    The error of an epoch is its mean and stands for its middle. Between two middles the error is
+    interpolated linearly; at the start it is that of guessing.
 
     Args:
         level: 0 to 1.
@@ -168,31 +168,31 @@ def steps_to(level: float, epochs: Sequence[Row]) -> float | None:
     for epoch in epochs:
         step, error = (end + int(epoch["step"])) / 2, 1 - float(epoch["train_accuracy"])
         if error <= level:
-            share = (error_before - level) / (error_before - error)
-            return step_before + share * (step - step_before)
+            fraction = (error_before - level) / (error_before - error)
+            return step_before + fraction * (step - step_before)
         end, step_before, error_before = int(epoch["step"]), step, error
     return None
 
 
 def outcome(results: Results, variant: str, seeds: Callable[[int], bool]) -> Outcome | None:
-    """Returns what the runs of a variant with some seeds came to; None if there are none."""
-    steps, longest, errors, passes = [], [], [], 0
+    """Returns the outcome of the runs of a variant with some seeds; None if there are none."""
+    steps, longest, errors, steps_per_epoch = [], [], [], 0
     for run, epochs in zip(results.of(variant), results.histories(variant), strict=True):
         if seeds(int(run["seed"])):
-            passes = int(epochs[0]["step"])
+            steps_per_epoch = int(epochs[0]["step"])
             errors.append(1 - float(run["train_accuracy"]))
             reached = steps_to(LEVELS[run["recipe"]], epochs)
             if reached is None:
                 longest.append(int(run["steps"]))
             else:
                 steps.append(reached)
-    return Outcome(steps, longest, errors, passes) if errors else None
+    return Outcome(steps, longest, errors, steps_per_epoch) if errors else None
 
 
 def chosen_rate(results: Results, start: str, activation: str) -> float | None:
-    """Returns the rate of fewest steps; None if nothing was run.
+    """Returns the rate with the fewest steps; None if nothing was run.
 
-    Runs of `CHOOSING_SEED` choose. Without any, all do. Where none comes down to the level, the
+    Runs of `CHOOSING_SEED` decide; if there are none, all runs do. If no run reaches the level, the
     last error decides.
     """
     for seeds in (_chooses, _is_compared):
@@ -219,7 +219,7 @@ def _is_compared(seed: int) -> bool:
 
 
 def compared(results: Results, start: str) -> dict[str, Outcome]:
-    """Returns the outcome of each activation at its own rate, without those that were not run."""
+    """Returns the outcome of each activation at its own rate, if it was run."""
     found = {
         activation: outcome(results, _name(start, activation, rate), _is_compared)
         for activation in NAMES
@@ -229,10 +229,10 @@ def compared(results: Results, start: str) -> dict[str, Outcome]:
 
 
 def times(slow: Outcome, fast: Outcome) -> str:
-    """Returns how many times the steps of another one takes, with the 95 % interval.
+    """Returns the ratio of the steps of two activations, with the 95 % interval.
 
-    The mean is the geometric one, and the interval that of a difference of logarithms. Where a run
-    of the slow one did not come down, the ratio is a bound from below.
+    The mean is geometric, and the interval is that of a difference of logarithms. If a run of the
+    slow one did not reach the level, the ratio is a lower bound.
     """
     if fast.longest:
         return "-"
@@ -256,16 +256,16 @@ def _table(results: Results) -> str:
             ratio = "-"
             if activation != "relu" and "relu" in found:
                 ratio = times(runs, found["relu"])
-            cells += [runs.shown(), runs.shown(runs.passes, 1), ratio, str(runs.seeds)]
+            cells += [runs.shown(), runs.shown(runs.steps_per_epoch, 1), ratio, str(runs.seeds)]
         else:
             cells += [NOT_RUN, "-", "-", "-"]
         rows.append(cells)
-    head = ["start", "units", "rate", "steps", "passes", "times ReLU's (95 %)", "seeds"]
+    head = ["start", "units", "rate", "steps", "epochs", "times ReLU's (95 %)", "seeds"]
     return f"{markdown(head, rows, left=2)}\n\n{_rates_table(results)}"
 
 
 def _rates_table(results: Results) -> str:
-    """Steps at every rate, of the runs that choose it."""
+    """Steps at every rate, from the runs that choose the rate."""
     rates = sorted({rate for several in RATES.values() for rate in several})
 
     def cell(start: str, activation: str, rate: float) -> str:
@@ -293,7 +293,7 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def _lines(results: Results, start: str) -> list[plots.Line]:
-    """A line for each activation at its own rate, and one at the level."""
+    """A line for each activation at its own rate, and one for the level."""
     lines, level = [], []
     for activation in compared(results, start):
         rate = chosen_rate(results, start, activation)
@@ -311,8 +311,8 @@ CLAIM = Claim(
     name="alexnet_relu",
     title="ReLUs learn in fewer steps than saturating units",
     says="Krizhevsky et al. 2012, section 3.1 and Figure 1: on CIFAR-10 a network of four layers "
-    "comes to 25 % training error six times as fast with ReLUs as with tanh, each at its own "
-    "rate, the one at which it learns fastest, and without any regularisation.",
+    "reaches 25 % training error six times as fast with ReLUs as with tanh, each at the rate at "
+    "which it learns fastest, and without any regularisation.",
     paper="6 times, for tanh against ReLU; the logistic function is not in the figure",
     program="alexnet_relu",
     recipes={"fashion": FASHION, "paper": PAPER},
@@ -320,9 +320,9 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="From a start as in 2012 the direction of the claim holds and its size does not: tanh "
-    "needs more steps than ReLU, but far fewer than six times as many, on these easier images. "
-    "From Glorot's weights and scaled images it turns round: there tanh is the fastest of all, "
-    "and ReLU is no faster than from its other start. The logistic function is the slowest from "
-    "either, and most of its runs never come to the level.",
+    reading="With the start of 2012, the direction of the claim holds but not its size: tanh needs "
+    "more steps than ReLU, but far fewer than six times as many, on these easier images. With "
+    "Glorot's weights and scaled images the order is reversed: tanh is the fastest of all, and "
+    "ReLU is no faster than with the other start. The logistic function is the slowest with both "
+    "starts, and most of its runs never reach the level.",
 )

@@ -13,23 +13,24 @@ from reproduce.claims.results import Results, read_results
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, the runs that test it, and how their outcome is shown.
+    """A statement of a paper, the runs that test it, and how their results are shown.
 
     Attributes:
-        name: Name of the files of its results and of its figure.
+        name: Name of its result files and of its figure.
         title: Its heading.
-        says: What the paper says, with the place.
+        says: The paper's statement, with section or figure.
         paper: The paper's figures, in a few words.
-        program: Name of the program, and what tells it to test this claim.
-        recipes: Recipes by name; the first is what is run here, the others a paper's own.
-        variants: What is compared: by name, what a variant makes of a recipe.
+        program: Name of the program, with the flags that make it test this claim.
+        recipes: Recipes by name; the first is the one run here, the others are the papers' own.
+        variants: The networks or trainings that are compared: functions that change a recipe, by
+            name.
         seeds: Number of runs of each variant.
-        table: Makes a Markdown table of the results.
-        draw: Draws them into a PNG file.
-        reading: What came out, in a few sentences without figures.
-        starts_from: For a variant, the one whose weights of the same seed it starts from.
-        measure: Looks into the layers of a finished run: makes rows with `when`, `layer`,
-            `quantity` and `value` of the run, its recipe and its data. None: nothing is looked at.
+        table: Returns a Markdown table of the results.
+        draw: Draws the results into a PNG file.
+        reading: The outcome in a few sentences, without figures.
+        starts_from: Variants that start from the weights of another, of the same seed.
+        measure: Measures the layers of a finished run. It takes the run, its recipe and its data,
+            and returns rows with `when`, `layer`, `quantity` and `value`. None measures nothing.
     """
 
     name: str
@@ -59,6 +60,6 @@ class Claim:
 
 
 def on_images_of(recipe: Recipe, other: Recipe) -> Recipe:
-    """Returns a recipe on the images of another, seen as often, and under its name."""
+    """Returns a recipe with the data, length and name of another."""
     shared = ("name", "dataset", "epochs", "steps", "limit_train", "limit_test")
     return dataclasses.replace(recipe, **{field: getattr(other, field) for field in shared})

@@ -1,4 +1,4 @@
-"""The more networks are averaged, the fewer errors."""
+"""Averaging more networks makes fewer errors."""
 
 import math
 from itertools import combinations
@@ -20,7 +20,7 @@ from reproduce.harness.tables import NOT_RUN, markdown
 NETWORKS = {"lenet5": "LeNet-5", "resnet20": "ResNet-20"}
 SIZES = (1, 2, 3, 4, 5)
 
-# What a run keeps for those that come after it.
+# The file that later runs average with their own probabilities.
 PROBABILITIES = "probabilities.npy"
 
 
@@ -33,7 +33,7 @@ def _resnet20(recipe: Recipe) -> Recipe:
 
 
 def _averages(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
-    """Errors of this network averaged with each choice of those of the seeds before it."""
+    """Errors of this network averaged with each choice of networks of smaller seeds."""
     own = Evaluator(run.model, run.loss, data.test, one_view(run.preprocessing))()
     np.save(run.path / PROBABILITIES, own.probabilities)
     name, _, seed = run.path.name.rpartition("seed")
@@ -56,7 +56,7 @@ def _averages(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[st
 
 
 def _errors(results: Results, network: str, size: int) -> list[float]:
-    """Errors of all choices of so many networks, in per cent."""
+    """Errors of all choices of `size` networks, in per cent."""
     return [
         100 * error
         for of_run in results.layers_of(network, "error", "end")
@@ -76,7 +76,7 @@ def _table(results: Results) -> str:
         choices = ", ".join(str(math.comb(seeds, size)) for size in SIZES) if seeds else "-"
         rows.append([name, *cells, choices])
     head = ["test error, % of", *(f"{size} network{'s'[: size > 1]}" for size in SIZES)]
-    return markdown([*head, "choices of so many"], rows)
+    return markdown([*head, "choices"], rows)
 
 
 def _draw(results: Results, path: Path) -> None:
@@ -94,18 +94,18 @@ CLAIM = Claim(
     name="ensemble",
     title="Several networks averaged make fewer errors than one",
     says="Krizhevsky et al. 2012, section 6, Simonyan and Zisserman 2015, section 4.4, He et al. "
-    "2015, section 4.1: networks whose probabilities are averaged make fewer errors than one.",
-    paper="AlexNet on ILSVRC-2012, top-1 and top-5: one network makes 40.7 and 18.2 % errors, five "
-    "make 38.1 and 16.4",
+    "2015, section 4.1: averaging the probabilities of several networks lowers the error.",
+    paper="AlexNet on ILSVRC-2012, top-1 and top-5 error: 40.7 and 18.2 % for one network, 38.1 "
+    "and 16.4 % for five",
     program="ensemble",
     recipes={"fashion": resnet_shortcuts.FASHION, "paper": recipes.RESNET_CIFAR10_PAPER},
     variants={"lenet5": _lenet5, "resnet20": _resnet20},
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="The claim holds: in the mean of all choices each further network lowers the error, "
-    "and the second lowers it most. ResNet-20 gains several times as much as LeNet-5 from equally "
-    "many networks, though one of each makes about as many errors. The networks differ in nothing "
-    "but their seeds.",
+    reading="The claim holds: averaged over all choices, each further network lowers the error, "
+    "and the second lowers it most. With the same number of networks, ResNet-20 gains several "
+    "times as much as LeNet-5, although single networks of both make about as many errors. The "
+    "networks differ only in their seeds.",
     measure=_averages,
 )

@@ -1,4 +1,4 @@
-"""The LeNet-5 of 1998 beside today's."""
+"""The LeNet-5 of 1998 compared with today's."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ from reproduce.claims.claim import Claim, on_images_of
 from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
-NAMES = {"1998": "LeNet-5 of 1998, as in 1998", "today": "today's LeNet-5, as today"}
+NAMES = {"1998": "LeNet-5 of 1998", "today": "today's LeNet-5"}
 
 # As long as the paper's training, on a quarter of the images.
 FASHION = dataclasses.replace(
@@ -45,16 +45,17 @@ def _table(results: Results) -> str:
 
 def _draw(results: Results, path: Path) -> None:
     both = [line for name, label in NAMES.items() for line in results.error_lines(name, label)]
-    plots.lines({"LeNet-5": both}, "pass", "error, %: test, training dashed", path)
+    plots.lines({"LeNet-5": both}, "epoch", "error, %: test, training dashed", path)
 
 
 CLAIM = Claim(
     name="lenet5_networks",
     title="LeNet-5 of 1998 beside what is taught under its name",
     says="LeCun et al. 1998, sections II and III: trainable subsampling, a sparse third layer and "
-    "distances to drawn digits at the end, trained one image at a time by an approximate second "
-    "derivative. What is taught today pools, connects all maps, ends in a softmax, and is trained "
-    "by momentum in batches. Both see the same images equally often here.",
+    "an output of distances to drawn digits, trained one image at a time with approximate second "
+    "derivatives. The network taught today has average pooling, full connections and a softmax, "
+    "and is trained with momentum in batches. Here both train on the same images for the same "
+    "number of epochs.",
     paper="0.95 % on MNIST (LeCun et al. 1998, Figure 9)",
     program="lenet5_mnist --compare=networks",
     recipes={"fashion": FASHION, "paper": PAPER},
@@ -62,8 +63,8 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="At an equal budget of images today's network makes a little fewer errors than that "
-    "of 1998, with about as many parameters and in a fraction of the time. The time is that of "
-    "steps of one image, as 1998's method wants them, beside steps of a batch. Today's overfits "
-    "more: its training error is much lower, its test error hardly.",
+    reading="With the same images and epochs, today's network makes slightly fewer errors than "
+    "that of 1998, with about as many parameters and in a fraction of the time. The time differs "
+    "because the method of 1998 takes a step for each image, today's a step for each batch. "
+    "Today's network overfits more: its training error is much lower, its test error hardly.",
 )

@@ -1,4 +1,4 @@
-"""Plain networks get worse with depth, residual ones better."""
+"""Plain networks get worse with depth, residual networks get better."""
 
 import dataclasses
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from reproduce.harness.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)
 KINDS = {"plain": "plain", "resnet": "residual"}
-# Figure 7 of the paper is of the test images; so many say the same.
+# Test images that responses are measured on; more of them change nothing.
 IMAGES = 256
 
 FASHION = dataclasses.replace(
@@ -44,7 +44,7 @@ VARIANTS = {f"plain{depth}": _network(depth, "none") for depth in DEPTHS} | {
     f"resnet{depth}": _network(depth, "A") for depth in DEPTHS
 }
 
-# What is compared, and what that tells.
+# Pairs that are compared, and what the difference shows.
 COMPARISONS = (
     ("plain56", "plain20", "depth without shortcuts"),
     ("resnet56", "resnet20", "depth with them"),
@@ -81,12 +81,12 @@ def _comparison_table(results: Results) -> str:
         [f"{a} - {b}", question, *(results.gain(a, b, part) for part in ("training", "test"))]
         for a, b, question in COMPARISONS
     ]
-    head = ["difference", "what it tells", "training, points (95 %)", "test, points (95 %)"]
+    head = ["difference", "what it shows", "training, points (95 %)", "test, points (95 %)"]
     return markdown(head, rows, left=2)
 
 
 def _draw(results: Results, path: Path) -> None:
-    """Figures 6 and 7 of the paper, the layers of the latter in their order."""
+    """Figures 6 and 7 of the paper; in the latter, layers keep their order."""
     errors, responses = {}, {}
     for kind, title in KINDS.items():
         errors[title], responses[title] = [], []
@@ -111,22 +111,24 @@ def _responses(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[s
 CLAIM = Claim(
     name="resnet_depth",
     title="Plain networks get worse with depth, residual ones better",
-    says="He et al. 2015, Figures 1 and 6: a plain network of 56 layers has more training error, "
-    "and so more test error, than one of 20; of residual ones the deeper has less.",
-    paper="CIFAR-10, residual 20, 32, 44, 56 layers: 8.75, 7.51, 7.17, 6.97 % (Table 6); of plain "
-    "ones no figures are printed",
+    says="He et al. 2015, Figures 1 and 6: a plain network of 56 layers has a higher training "
+    "error, and so a higher test error, than one of 20 layers; with residual networks the deeper "
+    "one has lower errors.",
+    paper="CIFAR-10, residual networks of 20, 32, 44 and 56 layers: 8.75, 7.51, 7.17 and 6.97 % "
+    "(Table 6); for plain networks no figures are printed",
     program="resnet_cifar10 --compare=depth",
     recipes={"fashion": FASHION, "paper": recipes.RESNET_CIFAR10_PAPER},
     variants=VARIANTS,
     seeds=3,
     table=_table,
     draw=_draw,
-    reading="Degradation is there and grows with every step of depth: each plain network has more "
-    "training error, and so more test error, than the shallower one, which it could imitate. With "
-    "20 layers shortcuts hardly matter. With more they take most of the degradation away but, in "
-    "training so much shorter than the paper's, not all: the residual network of 56 layers is "
-    "still worse than that of 20, and ahead of it only in the paper. Responses (the paper's "
-    "Figure 7) are about as large in all layers, but for the first ones of the deep networks, "
-    "which have grown, much in the plain ones and little in the residual ones.",
+    reading="Plain networks degrade, and more so with every step of depth: each has a higher "
+    "training error, and so a higher test error, than the shallower one, which it could imitate. "
+    "With 20 layers, shortcuts hardly matter. With more layers they remove most of the "
+    "degradation, but not all of it in this training, which is much shorter than the paper's: the "
+    "residual network of 56 layers is still worse than that of 20; only in the paper is it better. "
+    "Responses (the paper's Figure 7) are about equally large in all layers, except in the first "
+    "layers of the deep networks, where they have grown: much in the plain networks, little in "
+    "the residual ones.",
     measure=_responses,
 )

@@ -1,4 +1,4 @@
-"""How the shortcut changes its size, and in which order a unit works."""
+"""The kind of shortcut, and the order of layers within a unit."""
 
 import dataclasses
 from functools import partial
@@ -13,7 +13,7 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
-# By variant: depth, shortcut, version, and what that is.
+# By variant: depth, shortcut, version, and a description.
 NETWORKS = {
     "20_A": (20, "A", "v1", "A: identity, zeros for new maps"),
     "20_B": (20, "B", "v1", "B: a projection where the size changes"),
@@ -60,20 +60,20 @@ def _draw(results: Results, path: Path) -> None:
 CLAIM = Claim(
     name="resnet_shortcuts",
     title="Which shortcut, and in which order, matters less than that there is one",
-    says="He et al. 2015, section 4.1: B is slightly better than A, C than B, none is essential. "
-    "He et al. 2016, section 4: with normalisation and ReLU before the convolutions (v2) deep "
-    "networks train more easily and make fewer errors.",
-    paper="ResNet-34 on ImageNet, ten views, top-1: A 25.03, B 24.52, C 24.19 % (He et al. 2015, "
-    "Table 3); on CIFAR-10 110 layers, v1 and v2: 6.61 and 6.37 % (He et al. 2016, Table 3)",
+    says="He et al. 2015, section 4.1: B is slightly better than A, C slightly better than B; "
+    "projections are not essential. He et al. 2016, section 4: with normalisation and ReLU before "
+    "the convolutions (v2), deep networks train more easily and make fewer errors.",
+    paper="ResNet-34 on ImageNet, ten views, top-1 error: A 25.03, B 24.52, C 24.19 % (He et al. "
+    "2015, Table 3); 110 layers on CIFAR-10, v1 and v2: 6.61 and 6.37 % (He et al. 2016, Table 3)",
     program="resnet_cifar10 --compare=shortcuts",
     recipes={"fashion": FASHION, "paper": recipes.RESNET_CIFAR10_PAPER},
     variants={name: partial(_variant, name=name) for name in NETWORKS},
     seeds=3,
     table=_table,
     draw=_draw,
-    reading="With 20 layers neither the kind of shortcut nor the order makes a difference beyond "
-    "that of the seeds. With 56 layers the order matters: each run of v2 comes down at once and "
-    "ends as low as with 20 layers, each of v1 starts slowly and does not catch up in these "
-    "epochs, some more and some less, which makes the interval of the difference wide. That is "
-    "what the paper of 2016 says of deep networks.",
+    reading="With 20 layers, neither the kind of shortcut nor the order makes a difference beyond "
+    "that between seeds. With 56 layers the order matters: the error of each v2 run falls at once "
+    "and ends as low as with 20 layers, while each v1 run starts slowly and does not catch up in "
+    "these epochs. How far it stays behind differs between seeds, so the interval of the "
+    "difference is wide. This agrees with what the paper of 2016 says about deep networks.",
 )

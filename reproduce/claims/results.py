@@ -60,10 +60,9 @@ class Results:
     """Rows of the runs of a claim.
 
     Attributes:
-        runs: A row a run, with `COLUMNS`.
-        epochs: A row an epoch of a run, with `HISTORY_COLUMNS`.
-        layers: A row for each quantity of a layer of a run, or of what else was looked at, with
-            `LAYER_COLUMNS`.
+        runs: A row for each run, with `COLUMNS`.
+        epochs: A row for each epoch of a run, with `HISTORY_COLUMNS`.
+        layers: A row for each quantity of a layer of a run, with `LAYER_COLUMNS`.
     """
 
     runs: Sequence[Row] = ()
@@ -83,14 +82,14 @@ class Results:
 
         Args:
             variant: The variant.
-            part: `"test"`, or `"training"`: the running error of the last pass.
+            part: `"test"`, or `"training"`: the running error of the last epoch.
         """
         if part == "training":
             return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
         return [100 * float(run["test_error"]) for run in self.of(variant)]
 
     def gain(self, variant: str, over: str, part: str = "test") -> str:
-        """Returns by how many points a variant's error is larger, with the 95 % interval."""
+        """Returns how many points larger a variant's error is, with the 95 % interval."""
         runs = self.errors(variant, part), self.errors(over, part)
         if min(map(len, runs)) < 2:
             return "-"
@@ -98,7 +97,7 @@ class Results:
         return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
     def error_lines(self, variant: str, label: str) -> list[plots.Line]:
-        """Returns the test errors of a variant over the epochs, and the training errors dashed."""
+        """Returns lines of a variant's test errors over the epochs, and of its training errors."""
         histories = self.histories(variant)
         return [
             plots.Line(
@@ -111,7 +110,7 @@ class Results:
         ]
 
     def layers_of(self, variant: str, quantity: str, when: str) -> list[dict[str, float]]:
-        """Returns a quantity of each layer, in their order, for each run that was looked into."""
+        """Returns a quantity of each layer, in order, for each run in which it was measured."""
         by_run = {run_of(row): {} for row in self.of(variant)}
         for row in self.layers:
             if row["run"] in by_run and (row["quantity"], row["when"]) == (quantity, when):
@@ -121,13 +120,13 @@ class Results:
     def layer_lines(
         self, variant: str, label: str, quantity: str, when: str = "end"
     ) -> list[plots.Line]:
-        """Returns a quantity of a variant over its layers."""
+        """Returns lines of a quantity over the layers of a variant."""
         runs = [list(layers.values()) for layers in self.layers_of(variant, quantity, when)]
         return [plots.Line(label, runs)] if runs else []
 
 
 def read_results(claim: str) -> Results:
-    """Reads the rows of a claim, given its name."""
+    """Reads the result rows of a claim, given its name."""
     return Results(*(table.read() for table in _tables(claim)))
 
 
@@ -145,7 +144,7 @@ def add_results(claim: str, folders: Iterable[Path]) -> None:
 
 
 def results_of(folders: Iterable[Path]) -> Results:
-    """Reads the folders of finished runs."""
+    """Reads the results of finished runs from their folders."""
     runs, epochs, layers = [], [], []
     for folder in folders:
         row = result_row(folder / "result.json", COLUMNS)
@@ -155,14 +154,14 @@ def results_of(folders: Iterable[Path]) -> Results:
             _only(HISTORY_COLUMNS, {**e, **common}) for e in read_rows(folder / "history.csv")
         ]
         for layer in read_rows(folder / "layers.csv"):
-            # As many digits as float32 has.
+            # The digits of float32.
             value = f"{float(layer['value']):.9g}"
             layers.append(_only(LAYER_COLUMNS, {**layer, **common, "value": value}))
     return Results(runs, epochs, layers)
 
 
 def claim_of(folder: Path) -> str | None:
-    """Returns the name of the claim that a run belongs to, if it is of one."""
+    """Returns the name of the claim that a run belongs to, or None."""
     return read_result(folder / "result.json")["tags"].get("claim")
 
 

@@ -1,4 +1,4 @@
-"""VGGs of 11 to 19 layers, and how the deep ones are started."""
+"""VGGs of 11 to 19 layers, and how the deep ones are initialized."""
 
 import dataclasses
 import math
@@ -17,12 +17,12 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
-# Filters of each block and units of the dense layers: an eighth and a 32nd of the paper's.
+# Filters of each block and units of the dense layers: 1/8 and 1/32 of the paper's.
 NARROW = {"filters": (8, 16, 32, 64, 64), "hidden": (128, 128)}
 
-# Of normal weights at these filters; with others, what keeps each layer's gain. The paper's 0.01
-# for 512 filters would be 0.028 here, from which A too stayed at the loss of guessing: its dense
-# layers have 64 inputs and more where the paper's have 4096 and more.
+# Standard deviation of normal weights with these filters; with other filters it is scaled to keep
+# each layer's gain. The paper's 0.01 for 512 filters would be 0.028 here, but with that even A
+# stayed at the loss of guessing: its dense layers have 64 or more inputs, the paper's 4096 or more.
 DEVIATION = 0.04
 
 FASHION = Recipe(
@@ -36,7 +36,7 @@ FASHION = Recipe(
     schedule=MultiStepDecay(rate=0.01, at=(0.6, 0.85), factor=0.1, unit="fraction"),
     model_arguments={**NARROW, "input_shape": (32, 32, 1)},
     preprocessing="canvas",
-    # To mean 0 and deviation 1 on the canvas: 56 and 85 of 255.
+    # Scales to mean 0 and standard deviation 1; on the canvas these are 56 and 85 of 255.
     preprocessing_arguments={
         "size": 32,
         "border": 2,
@@ -58,7 +58,7 @@ CIFAR10 = dataclasses.replace(
         "hidden": (512, 512),
         "input_shape": (32, 32, 3),
     },
-    # Mean 121 and deviation 64 of 255, all colours together.
+    # Mean 121 and standard deviation 64 of 255, over all colours.
     preprocessing_arguments={
         "size": 32,
         "border": 0,
@@ -77,7 +77,7 @@ def _of_config(recipe: Recipe, config: str) -> Recipe:
 
 
 def _normal(recipe: Recipe, config: str, **changes: Any) -> Recipe:
-    """The paper's start: normal weights, and images that are not divided by their deviation."""
+    """The paper's start: normal weights, and images not divided by their standard deviation."""
     filters = recipe.model_arguments["filters"]
     deviation = DEVIATION * math.sqrt(NARROW["filters"][-1] / filters[-1])
     start = {"class_name": "RandomNormal", "config": {"stddev": deviation}}
@@ -104,15 +104,15 @@ VARIANTS = {config: partial(_of_config, config=config) for config in CONFIGS} | 
     "E_from_A": partial(_normal, config="E", **FROM_A),
 }
 
-# Of what a variant is called by after its configuration.
-STARTS = {"": "He", "normal": "normal", "from_A": "normal, but A's layers"}
+# The start of a variant, by the part of its name after the configuration.
+STARTS = {"": "He", "normal": "normal", "from_A": "normal, first and last layers from A"}
 
-# What is compared, and what that tells.
+# Pairs that are compared, and what the difference shows.
 COMPARISONS = (
     ("A-LRN", "A", "response normalisation"),
     ("B", "A", "deeper: 13 against 11 layers"),
     ("C", "B", "1x1 added to each of the last blocks"),
-    ("D", "B", "3x3 added in their place"),
+    ("D", "B", "3x3 added instead"),
     ("D", "C", "3x3 against 1x1"),
     ("E", "D", "deeper: 19 against 16 layers"),
     ("D_from_A", "D", "D from A's layers against He's start"),
@@ -147,7 +147,7 @@ def _comparison_table(results: Results) -> str:
         papers = _paper(a), _paper(b)
         paper = "-" if None in papers else f"{papers[0] - papers[1]:+.1f}"
         rows.append([f"{a} - {b}", question, paper, results.gain(a, b)])
-    head = ["difference", "what it tells", "paper, points", "here, points (95 %)"]
+    head = ["difference", "what it shows", "paper, points", "here, points (95 %)"]
     return markdown(head, rows, left=2)
 
 
@@ -173,11 +173,11 @@ def _draw(results: Results, path: Path) -> None:
 CLAIM = Claim(
     name="vgg_depth",
     title="Deeper VGGs are better up to a point, and response normalisation does not help",
-    says="Simonyan and Zisserman 2015, Table 3 and section 4.1: errors fall from A to D and not "
-    "from D to E; A-LRN is no better than A; 1x1 convolutions (C) help over B, 3x3 in their place "
-    "(D) more. Section 3.1: the deep ones were started from a trained A, because from normal "
-    "weights they do not train.",
-    paper="top-1 errors on ILSVRC-2012 at S = 256, Table 3, in the table",
+    says="Simonyan and Zisserman 2015, Table 3 and section 4.1: errors fall from A to D, but not "
+    "from D to E; A-LRN is no better than A; C, with 1x1 convolutions, is better than B, and D, "
+    "with 3x3 instead, is better than C. Section 3.1: the deep networks started from a trained A, "
+    "because they do not train from normal weights.",
+    paper="top-1 errors on ILSVRC-2012 at S = 256 from Table 3, see the table below",
     program="vgg_depth",
     recipes=RECIPES,
     variants=VARIANTS,
@@ -185,10 +185,10 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="What the paper says of the start is there: from normal weights D and E stay at "
-    "guessing to the end, and started from the layers of a trained A they train. From He's "
-    "weights, which came later, they do so without it, and for E better. That depth, 3x3 in place "
-    "of 1x1 or the lack of response normalisation lowers errors does not show: all differences "
-    "among A to E lie within the spread of the seeds, and training errors about as high as test "
-    "errors say that these passes are too few for depth to pay.",
+    reading="The paper's statement about the start is confirmed: from normal weights, D and E stay "
+    "at guessing to the end, and they train when they start from the layers of a trained A. From "
+    "He's weights, which came later, they train without that, and E trains better. It does not "
+    "show that depth, 3x3 instead of 1x1, or leaving out response normalisation lowers errors: all "
+    "differences among A to E lie within the spread of the seeds, and since training errors are "
+    "about as high as test errors, these epochs are too few for depth to pay off.",
 )

@@ -19,13 +19,13 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
-# A network that guesses among six classes has a loss of ln 6, 1.79; below this it has left that.
+# Guessing among six classes has a loss of ln 6, 1.79. Below this loss a network has left it.
 LEFT = 1.5
 
-# Training images whose signals are looked at.
+# Training images that outputs and gradients are measured on.
 IMAGES = 256
 
-# Where BatchNormalization stands.
+# The convolutions that BatchNormalization follows.
 PLACES = {
     "none": ("no BN", None),
     "first": ("first", "first"),
@@ -38,7 +38,7 @@ OPTIMIZERS = {
     "adam": ("Adam", Adam(), 0.0001),
 }
 INITIALIZERS = {"glorot": ("Glorot", "glorot_uniform"), "he": ("He", "he_fan_in")}
-# As many as the claim's own data had, about, and more.
+# About as many as in the blog's data, and more.
 TRAIN_IMAGES = (1000, 6000)
 
 CONDITIONS = tuple(product(TRAIN_IMAGES, OPTIMIZERS, INITIALIZERS))
@@ -47,10 +47,10 @@ FASHION = Recipe(
     name="fashion",
     model="vgg16_mini",
     dataset="fashion_mnist",
-    # T-shirt, trouser, sandal, sneaker, bag and boot: without what is easily taken for a T-shirt.
+    # T-shirt, trouser, sandal, sneaker, bag and boot; not the classes that resemble a T-shirt.
     only_classes=(0, 1, 5, 7, 8, 9),
     limit_train=max(TRAIN_IMAGES),
-    # After each of up to 24 passes.
+    # Evaluated after each of up to 24 epochs.
     limit_test=1000,
     steps=480,
     batch_size=50,
@@ -96,27 +96,27 @@ def _title(images: int, optimizer: str, start: str) -> str:
     return f"{OPTIMIZERS[optimizer][0]}, {INITIALIZERS[start][0]}, {images:,} images"
 
 
-def passes_to_leave(history: list[Row]) -> int | None:
-    """Returns the first pass whose training loss is below `LEFT`, or None.
+def epochs_to_leave(history: list[Row]) -> int | None:
+    """Returns the first epoch whose training loss is below `LEFT`, or None.
 
     Args:
-        history: Rows of the passes of a run.
+        history: Rows of the epochs of a run.
     """
     below = [int(row["epoch"]) for row in history if float(row["train_loss"]) < LEFT]
     return below[0] if below else None
 
 
 def _left(results: Results, variant: str) -> str:
-    """How many runs left the plateau, and after how many passes in the mean."""
-    passes = [passes_to_leave(history) for history in results.histories(variant)]
-    if not passes:
+    """How many runs left the plateau, and after how many epochs on average."""
+    epochs = [epochs_to_leave(history) for history in results.histories(variant)]
+    if not epochs:
         return NOT_RUN
-    left = [number for number in passes if number is not None]
-    return f"{len(left)} of {len(passes)}" + (f", {mean(left):.1f}" if left else ", -")
+    left = [number for number in epochs if number is not None]
+    return f"{len(left)} of {len(epochs)}" + (f", {mean(left):.1f}" if left else ", -")
 
 
 def _gradient(results: Results, variant: str) -> str:
-    """Size of the gradient of the first convolution before training."""
+    """Root mean square of the gradient of the first convolution before training."""
     runs = results.layers_of(variant, "gradient", "start")
     sizes = [layers["block1_conv1"] for layers in runs]
     return f"{mean(sizes):.1e}" if sizes else NOT_RUN
@@ -138,10 +138,10 @@ def _table(results: Results) -> str:
 
     return "\n\n".join(
         [
-            f"Runs whose training loss fell below {LEFT} (guessing is ln 6, 1.79), and the passes "
-            "that it took them, by where BatchNormalization stands:",
+            f"Runs whose training loss fell below {LEFT} (guessing is ln 6, 1.79), and the mean "
+            "number of epochs until then, by the convolutions that BatchNormalization follows:",
             of_all("left the plateau", partial(_left, results)),
-            "Test error of all runs, %, and what the first normalisation changes, points:",
+            "Test error of all runs, %, and how much the first normalisation changes it, points:",
             of_all("test error", error, more=True),
             "Root mean square of the first kernel's gradient before training:",
             of_all("first gradient", partial(_gradient, results)),
@@ -167,7 +167,7 @@ def _draw_losses(results: Results, path: Path) -> None:
 
 
 def _draw_layers(results: Results, path: Path) -> None:
-    """Sizes from layer to layer under SGD with the most images, where the claim is about."""
+    """Sizes from layer to layer with SGD and the most images, the case of the claim."""
     panels = {}
     for start, (weights, _) in INITIALIZERS.items():
         for quantity, when in product(("output", "gradient"), ("start", "end")):
@@ -201,11 +201,11 @@ def _sizes(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, 
 CLAIM = Claim(
     name="vgg_first_bn",
     title="BatchNormalization after the first convolution alone makes a stuck VGG-16 train",
-    says="A blog's account of a small VGG-16 for 64x64 images of six hand signs (SIGNS, 1,080 "
+    says="A blog reports on a small VGG-16 for 64x64 images of six hand signs (SIGNS, 1,080 "
     "training images): its loss stayed at that of guessing, and BatchNormalization after only the "
-    "first convolution made it train. Its text says one layer, its code has two, the first of "
-    "blocks 1 and 2; initial weights were Glorot's. SIGNS is not to be had here: six classes of "
-    "Fashion-MNIST at 64x64 stand in for it.",
+    "first convolution made it train. The text says one layer; the code has two, after the first "
+    "convolutions of blocks 1 and 2. Initial weights were Glorot's. SIGNS could not be downloaded "
+    "here; six classes of Fashion-MNIST at 64x64 replace it.",
     paper="none that could be checked",
     program="vgg_first_bn",
     recipes={"fashion": FASHION},
@@ -213,14 +213,14 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="The claim holds where it was made: from Glorot's weights under SGD most runs without "
-    "normalisation stay at the loss of guessing, while with one after the first convolution, as "
-    "the account's text has it, all but one leave it, and with two, as its code has it, all do. A "
-    "start from He's weights saves some of the runs and Adam all, so neither is the only cure; "
-    "and where a network trains anyway, the first normalisation is worth a few points or none. "
-    "The sizes say why: from Glorot's weights the outputs shrink from layer to layer, the "
-    "gradients with them, and the normalisation makes both several times larger. (Normalisation "
-    "everywhere is no warranty: in one of its runs, from He's weights under SGD, the first "
-    "layer's ReLUs all died.)",
+    reading="The claim holds in the case it was made for: with Glorot's weights and SGD, most runs "
+    "without normalisation stay at the loss of guessing. With one normalisation after the first "
+    "convolution, as in the blog's text, all but one leave it, and with two, as in its code, all "
+    "do. He's weights save some of the runs and Adam saves all, so normalisation is not the only "
+    "cure; and where a network trains anyway, the first normalisation is worth a few points or "
+    "none. The measured sizes show why: with Glorot's weights the outputs shrink from layer to "
+    "layer, and the gradients with them; the normalisation makes both several times larger. "
+    "(Normalisation everywhere is no guarantee: in one run, with He's weights and SGD, all ReLUs "
+    "of the first layer died.)",
     measure=_sizes,
 )

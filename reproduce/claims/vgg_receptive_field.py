@@ -1,4 +1,4 @@
-"""Stacks of 3x3 convolutions against single ones that see as much."""
+"""Stacks of 3x3 convolutions against single convolutions with the same receptive field."""
 
 import dataclasses
 from functools import partial
@@ -14,7 +14,7 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.harness.tables import markdown, spread
 
-# Network, whether it is as the paper's, and what its blocks are.
+# Network, whether its convolutions are stacked as in the paper, and the convolutions of a block.
 KINDS = {
     "B": ("vgg13", True, "two 3x3"),
     "B_5x5": ("vgg13", False, "one 5x5"),
@@ -35,7 +35,7 @@ VARIANTS = {
 
 
 def _cost(results: Results, variant: str, quantity: str) -> str:
-    """Parameters or multiply-adds of the network, the same in each run."""
+    """Parameters or multiply-adds of the network, which are the same in each run."""
     for layers in results.layers_of(variant, quantity, "end"):
         return f"{sum(layers.values()) / 1e6:.2f} M"
     return "-"
@@ -64,7 +64,7 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def _costs(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
-    """Parameters and multiply-adds of each layer that has some."""
+    """Parameters and multiply-adds of each layer that has any."""
     return [
         {"when": "end", "layer": row.layer, "quantity": quantity, "value": value}
         for row in profile(run.model).rows
@@ -76,21 +76,21 @@ def _costs(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, 
 CLAIM = Claim(
     name="vgg_receptive_field",
     title="Stacked 3x3 convolutions beat single ones that see as much",
-    says="Simonyan and Zisserman 2015, sections 2.3 and 4.1: two 3x3 convolutions see as much as "
-    "one of 5x5, three as one of 7x7, with fewer parameters and more ReLUs between them; B with "
-    "5x5 in the place of its pairs makes more errors.",
-    paper="7 points more top-1 errors on ILSVRC-2012, centre crop (section 4.1); of 7x7 there is "
-    "no figure",
+    says="Simonyan and Zisserman 2015, sections 2.3 and 4.1: two 3x3 convolutions have the "
+    "receptive field of one 5x5, three that of one 7x7, with fewer parameters and more ReLUs; B "
+    "with one 5x5 instead of each pair makes more errors.",
+    paper="top-1 error higher by 7 points on ILSVRC-2012, centre crop (section 4.1); no figure for "
+    "7x7",
     program="vgg_receptive_field",
     recipes=vgg_depth.RECIPES,
     variants=VARIANTS,
     seeds=5,
     table=_table,
     draw=_draw,
-    reading="These runs do not bear the claim out: with single convolutions B makes about as many "
-    "errors as with stacked ones, and D fewer. Training errors differ as the test errors do, so "
-    "it is not overfitting: in so few passes, narrow and without normalisation, the network of "
-    "fewer layers learns faster. Parameters are fewer with stacks, as the paper says; "
-    "multiply-adds are about as many.",
+    reading="These runs do not confirm the claim: with single convolutions B makes about as many "
+    "errors as with stacked ones, and D makes fewer. Training errors differ in the same way as "
+    "test errors, so overfitting is not the reason: in so few epochs, narrow and without "
+    "normalisation, the network with fewer layers learns faster. Stacks have fewer parameters, as "
+    "the paper says, and about as many multiply-adds.",
     measure=_costs,
 )

@@ -1,1 +1,1 @@
-"""What the programs share: flags, the run, comparisons, tables, generated images."""
+"""What the programs share: flags, the run, the closing table, result rows, generated images."""

@@ -39,7 +39,7 @@ BATCH_NORM = flags.DEFINE_enum(
     "batch_norm",
     None,
     ["train", "synchronized"],
-    "Whether batch normalization takes its statistics from the images of one replica or of all.",
+    "Whether batch normalisation takes its statistics from the images of one replica or of all.",
 )
 GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
     "gradient_accumulation_steps",

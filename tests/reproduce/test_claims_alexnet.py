@@ -19,7 +19,7 @@ ABLATION = alexnet_ablation.CLAIM
 
 
 def training(variant: str, seed: int, errors: list[float], recipe: str = "fashion") -> Results:
-    """A run of passes of 100 steps, with a training error for each, which is that of the test."""
+    """A run of epochs of 100 steps, with a training error for each, which is that of the test."""
     known = {"recipe": recipe, "steps": 100 * len(errors), "train_accuracy": 1 - errors[-1]}
     return run_of(variant, seed, errors[-1], accuracies(*errors), **known)
 
@@ -27,7 +27,7 @@ def training(variant: str, seed: int, errors: list[float], recipe: str = "fashio
 def reaching(variant: str, seed: int, steps: float, recipe: str = "fashion") -> Results:
     """A run of 900 steps that is at twice its level halfway to some steps, and is at it then."""
     level = alexnet_relu.LEVELS[recipe]
-    # The first pass stands for step 50: from there a straight line to the middle of the ninth.
+    # The first epoch stands for step 50: from there a straight line to the middle of the ninth.
     slope = level / (steps - 50)
     errors = [2 * level - slope * 100 * number for number in range(9)]
     return training(variant, seed, errors, recipe)
@@ -36,7 +36,7 @@ def reaching(variant: str, seed: int, steps: float, recipe: str = "fashion") -> 
 @pytest.mark.parametrize(
     ("level", "errors", "steps"),
     [
-        # Middles of the passes: 50, 150, 250.
+        # Middles of the epochs: 50, 150, 250.
         (0.2, [0.5, 0.3, 0.1], 200),
         (0.3, [0.5, 0.3, 0.1], 150),
         # From 90 % at the start.
@@ -52,7 +52,7 @@ def test_steps_to_a_level(level, errors, steps):
     assert found == (steps and pytest.approx(steps))
 
 
-def test_a_last_pass_that_is_cut():
+def test_a_last_epoch_that_is_cut():
     epochs = [dict(epoch) for epoch in training("relu_2012_0.002", 0, [0.5, 0.3]).epochs]
     epochs[1]["step"] = "120"
     # The middle of its 20 steps is 110, and 31 % are at 19 of the 20 points from 50 % down to 30 %.
@@ -164,7 +164,7 @@ def test_the_table_of_what_is_left_out():
         f"+3.00 ({3 - half:+.2f} to {3 + half:+.2f})",
         "3",
     ]
-    assert rows_of(table, "shift of colour")[0][1:] == ["10.00", "10.00", "-", "1"]
+    assert rows_of(table, "colour shift")[0][1:] == ["10.00", "10.00", "-", "1"]
 
 
 def test_pictures_are_drawn(tmp_path):

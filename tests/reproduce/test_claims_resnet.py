@@ -87,7 +87,7 @@ def test_the_table_of_lenets():
             for seed, (error, taken) in enumerate(zip(errors, seconds[variant], strict=True))
         )
     )
-    (of_1998,) = rows_of(LENET5.table(results), "LeNet-5 of 1998, as in 1998")
+    (of_1998,) = rows_of(LENET5.table(results), "LeNet-5 of 1998")
     assert of_1998[0] == "60,000"
     assert of_1998[2:] == ["11.00 ± 1.41", "+2.00 (-4.08 to +8.08)", "100 ± 14", "2"]
 

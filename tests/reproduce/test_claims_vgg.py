@@ -9,7 +9,7 @@ import keras_classics as kc
 from keras_classics.training import Adam, Momentum, initial_network, load_data
 from reproduce.claims.vgg_depth import CLAIM as DEPTH
 from reproduce.claims.vgg_first_bn import CLAIM as FIRST_BN
-from reproduce.claims.vgg_first_bn import passes_to_leave
+from reproduce.claims.vgg_first_bn import epochs_to_leave
 from reproduce.claims.vgg_receptive_field import CLAIM as RECEPTIVE_FIELD
 from tests.helpers.claims import rows_of, run_of, together
 
@@ -20,12 +20,12 @@ def losses_of(*losses: float) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("losses", "passes"),
+    ("losses", "epochs"),
     [([1.79, 1.79, 1.78], None), ([1.79, 1.49, 1.6], 2), ([1.5, 1.5], None), ([0.9], 1)],
 )
-def test_a_run_leaves_the_plateau_where_its_loss_is_clearly_below_guessing(losses, passes):
+def test_a_run_leaves_the_plateau_where_its_loss_is_clearly_below_guessing(losses, epochs):
     history = [{"epoch": str(i), "train_loss": str(loss)} for i, loss in enumerate(losses, 1)]
-    assert passes_to_leave(history) == passes
+    assert epochs_to_leave(history) == epochs
 
 
 def test_the_tables_of_the_first_normalisation(tmp_path):
@@ -68,7 +68,7 @@ def test_what_the_first_normalisation_is_tried_on():
     assert few.model_arguments == {"batch_norm": "first", "kernel_initializer": "he_fan_in"}
     many = FIRST_BN.recipe_of("none_sgd_glorot_6000", here, 0)
     assert (many.limit_train, many.optimizer) == (6000, Momentum(momentum=0.9))
-    # Both are whole passes.
+    # Both are whole epochs.
     assert all(here.steps % (images // here.batch_size) == 0 for images in (1000, 6000))
     classes = load_data(dataclasses.replace(here, dataset="digits"))
     assert classes.class_names == ("0", "1", "5", "7", "8", "9")
@@ -111,7 +111,11 @@ def test_the_tables_of_depth():
     table = DEPTH.table(results)
     assert rows_of(table, "A")[0] == ["He", "29.6", "5.50 ± 0.71", "11.00 ± 1.41", "2"]
     starts = [(row[0], row[1]) for row in rows_of(table, "D")]
-    assert starts == [("He", "27.0"), ("normal", "-"), ("normal, but A's layers", "-")]
+    assert starts == [
+        ("He", "27.0"),
+        ("normal", "-"),
+        ("normal, first and last layers from A", "-"),
+    ]
     for difference, points in PAPER.items():
         assert rows_of(table, difference)[0][1] == points
     # Each mean deviates by 1, the difference by the root of 2; two degrees of freedom: 4.3027.
