@@ -1,1 +1,1 @@
-"""The console command: one program a file, flags and words for people."""
+"""The console command: one file for each command, `keras-classics COMMAND`."""

@@ -78,7 +78,7 @@ def _is_run(name: str) -> bool:
 
 def _of_run(path: str) -> Network:
     run = load_run(path)
-    facts = ("dataset", "train_images", "epochs", "seed")
+    known = ("dataset", "train_images", "epochs", "seed")
     return Network(
         run.model,
         run.preprocessing,
@@ -86,7 +86,7 @@ def _of_run(path: str) -> Network:
         run.class_names,
         weights=f"recipe {run.result['recipe']}",
         arguments=run.result["model_arguments"],
-        training={name: run.result[name] for name in facts},
+        training={name: run.result[name] for name in known},
     )
 
 

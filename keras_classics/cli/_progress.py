@@ -1,4 +1,4 @@
-"""The line that shows how far a training is."""
+"""The progress line of training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from keras_classics.training.trainer import Progress
 
 
 class ProgressLine:
-    """One line with images a second and time left; a line an epoch where it goes to a file."""
+    """A progress bar on a terminal, and a line for each epoch."""
 
     def __enter__(self) -> "ProgressLine":
         self._bar = None
@@ -22,12 +22,12 @@ class ProgressLine:
             self._bar.close()
 
     def show(self, progress: Progress, plan: Plan) -> None:
-        """Brings the line up to date."""
+        """Updates the bar, and prints the line of a finished epoch."""
         per_epoch = plan.steps_per_epoch * plan.batch_size
         end = plan.steps * plan.batch_size
         done = min(progress.epoch * per_epoch + progress.images, end)
         if self._bar is None:
-            # disable=None: no bar where the output is not a terminal.
+            # disable=None: no bar if the output is not a terminal.
             self._bar = tqdm(total=end, unit="img", disable=None)
             self._bar.initial = self._bar.n = done
             self._epochs = progress.epoch - (progress.block == 0)

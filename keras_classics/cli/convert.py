@@ -14,12 +14,18 @@ from keras_classics.models.conversion import LIBRARIES, convert_weights
 FROM = flags.DEFINE_string(
     "from", None, "Weights to read: .weights.h5, .keras, .h5, .safetensors or .pth.", required=True
 )
-MODEL = flags.DEFINE_string("model", None, "Network whose weights they are.", required=True)
+MODEL = flags.DEFINE_string("model", None, "Network that the weights are for.", required=True)
 OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
-TO = flags.DEFINE_enum("to", "keras", list(LIBRARIES), "Whose names and layouts it gets.")
-CLASSES = flags.DEFINE_integer("classes", None, "Its classes; the paper's if unset.", lower_bound=1)
-SIDE = flags.DEFINE_integer("side", None, "Side of its image; the paper's if unset.", lower_bound=1)
-TOP = flags.DEFINE_bool("top", True, "Whether the weights hold the network's top.")
+TO = flags.DEFINE_enum(
+    "to", "keras", list(LIBRARIES), "Library whose names and layouts the file gets."
+)
+CLASSES = flags.DEFINE_integer(
+    "classes", None, "Number of classes; the paper's if unset.", lower_bound=1
+)
+SIDE = flags.DEFINE_integer(
+    "side", None, "Height and width of the images; the paper's if unset.", lower_bound=1
+)
+TOP = flags.DEFINE_bool("top", True, "Whether the weights include the network's top.")
 
 
 def main() -> None:

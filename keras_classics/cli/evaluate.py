@@ -1,12 +1,12 @@
-"""Evaluates trained networks by a paper's protocol, alone or as an ensemble, or compares two.
+"""Evaluates networks by a paper's protocol, alone or as an ensemble, or compares two.
 
 keras-classics evaluate --model=resnet50 --dataset=imagenet2012 --protocol=ten
-keras-classics evaluate --model=vgg16 --dataset=folder:pictures --protocol=dense --scales=256,384
+keras-classics evaluate --model=vgg16 --dataset=folder:images --protocol=dense --scales=256,384
 keras-classics evaluate --model=runs/a --model=runs/b --dataset=fashion_mnist --flip --out=both
 keras-classics evaluate --compare=one,both
 
-A model is the folder of a finished run, or the name of a network with known weights. --out is a
-folder for the answers, which --compare takes, the figures and two pictures.
+A model is the folder of a finished run, or the name of a network with known weights. --out names a
+folder for the predictions, which --compare reads, the figures and two plots.
 """
 
 import hashlib
@@ -38,49 +38,56 @@ from keras_classics.training import make_strategy
 PROTOCOLS = (*LAYOUTS, "dense")
 
 DATASET = flags.DEFINE_string(
-    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets; the run's if unset."
+    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
+)
 PROTOCOL = flags.DEFINE_list(
-    "protocol", ["single"], f"{', '.join(PROTOCOLS)}. Several are averaged."
+    "protocol", ["single"], f"Protocols: {', '.join(PROTOCOLS)}. Several are averaged."
 )
 SCALES = flags.DEFINE_list(
-    "scales", [], "What the pictures' short side becomes; the protocol's if unset."
+    "scales", [], "Short sides that images are scaled to; the protocol's if unset."
 )
 FLIP = flags.DEFINE_bool(
-    "flip", None, "Whether views are shown mirrored too; as the protocol has it if unset."
+    "flip", None, "Whether to add mirror images of the views; the protocol's choice if unset."
 )
 RESIZE = flags.DEFINE_enum(
-    "resize", "bilinear", ["bilinear", "bicubic", "area", "nearest"], "How pictures are scaled."
+    "resize", "bilinear", ["bilinear", "bicubic", "area", "nearest"], "How images are scaled."
 )
-ANTIALIAS = flags.DEFINE_bool("antialias", True, "Whether shrinking looks at all pixels.")
+ANTIALIAS = flags.DEFINE_bool("antialias", True, "Whether downscaling is antialiased.")
 SHARES = flags.DEFINE_list(
-    "shares", [], "Weight of each member of an ensemble: model after model, each by all protocols."
+    "shares", [], "Weights of the ensemble's members: model after model, each with all protocols."
 )
-LIMIT_TEST = flags.DEFINE_integer("limit_test", None, "Images at most.", lower_bound=1)
+LIMIT_TEST = flags.DEFINE_integer(
+    "limit_test", None, "Use at most this many images.", lower_bound=1
+)
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
-    "Images a step; 1 for dense. As many as make 128 views if unset.",
+    "Batch size. If unset: 1 for dense, otherwise the images of 128 views.",
     lower_bound=1,
 )
 STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to take."
+    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to use."
 )
 NUM_REPLICAS = flags.DEFINE_integer(
-    "num_replicas", None, "GPUs, or logical CPUs, that mirrored takes.", lower_bound=1
+    "num_replicas",
+    None,
+    "Number of GPUs (or logical CPUs) for --strategy=mirrored.",
+    lower_bound=1,
 )
-OUT = flags.DEFINE_string("out", None, "Folder to write; it must not be there yet.")
-COMPARE = flags.DEFINE_list("compare", [], "Two folders that --out wrote.")
+OUT = flags.DEFINE_string("out", None, "Folder to write; it must not exist yet.")
+COMPARE = flags.DEFINE_list("compare", [], "Two folders written by --out.")
 
-# Classes that are printed; of more, those that are recognised worst.
+# Number of classes that are printed; if there are more, those with the lowest accuracy.
 PRINTED_CLASSES = 20
 
 Row = dict[str, Any]
 
 
 def main() -> None:
-    """Evaluates, or compares."""
+    """Evaluates networks, or compares two evaluations."""
     if COMPARE.value:
         print(_comparison(COMPARE.value))
         return
@@ -143,23 +150,27 @@ def _numbers(flag: str, values: Sequence[str], kind: type) -> list:
 def _dataset(nets: Sequence[Network]) -> str:
     known = {net.training.get("dataset") for net in nets}
     if DATASET.value is None and (len(known) > 1 or None in known):
-        raise UserError("Name the --dataset: the models are not runs on one.")
+        raise UserError(
+            "Name the data set with --dataset: the models are not runs on one data set."
+        )
     return DATASET.value or known.pop()
 
 
 def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str, ...]]:
-    """The images to evaluate on, of classes that all networks know."""
+    """The images to evaluate on, with the classes of all networks."""
     first = nets[0].preprocessing
     encoded = isinstance(first, ImagePreprocessing)
     if any(isinstance(net.preprocessing, ImagePreprocessing) != encoded for net in nets):
-        raise UserError("An ensemble's networks take all pictures, or all images on a canvas.")
+        raise UserError(
+            "All networks of an ensemble must have the same kind of preprocessing, image or canvas."
+        )
     split, class_names = load_test(dataset, DATA_DIR.value, first.resize, encoded=encoded)
     for net in nets:
         classes = net.model.output_shape[-1]
         if classes != len(class_names):
             raise UserError(
                 f"{dataset} has {len(class_names)} classes. Received: {net.model.name} with "
-                f"{classes}. Take a network that was trained on its classes."
+                f"{classes}. Use a network that was trained on these classes."
             )
     return split.limited(LIMIT_TEST.value), class_names
 
@@ -174,7 +185,7 @@ def _evaluation(net: Network, shown: Views | Dense, split: AnySplit, strategy, w
 
 
 def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictions) -> Row:
-    """The figures, and what they are of."""
+    """The figures, and what was evaluated."""
 
     def of_all(values: list) -> Any:
         return values[0] if all(value == values[0] for value in values) else values
@@ -187,13 +198,13 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
         figures |= {f"top{count}_low": low, f"top{count}_high": high}
     if evaluation.probabilities.shape[1] <= 5:
         figures = {name: value for name, value in figures.items() if name.startswith("top1")}
-    facts = ("train_images", "epochs", "seed")
+    known = ("train_images", "epochs", "seed")
     return {
         "model": predictions.model,
         "arguments": of_all([net.arguments for net in nets]),
         "weights": of_all([net.weights for net in nets]),
         "dataset": predictions.dataset,
-        **{fact: of_all([net.training.get(fact) for net in nets]) for fact in facts},
+        **{name: of_all([net.training.get(name) for net in nets]) for name in known},
         "images": len(predictions.labels),
         "images_digest": predictions.images,
         "protocol": predictions.protocol,
@@ -203,7 +214,7 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
 
 
 def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
-    """What is printed: the errors, and each class."""
+    """The printed report: the errors, and each class."""
     lines = [
         "",
         f"{predictions.model} on {row['images']:,} images of {predictions.dataset}: "
@@ -219,9 +230,9 @@ def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
     classes = _classes(evaluation, predictions.class_names)
     if len(classes) > PRINTED_CLASSES:
         classes = sorted(classes, key=lambda of: of["accuracy"])[:PRINTED_CLASSES]
-        lines += ["", f"The {PRINTED_CLASSES} classes that are recognised worst:"]
+        lines += ["", f"The {PRINTED_CLASSES} classes with the lowest accuracy:"]
     width = max(len(of["class"]) for of in classes)
-    lines += ["", f"{'class':<{width}}  images  right, %  most taken for"]
+    lines += ["", f"{'class':<{width}}  images  right, %  most often predicted instead"]
     for of in classes:
         taken = f"{of['taken_for']} ({of['times']})" if of["times"] else "-"
         lines.append(
@@ -231,7 +242,7 @@ def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
 
 
 def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
-    """Of each class that has images: how many are right, and what most others are taken for."""
+    """For each class with images: its accuracy, and its most frequent wrong prediction."""
     rows = []
     for label, counts in enumerate(evaluation.confusion):
         wrong = np.where(np.arange(len(counts)) == label, 0, counts)
@@ -251,7 +262,7 @@ def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
 def _write(
     folder: Path, evaluation: Evaluation, predictions: Predictions, row: Row, split: AnySplit
 ) -> None:
-    """Writes answers, figures and pictures, whole or not at all."""
+    """Writes predictions, figures and plots, whole or not at all."""
     with files.atomic_write(folder) as aside:
         aside.mkdir(parents=True)
         predictions.save(aside / "predictions.npz")
@@ -276,7 +287,7 @@ def _write(
 
 
 def _comparison(folders: Sequence[str]) -> str:
-    """Whether two networks differ by more than chance on the same images."""
+    """Tests whether two networks differ significantly on the same images."""
     if len(folders) != 2:
         raise UserError(f"--compare takes two folders. Received: {','.join(folders)}.")
     a, b = (Predictions.load(Path(folder) / "predictions.npz") for folder in folders)

@@ -3,9 +3,9 @@
 keras-classics export --model=runs/lenet5_digits --out=served --quantize=none,int8
 keras-classics export --model=resnet50 --out=served --formats=saved_model,onnx
 
-The model is the folder of a finished run, or a network with known weights. Images of the data set's
-test split are what exports and network are compared on; those of its training split calibrate int8.
-The exit status is 4 where an export disagrees with the network; nothing is left then.
+The model is the folder of a finished run, or a network with known weights. Exports are compared
+with the network on images of the data set's test split; images of its training split calibrate
+int8. If an export disagrees with the network, the exit status is 4 and nothing is written.
 """
 
 from pathlib import Path
@@ -19,29 +19,33 @@ from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 
 OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
-FORMATS = flags.DEFINE_list("formats", ["saved_model", "tflite"], ", ".join(export.FORMATS))
+FORMATS = flags.DEFINE_list(
+    "formats", ["saved_model", "tflite"], f"Formats to write: {', '.join(export.FORMATS)}."
+)
 QUANTIZE = flags.DEFINE_list(
     "quantize", ["none"], f"TFLite files to write: {', '.join(export.QUANTIZATIONS)}."
 )
 DATASET = flags.DEFINE_string(
-    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets; the run's if unset."
+    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
+)
 LIMIT_TEST = flags.DEFINE_integer(
-    "limit_test", export.COMPARED_IMAGES, "Images to compare on at most.", lower_bound=1
+    "limit_test", export.COMPARED_IMAGES, "Compare on at most this many images.", lower_bound=1
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace the export that is there.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing export.")
 
 
 def main() -> None:
-    """Exports, and says how well each form does."""
+    """Exports, and prints accuracy and latency of each format."""
     out = Path(OUT.value)
     if not OVERWRITE.value:
         files.refuse_existing(out)
     files.refuse_unwritable(out)
     net, *others = networks()
     if others:
-        raise UserError(f"One --model is exported at a time. Received: {1 + len(others)}.")
+        raise UserError(f"export takes one --model. Received: {1 + len(others)}.")
     content = export.export_model(
         net.model,
         out,
@@ -67,11 +71,13 @@ def _dataset(net: Network) -> dict:
 
 
 def _images(net: Network) -> dict:
-    """Class names, and images to compare on and to calibrate with, where there is a data set."""
+    """Class names, and images for comparison and calibration if there is a data set."""
     dataset = _dataset(net).get("dataset")
     if dataset is None:
         if net.class_names is None:
-            raise UserError("A file of weights does not name its classes. Name the --dataset.")
+            raise UserError(
+                "A file of weights has no class names. Name the data set with --dataset."
+            )
         return {"labels": net.class_names}
     resize = net.preprocessing.resize
     encoded = isinstance(net.preprocessing, ImagePreprocessing) and dataset != "digits"
@@ -87,11 +93,11 @@ def _images(net: Network) -> dict:
 
 
 def _report(content: dict) -> str:
-    """A line an export: size, time for an image, and how it compares with the network."""
+    """A line for each export: size, latency, and agreement with the network."""
     lines = [f"{'':<24}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}"]
-    for name, facts in content["exports"].items():
-        size = sum(file["bytes"] for file in facts["files"].values()) / 1e6
-        agreement, latency = facts["agreement"], facts["latency"]
+    for name, details in content["exports"].items():
+        size = sum(file["bytes"] for file in details["files"].values()) / 1e6
+        agreement, latency = details["agreement"], details["latency"]
         accuracies = [
             "-" if agreement[key] is None else f"{100 * agreement[key]:.2f} %"
             for key in ("accuracy", "model_accuracy")

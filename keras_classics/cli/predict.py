@@ -1,9 +1,9 @@
-"""Says what is on pictures, by an exported network in its own runtime.
+"""Classifies images with an exported network in its own runtime.
 
 keras-classics predict --model_path=served cat.jpg dog.png
 keras-classics predict --model_path=served/model_int8.tflite cat.jpg
 
-The export is a folder that `keras-classics export` wrote, or a form in it: saved_model, .tflite,
+The export is a folder that `keras-classics export` wrote, or a format in it: saved_model, .tflite,
 .onnx or .keras.
 """
 
@@ -16,13 +16,13 @@ from keras_classics.data.image_files import fault_of
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
 
-MODEL_PATH = flags.DEFINE_string("model_path", None, "Export to run.", required=True)
+MODEL_PATH = flags.DEFINE_string("model_path", None, "Exported network.", required=True)
 
 TOP = 5
 
 
 def main(*images: str) -> None:
-    """Prints the best classes of each picture."""
+    """Prints the most probable classes of each image."""
     encoded = [_read(Path(image)) for image in images]
     exported = load_exported(MODEL_PATH.value)
     width = max(map(len, exported.labels))

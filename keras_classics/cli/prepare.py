@@ -1,4 +1,4 @@
-"""Brings a data set that lies on this machine into the form that TensorFlow Datasets reads.
+"""Converts IDX files on this machine to a data set of TensorFlow Datasets.
 
 keras-classics prepare --dataset=fashion_mnist --from_idx=/usr/share/datasets/fashion-mnist
 """
@@ -18,10 +18,12 @@ FROM_IDX = flags.DEFINE_string(
     "Folder of the four IDX files (train-images-idx3-ubyte and so on, with or without .gz).",
     required=True,
 )
-DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets; its own if unset.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
+)
 
 
 def main() -> None:
-    """Writes the data set and says where."""
+    """Writes the data set and prints its folder."""
     folder = prepare_from_idx(DATASET.value, Path(FROM_IDX.value).expanduser(), DATA_DIR.value)
     print(f"{DATASET.value} is ready in {folder}")

@@ -1,4 +1,4 @@
-"""Lists the networks, or describes one layer by layer.
+"""Lists all networks, or describes one layer by layer.
 
 keras-classics zoo --pattern='vgg*'
 keras-classics zoo --model=alexnet
@@ -10,10 +10,14 @@ from absl import flags
 from keras_classics.errors import UserError
 from keras_classics.models import describe, find_model, list_models
 
-PATTERN = flags.DEFINE_string("pattern", "*", "Which networks to list, such as 'resnet*'.")
+PATTERN = flags.DEFINE_string("pattern", "*", "Networks to list, such as 'resnet*'.")
 MODEL = flags.DEFINE_string("model", None, "Network to describe.")
-SIDE = flags.DEFINE_integer("side", None, "Side of its image; the paper's if unset.", lower_bound=1)
-CLASSES = flags.DEFINE_integer("classes", None, "Its classes; the paper's if unset.", lower_bound=1)
+SIDE = flags.DEFINE_integer(
+    "side", None, "Height and width of its images; the paper's if unset.", lower_bound=1
+)
+CLASSES = flags.DEFINE_integer(
+    "classes", None, "Number of its classes; the paper's if unset.", lower_bound=1
+)
 
 
 def main() -> None:
@@ -35,7 +39,9 @@ def _describe() -> None:
 def _list() -> None:
     names = list_models(PATTERN.value)
     if not names:
-        raise UserError(f"No network has a name like {PATTERN.value!r}. Without --pattern, all.")
+        raise UserError(
+            f"No network matches --pattern={PATTERN.value!r}. Leave it out to list all."
+        )
     print(f"{'network':<22}{'input':<12}{'smallest':>8}  paper")
     for entry in map(find_model, names):
         shape = "x".join(map(str, entry.input_shape))

@@ -41,7 +41,7 @@ def smoke_recipe_on_images(recipe: Recipe, train: int, test: int, batch_size: in
     would not stay finite otherwise.
     """
     folder = Path(RUN_DIR.value).parent if RUN_DIR.value else Path("runs")
-    folder = folder / f"pictures_{train}_{test}"
+    folder = folder / f"generated_images_{train}_{test}"
     synthetic_images.generate(folder, SMOKE_CLASSES, train // SMOKE_CLASSES, test // SMOKE_CLASSES)
 
     def slower(schedule: Schedule) -> Schedule:

@@ -90,15 +90,15 @@ def measure(counts: Sequence[int]) -> list[dict[str, Any]]:
         `network`, `batch` (images a worker), `bytes` and `seconds` of one all-reduce or step, and
         what it ran on. `load` is what the machine was busy with before.
     """
-    facts = current_environment()
-    facts |= facts.pop("versions") | {"turns": TURNS, "seed": 0}
-    facts["load"] = f"{os.getloadavg()[0]:.2f}"
+    environment = current_environment()
+    environment |= environment.pop("versions") | {"turns": TURNS, "seed": 0}
+    environment["load"] = f"{os.getloadavg()[0]:.2f}"
     rows = []
     for count in counts:
         for same in zip(*_cluster(count), strict=True):
             # The slowest worker counts: all others wait for it.
             slowest = max(same, key=lambda row: row["seconds"])
-            rows.append({**facts, "workers": count, **slowest})
+            rows.append({**environment, "workers": count, **slowest})
             print(f"{count} workers", *slowest.values(), flush=True)
     return rows
 

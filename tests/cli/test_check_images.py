@@ -1,4 +1,4 @@
-"""The command that looks through a folder of pictures."""
+"""The command that looks through a folder of images."""
 
 import pytest
 
@@ -15,10 +15,10 @@ _program.run(main, ["program", *{arguments}])
 """
 
 
-def folder(root, **pictures):
-    """A folder of train/cat with two good pictures, and with others under their names."""
+def folder(root, **images):
+    """A folder of train/cat with two good images, and with others under their names."""
     (root / "train" / "cat").mkdir(parents=True)
-    for name, content in {"a.jpg": JPEG, "b.JPEG": JPEG, "notes.txt": b"", **pictures}.items():
+    for name, content in {"a.jpg": JPEG, "b.JPEG": JPEG, "notes.txt": b"", **images}.items():
         (root / "train" / "cat" / name.replace("_", ".")).write_bytes(content)
     return root
 
@@ -26,7 +26,7 @@ def folder(root, **pictures):
 def test_all_is_well(tmp_path, capsys):
     check_images.main(str(folder(tmp_path)))
     printed = capsys.readouterr()
-    assert printed.out == "2 pictures: 0 cannot be used, 0 are unusual.\n"
+    assert printed.out == "2 images: 0 cannot be used, 0 are unusual.\n"
     assert printed.err == ""
 
 
@@ -34,7 +34,7 @@ def test_unusual_ones_are_no_failure(tmp_path, capsys):
     check_images.main(str(folder(tmp_path, png_jpg=PNG)))
     assert capsys.readouterr().out.splitlines() == [
         "train/cat/png.jpg: PNG under the name of a JPEG",
-        "3 pictures: 0 cannot be used, 1 are unusual.",
+        "3 images: 0 cannot be used, 1 are unusual.",
     ]
 
 
@@ -47,7 +47,7 @@ def test_linked_folders_are_looked_through_once(tmp_path, capsys):
         check_images.main(str(root))
     assert capsys.readouterr().out.splitlines() == [
         "linked/train/cat/c.jpg: JPEG, cut short",
-        "5 pictures: 1 cannot be used, 0 are unusual.",
+        "5 images: 1 cannot be used, 0 are unusual.",
     ]
 
 
@@ -57,20 +57,20 @@ def test_folders_that_are_not_right(tmp_path):
     (tmp_path / "a.txt").touch()
     with pytest.raises(UserError, match="a.txt is not a folder"):
         check_images.main(str(tmp_path / "a.txt"))
-    with pytest.raises(UserError, match=r"holds no pictures \(.jpg, .jpeg, .png, .bmp, .gif\)"):
+    with pytest.raises(UserError, match=r"holds no images \(.jpg, .jpeg, .png, .bmp, .gif\)"):
         check_images.main(str(tmp_path))
 
 
 def test_as_a_command(run_program, tmp_path):
     root = folder(tmp_path, cut_jpg=JPEG[:900], png_jpg=PNG, zero_jpg=b"")
     done = run_program("-m", "keras_classics.cli", "check_images", str(root))
-    # No word of the decoder's own beside it.
-    assert_one_line(done, 2, f"A training on {root} would stop.")
+    # Without messages of the decoder.
+    assert_one_line(done, 2, f"Training on {root} would stop.")
     assert done.stdout.splitlines() == [
         "train/cat/cut.jpg: JPEG, cut short",
         "train/cat/png.jpg: PNG under the name of a JPEG",
         "train/cat/zero.jpg: empty",
-        "5 pictures: 2 cannot be used, 1 are unusual.",
+        "5 images: 2 cannot be used, 1 are unusual.",
     ]
 
 

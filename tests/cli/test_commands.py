@@ -14,7 +14,7 @@ CLI = ("-m", "keras_classics.cli")
 def test_lists_its_commands(run_python):
     done = run_python(*CLI)
     assert done.returncode == 0
-    assert "prepare      Brings a data set" in done.stdout
+    assert "prepare      Converts IDX files" in done.stdout
     assert done.stderr == ""
 
 
@@ -41,7 +41,7 @@ def test_zoo_describes(run_python):
     [
         (("--model=alexnt",), "Unknown model 'alexnt'. Did you mean alexnet"),
         (("--model=vgg16", "--side=20"), "at least 32x32 pixels. Received: 20x20"),
-        (("--pattern=inception*",), "No network has a name like 'inception*'"),
+        (("--pattern=inception*",), "No network matches --pattern='inception*'"),
         (("--side=0", "--model=vgg16"), "flag --side=0: 0 is not a positive integer"),
     ],
 )
@@ -118,14 +118,14 @@ def test_convert_says_what_is_wrong(run_program, tmp_path):
     assert not (tmp_path / "b.weights.h5").exists()
 
 
-def test_finetune_on_pictures(run_program, tmp_path):
-    folder_of_images(tmp_path / "pictures")
+def test_finetune_on_images(run_program, tmp_path):
+    folder_of_images(tmp_path / "images")
     command = (
         *CLI,
         "finetune",
         "--model=lenet5",
         "--weights=digits",
-        f"--dataset=folder:{tmp_path / 'pictures'}",
+        f"--dataset=folder:{tmp_path / 'images'}",
         f"--run_dir={tmp_path / 'run'}",
         "--batch_size=2",
         "--head_epochs=1",

@@ -22,27 +22,27 @@ DIGITS = (*EVALUATE, "--model=lenet5", "--weights=digits", "--dataset=digits")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """Parts of a photograph in two classes, in several sizes, as JPEG files."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     for part, name, row in (("train", "roof", 60), ("train", "sky", 0)):
         for i in range(4):
             height, width = 48 + 4 * i, 64 - 4 * i
-            picture = photograph()[row : row + height, 40 * i : 40 * i + width]
+            image = photograph()[row : row + height, 40 * i : 40 * i + width]
             for folder in (root / part / name, root / "validation" / name):
                 folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(picture).numpy())
+                (folder / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(image).numpy())
     return root
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, pictures):
+def run(tmp_path_factory, images):
     """A finished run of a narrow VGG on them, which subtracts a mean image."""
     folder = tmp_path_factory.mktemp("run")
     recipe = Recipe(
         name="narrow",
         model="vgg11",
-        dataset=f"folder:{pictures}",
+        dataset=f"folder:{images}",
         batch_size=4,
         steps=2,
         optimizer=Momentum(momentum=0.9),
@@ -65,14 +65,14 @@ def test_errors_classes_and_files(run_program, tmp_path):
     done = run_program(*DIGITS, f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert "lenet5 on 360 images of digits: single" in done.stdout
-    facts = json.loads((out / "evaluation.json").read_text())
+    result = json.loads((out / "evaluation.json").read_text())
     saved = Predictions.load(out / "predictions.npz")
     error = (saved.probabilities.argmax(axis=1) != saved.labels).mean()
-    assert facts["top1_error"] == pytest.approx(error)
-    assert facts["top1_low"] < error < facts["top1_high"]
+    assert result["top1_error"] == pytest.approx(error)
+    assert result["top1_low"] < error < result["top1_high"]
     assert f"top-1 error, %  {100 * error:6.2f}   (95 %: " in done.stdout
-    assert (facts["protocol"], facts["members"], facts["images"]) == ("single", 1, 360)
-    assert " evaluate --model=lenet5 --weights=digits" in facts["environment"]["command"]
+    assert (result["protocol"], result["members"], result["images"]) == ("single", 1, 360)
+    assert " evaluate --model=lenet5 --weights=digits" in result["environment"]["command"]
     rows = csv.DictReader((out / "classes.csv").read_text().splitlines())
     assert sum(int(row["images"]) for row in rows) == 360
     assert (out / "confusion.png").exists()
@@ -87,7 +87,7 @@ def test_errors_classes_and_files(run_program, tmp_path):
     assert "McNemar's exact test: p = " in done.stdout
 
 
-def test_pictures_by_two_protocols(run_program, run, tmp_path):
+def test_images_by_two_protocols(run_program, run, tmp_path):
     """A run by its folder; its answers are those of the library."""
     out = tmp_path / "out"
     flags = ("--protocol=dense,multi_crop", "--scales=36,44", "--shares=1,3")
@@ -125,8 +125,8 @@ def test_a_finished_run_is_read_back(run):
     )
 
 
-def test_a_test_split_alone_will_do(run_program, run, pictures, tmp_path):
-    (tmp_path / "validation").symlink_to(pictures / "validation")
+def test_a_test_split_alone_will_do(run_program, run, images, tmp_path):
+    (tmp_path / "validation").symlink_to(images / "validation")
     done = run_program(*EVALUATE, f"--model={run}", f"--dataset=folder:{tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "vgg11 on 8 images" in done.stdout
@@ -138,7 +138,10 @@ def test_a_test_split_alone_will_do(run_program, run, pictures, tmp_path):
         (("--protocol=tenn",), "Unknown protocol 'tenn'. Did you mean ten"),
         (("--protocol=multi_crop", "--scales=36,20"), "Scales must be at least 32, the side of"),
         (("--scales=big",), "--scales takes numbers, such as 256,384. Received: big"),
-        (("--model=lenet5", "--weights=digits"), "Name the --dataset: the models are not runs"),
+        (
+            ("--model=lenet5", "--weights=digits"),
+            "Name the data set with --dataset: the models",
+        ),
         (("--dataset=digits",), "digits has 10 classes. Received: vgg11 with 2"),
         (("--model=runs/none",), "runs/none holds no finished run: there is no"),
         (("--out=/dev/null/out",), "/dev/null/out cannot be written"),
@@ -148,7 +151,7 @@ def test_says_what_is_wrong(run_program, run, flags, message):
     assert_one_line(run_program(*EVALUATE, f"--model={run}", *flags), 2, message)
 
 
-def test_says_what_is_wrong_with_pictures(run_program, run, tmp_path):
+def test_says_what_is_wrong_with_images(run_program, run, tmp_path):
     command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_images(tmp_path)}")
     (tmp_path / "validation" / "bird").mkdir()
     assert_one_line(run_program(*command), 2, "validation has others: bird")

@@ -19,9 +19,9 @@ FORMS = ("", "saved_model", "model.tflite", "model_int8.tflite", "model.onnx", "
 
 
 @pytest.fixture(scope="module")
-def picture(digits, tmp_path_factory):
+def image(digits, tmp_path_factory):
     """A digit of the test split as a PNG file."""
-    path = tmp_path_factory.mktemp("picture") / "digit.png"
+    path = tmp_path_factory.mktemp("image") / "digit.png"
     path.write_bytes(tf.io.encode_png(digits.test.images[0]).numpy())
     return path
 
@@ -49,10 +49,10 @@ def test_says_how_well_each_form_does(exported):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_answers(exported, digits, picture, form):
+def test_every_form_answers(exported, digits, image, form):
     network = load_exported(exported[1] / form)
     assert network.labels == digits.class_names
-    encoded = [picture.read_bytes()] * 2
+    encoded = [image.read_bytes()] * 2
     model, layer = kc.lenet5(weights="digits"), kc.preprocessing("lenet5/digits")
     expected = model(layer(digits.test.images[:1])).numpy()
     tolerance = 0.05 if "int8" in form else 1e-5
@@ -60,11 +60,11 @@ def test_every_form_answers(exported, digits, picture, form):
     np.testing.assert_allclose(got, np.repeat(expected, 2, axis=0), atol=tolerance)
 
 
-def test_predict(run_program, exported, digits, picture):
-    done = run_program(*PREDICT, f"--model_path={exported[1]}", str(picture), str(picture))
+def test_predict(run_program, exported, digits, image):
+    done = run_program(*PREDICT, f"--model_path={exported[1]}", str(image), str(image))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == lines[6] == str(picture)
+    assert lines[0] == lines[6] == str(image)
     assert lines[1].split()[0] == str(digits.test.labels[0])
     assert sum(float(line.split()[1]) for line in lines[1:6]) == pytest.approx(100, abs=0.1)
 
@@ -103,30 +103,30 @@ def test_an_export_that_was_cut(exported, tmp_path, file, kept):
 
 
 @pytest.mark.parametrize(
-    ("facts", "message"),
+    ("manifest", "message"),
     [
         ([], "manifest.json, which defines the preprocessing and the labels, cannot be read"),
         ({"labels": ["a"], "exports": {"model.onnx": {}}}, "cannot be read"),
         ({"preprocessing": {"layer": "Canvas"}}, "Unknown preprocessing 'Canvas'. Known: Canvas"),
     ],
 )
-def test_a_manifest_that_does_not_say_it(exported, tmp_path, facts, message):
+def test_a_manifest_that_does_not_say_it(exported, tmp_path, manifest, message):
     shutil.copy(exported[1] / "model.onnx", tmp_path)
-    if "preprocessing" in facts:
-        facts = json.loads((exported[1] / "manifest.json").read_text()) | facts
-    (tmp_path / "manifest.json").write_text(json.dumps(facts))
+    if "preprocessing" in manifest:
+        manifest = json.loads((exported[1] / "manifest.json").read_text()) | manifest
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=message):
         load_exported(tmp_path / "model.onnx")
 
 
-def test_says_what_is_wrong(run_program, exported, picture, tmp_path):
+def test_says_what_is_wrong(run_program, exported, image, tmp_path):
     out = exported[1]
     there = run_program(*EXPORT, f"--out={out}")
     assert_one_line(there, 2, "out already exists")
     uncalibrated = run_program(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
     assert_one_line(uncalibrated, 2, "needs calibration images")
     assert not list(tmp_path.iterdir())
-    (tmp_path / "cut.png").write_bytes(picture.read_bytes()[:40])
+    (tmp_path / "cut.png").write_bytes(image.read_bytes()[:40])
     wrong = run_program(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))
     assert_one_line(wrong, 2, "cut.png cannot be used: PNG, cut short")
     assert_one_line(

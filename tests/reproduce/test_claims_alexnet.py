@@ -167,7 +167,7 @@ def test_the_table_of_what_is_left_out():
     assert rows_of(table, "colour shift")[0][1:] == ["10.00", "10.00", "-", "1"]
 
 
-def test_pictures_are_drawn(tmp_path):
+def test_figures_are_drawn(tmp_path):
     RELU.draw(relu_results(), tmp_path / "relu.png")
     results = together(*(training(v, s, [0.5, 0.1]) for v in ABLATION.variants for s in (0, 1)))
     ABLATION.draw(results, tmp_path / "ablation.png")

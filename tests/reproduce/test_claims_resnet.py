@@ -107,7 +107,7 @@ def test_the_table_of_ensembles_has_each_choice_once():
 
 
 @pytest.mark.parametrize("claim", [ENSEMBLE, LENET5, SHORTCUTS], ids=lambda claim: claim.name)
-def test_pictures_are_drawn(claim, tmp_path):
+def test_figures_are_drawn(claim, tmp_path):
     choices = [("end", "0", "error", 0.1), ("end", "0+1", "error", 0.09)]
     runs = [run_of(name, 1, 0.1, accuracies(0.3, 0.1), choices) for name in claim.variants]
     claim.draw(together(*runs), tmp_path / "claim.png")

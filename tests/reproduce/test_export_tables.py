@@ -29,7 +29,7 @@ def manifest(path, int8: float, labelled: bool = True) -> None:
         }
         for form in FORMS
     }
-    facts = {
+    content = {
         "model": "net",
         "origin": {"weights": "own", "dataset": "digits"},
         "compared_on": {"images": 1000, "labelled": labelled},
@@ -37,7 +37,7 @@ def manifest(path, int8: float, labelled: bool = True) -> None:
         "versions": {"tensorflow": "2", "keras": "3"},
         "exports": exports,
     }
-    path.write_text(json.dumps(facts))
+    path.write_text(json.dumps(content))
 
 
 def test_rows_are_added_and_take_the_place_of_old_ones(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The papers' programs, small: each from pictures that it makes, or from digits, to its result."""
+"""The papers' programs, small: each from images that it makes, or from digits, to its result."""
 
 import json
 

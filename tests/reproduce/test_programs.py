@@ -102,14 +102,14 @@ def test_wrong_flags(run_program, tmp_path, flags, message):
 
 
 def test_a_folder_with_an_empty_class(run_program, tmp_path):
-    root = folder_of_images(tmp_path / "pictures")
+    root = folder_of_images(tmp_path / "images")
     (root / "train" / "empty").mkdir()
     done = run_program(*LENET5, f"--dataset=folder:{root}", f"--run_dir={tmp_path / 'run'}")
     assert_one_line(done, 2, "train/empty holds none")
 
 
-def test_a_folder_of_pictures(run_program, tmp_path):
-    root = folder_of_images(tmp_path / "pictures")
+def test_a_folder_of_images(run_program, tmp_path):
+    root = folder_of_images(tmp_path / "images")
     done = run_program(
         *LENET5,
         f"--dataset=folder:{root}",

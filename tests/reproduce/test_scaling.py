@@ -142,8 +142,8 @@ def test_the_page_is_up_to_date(run_program):
 
 
 def test_tables_of_what_was_measured(run_program, tmp_path):
-    facts = dict.fromkeys(("device", "tensorflow", "keras", "commit", "turns", "load"), "3")
-    common = {**facts, "workers": 4, "network": "", "batch": ""}
+    environment = dict.fromkeys(("device", "tensorflow", "keras", "commit", "turns", "load"), "3")
+    common = {**environment, "workers": 4, "network": "", "batch": ""}
     rows = [
         {**common, "what": "all_reduce", "bytes": n, "seconds": ring_seconds(n, 4, SLOW)}
         for n in loopback.SIZES
