@@ -105,7 +105,7 @@ VARIANTS = {config: partial(_of_config, config=config) for config in CONFIGS} | 
 }
 
 # The start of a variant, by the part of its name after the configuration.
-STARTS = {"": "He", "normal": "normal", "from_A": "normal, first and last layers from A"}
+STARTS = {"": "He", "normal": "normal", "from_A": "normal, layers of A"}
 
 # Pairs that are compared, and what the difference shows.
 COMPARISONS = (

@@ -114,7 +114,7 @@ def test_the_tables_of_depth():
     assert starts == [
         ("He", "27.0"),
         ("normal", "-"),
-        ("normal, first and last layers from A", "-"),
+        ("normal, layers of A", "-"),
     ]
     for difference, points in PAPER.items():
         assert rows_of(table, difference)[0][1] == points
