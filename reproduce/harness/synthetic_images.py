@@ -1,12 +1,12 @@
-"""A set of JPEG files of ImageNet's shape, where ImageNet itself is not to be had.
+"""Generates JPEG files of ImageNet's sizes, for machines without ImageNet.
 
-What is measured on it - how fast files are read, decoded and trained on, that a training learns and
-goes on after a cut - depends on the form of the files and on classes that can be told apart, not on
-what the pictures show. Accuracies on it say nothing about a network.
+They serve to measure how fast files are read, decoded and trained on, and to test that training
+learns and resumes. These depend on the format of the files and on classes that differ, not on what
+the images show. Accuracies on them say nothing about a network.
 
-The pictures are cut from the two photographs that come with scikit-learn. A class is one quarter of
-one of them in one turn of its hues; a picture is a random crop of it, mirrored or not, brighter or
-darker, with so much grain that a file of 500x375 is about as large as ImageNet's, near 100 kB.
+The images are crops of the two photographs that come with scikit-learn. A class is one quarter of
+one of them with its hues rotated; an image is a random crop of it, flipped or not, brighter or
+darker, with so much noise that a file of 500x375 is about as large as ImageNet's, near 100 kB.
 """
 
 import json
@@ -24,19 +24,19 @@ from keras_classics.errors import UserError, require
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 QUARTERS = 4
-PARTS = ("train", "validation")
+SPLITS = ("train", "validation")
 QUALITY = 90
-# Deviation of the grain's brightness, of 255: what it adds to a file is most of its size.
-GRAIN = 15.0
-# ImageNet's pictures lie, stand, or are of another size, in about these shares.
-LYING, STANDING = 0.65, 0.2
-# Which arguments a finished set was made with. It lies beside the parts, where no reader looks.
+# Standard deviation of the noise, of 255. It makes up most of the size of a file.
+NOISE = 15.0
+# Fractions of landscape and of portrait images in ImageNet, about; the rest has other sizes.
+LANDSCAPE, PORTRAIT = 0.65, 0.2
+# File with the arguments of a finished data set.
 ARGUMENTS = "arguments.json"
 
 
 @dataclass(frozen=True)
-class _Picture:
-    """One picture to write. `key` is the seed of all that is random about it."""
+class _Image:
+    """An image to write. `key` is the seed of its randomness."""
 
     path: Path
     key: tuple[int, ...]
@@ -50,22 +50,22 @@ def generate(
     seed: int = 0,
     size: tuple[int, int] = (500, 375),
 ) -> Path:
-    """Writes a set, whole or not at all, unless it is there already.
+    """Writes a data set, whole or not at all, unless it exists already.
 
     Args:
-        folder: Where to; FOLDER/{train,validation}/CLASS/NAME.jpg come into it.
+        folder: The folder; the files are FOLDER/{train,validation}/CLASS/NAME.jpg.
         classes: Number of classes; they are named n00, n01 and so on.
-        train: Pictures of each class to train on.
-        validation: Pictures of each class to evaluate on.
+        train: Training images of each class.
+        validation: Validation images of each class.
         seed: The same seed gives the same bytes.
-        size: Width and height of a lying picture. A fifth of the pictures stand, and some are up
-            to a third smaller or larger.
+        size: Width and height of a landscape image. A fifth of the images are portrait, and some
+            are up to a third smaller or larger.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: The folder is there and holds something else.
+        UserError: The folder exists and holds something else.
     """
     folder = Path(folder)
     counts = {"train": train, "validation": validation}
@@ -73,17 +73,17 @@ def generate(
     if folder.exists():
         if _read(folder / ARGUMENTS) != arguments:
             raise UserError(
-                f"{folder} is there and holds something else than the pictures of {arguments}. "
-                "Remove it, or take another folder."
+                f"{folder} already exists and does not hold the images of {arguments}. Remove it, "
+                "or use another folder."
             )
         return folder
     with files.atomic_write(folder) as aside, ThreadPoolExecutor() as threads:
         for index, motif in enumerate(_motifs(classes)):
-            pictures = list(_pictures(aside, index, classes, counts, seed))
-            for path in {picture.path.parent for picture in pictures}:
+            images = list(_images(aside, index, classes, counts, seed))
+            for path in {image.path.parent for image in images}:
                 path.mkdir(parents=True)
-            # In a list, because it is here that an exception of a thread comes out.
-            list(threads.map(lambda p, motif=motif: _write(p, motif, size), pictures))
+            # The list raises the exceptions of the threads.
+            list(threads.map(lambda image, motif=motif: _write(image, motif, size), images))
         (aside / ARGUMENTS).write_text(json.dumps(arguments))
     return folder
 
@@ -92,18 +92,18 @@ def _read(path: Path) -> dict | None:
     return json.loads(path.read_text()) if path.is_file() else None
 
 
-def _pictures(
+def _images(
     folder: Path, index: int, classes: int, counts: dict[str, int], seed: int
-) -> Iterator[_Picture]:
-    """The pictures of one class."""
+) -> Iterator[_Image]:
+    """The images of one class."""
     name = f"n{index:0{max(2, len(str(classes - 1)))}}"
-    for part, part_name in enumerate(PARTS):
-        for i in range(counts[part_name]):
-            yield _Picture(folder / part_name / name / f"{name}_{i:05}.jpg", (seed, part, index, i))
+    for split, split_name in enumerate(SPLITS):
+        for i in range(counts[split_name]):
+            yield _Image(folder / split_name / name / f"{name}_{i:05}.jpg", (seed, split, index, i))
 
 
 def _motifs(classes: int) -> Iterator[np.ndarray]:
-    """What each class shows: uint8, a quarter of a photograph with its hues turned."""
+    """The motif of each class: uint8, a quarter of a photograph with its hues rotated."""
     load = require("sklearn.datasets", "train").load_sample_image
     photographs = [load(name) for name in PHOTOGRAPHS]
     turns = math.ceil(classes / (len(photographs) * QUARTERS))
@@ -117,7 +117,7 @@ def _motifs(classes: int) -> Iterator[np.ndarray]:
 
 
 def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
-    """Turns the colours about the grey axis, by 0 to 1 times round; brightness stays."""
+    """Rotates the colours about the grey axis, by 0 to 1 turns; brightness stays."""
     angle = 2 * math.pi * turn
     third, side = (1 - math.cos(angle)) / 3, math.sin(angle) / math.sqrt(3)
     # The rotation by `angle` about (1, 1, 1).
@@ -126,30 +126,30 @@ def _turn_hue(image: np.ndarray, turn: float) -> np.ndarray:
     return np.clip(np.round(image @ rotation.T), 0, 255).astype("uint8")
 
 
-def _write(picture: _Picture, motif: np.ndarray, size: tuple[int, int]) -> None:
-    rng = np.random.default_rng(picture.key)
+def _write(file: _Image, motif: np.ndarray, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(file.key)
     width, height = _draw_size(rng, size)
     image = tf.image.resize(_crop(rng, motif, width / height), (height, width)).numpy()
     image = (image - 128) * rng.uniform(0.75, 1.0) + rng.uniform(113, 143)
-    image += GRAIN * rng.standard_normal((height, width, 1), "float32")
+    image += NOISE * rng.standard_normal((height, width, 1), "float32")
     pixels = np.clip(image, 0, 255).astype("uint8")
-    picture.path.write_bytes(tf.io.encode_jpeg(pixels, quality=QUALITY).numpy())
+    file.path.write_bytes(tf.io.encode_jpeg(pixels, quality=QUALITY).numpy())
 
 
 def _draw_size(rng: np.random.Generator, size: tuple[int, int]) -> tuple[int, int]:
-    """Width and height of a picture."""
+    """Width and height of an image."""
     width, height = size
     draw = rng.uniform()
-    if draw < LYING:
+    if draw < LANDSCAPE:
         return width, height
-    if draw < LYING + STANDING:
+    if draw < LANDSCAPE + PORTRAIT:
         return height, width
     factors = rng.uniform(2 / 3, 4 / 3, 2)
     return max(1, round(width * factors[0])), max(1, round(height * factors[1]))
 
 
 def _crop(rng: np.random.Generator, motif: np.ndarray, aspect: float) -> np.ndarray:
-    """A piece of the motif, of an aspect (width by height) and of 0.6 to 1 of what fits."""
+    """A crop of the motif with an aspect (width by height), 0.6 to 1 of the largest one."""
     scale = rng.uniform(0.6, 1.0)
     height = min(motif.shape[0], motif.shape[1] / aspect) * scale
     height, width = max(1, int(height)), max(1, int(height * aspect))

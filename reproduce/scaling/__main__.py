@@ -1,11 +1,11 @@
 """How far training scales over many GPUs: the tables and the figure of docs/scaling.md.
 
-    python -m reproduce.scaling             render them: costs of the networks and a model, seconds
-    python -m reproduce.scaling --check     fail where a table is out of date
-    python -m reproduce.scaling --measure   measure workers on this machine first, some 3 minutes
-                                            on two cores that have nothing else to do
+    python -m reproduce.scaling             render them from the model; takes seconds
+    python -m reproduce.scaling --check     fail if a table is out of date
+    python -m reproduce.scaling --measure   measure workers on this machine first; takes about 3
+                                            minutes on two cores without other work
 
-The formulas and what they are fed with are in model.py, the workers in loopback.py.
+The formulas and their constants are in model.py, the workers in loopback.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,13 +66,13 @@ def tables(rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Returns all tables of the page by name.
 
     Args:
-        rows: What was measured on this machine.
+        rows: The rows of measurements on this machine.
     """
     return {**model_tables(), **measured_tables(rows)}
 
 
 def _draw() -> None:
-    """Draws the efficiencies in machines of eight."""
+    """Draws the efficiencies with machines of eight GPUs."""
     counts = [2**power for power in range(11)]
     panels = {
         title: {

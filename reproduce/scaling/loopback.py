@@ -1,12 +1,12 @@
-"""Workers as processes of one machine: what an all-reduce takes, alone and in training.
+"""Times of all-reduces, alone and in training, with workers that are processes of one machine.
 
 `python -m reproduce.scaling --measure` starts them, on Linux. Each worker has one thread and one
-core, or a share of one where there are fewer cores than workers. A cluster measures, in turns:
+core, which workers share if there are fewer cores than workers. A cluster measures, in turns:
 
-- an all-reduce of so many bytes, and nothing else;
-- a training step of each network by the project's own loop, the workers summing their gradients;
-- the same step of workers that know nothing of each other, all at the same time. This is what
-  computing takes where the cores are shared, so what is beyond it is the all-reduce.
+- an all-reduce of a number of bytes, without training;
+- a training step of each network by the project's own loop, in which workers sum their gradients;
+- the same step of independent workers, all at the same time. This is the time for computing when
+  the cores are shared; the rest of the time is the all-reduce.
 """
 
 import dataclasses
@@ -37,39 +37,39 @@ from reproduce.scaling.model import reduced_bytes
 # Turns of each measurement, of which the median counts.
 TURNS = 5
 
-# Bytes of the all-reduces that are measured alone.
+# Bytes of the all-reduces without training.
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
-# An all-reduce is repeated until about as many bytes, or as many times, have gone through.
+# An all-reduce is repeated until about this many bytes are summed, or this many times.
 TURN_BYTES, TURN_TIMES = 20_000_000, 50
 
 # Steps of a turn.
 STEPS = 3
 
-# Seconds after which a cluster is given up.
+# Seconds until a cluster is stopped.
 PATIENCE = 420
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What is trained.
+    """A training to measure.
 
     Attributes:
         network: Name of the network.
-        batch: Images a step on each worker.
+        batch: Batch size of each worker.
     """
 
     network: str
     batch: int
 
 
-# One whose parameters are in convolutions, and one with most of them in dense layers.
+# A network with its parameters in convolutions, and one with most of them in dense layers.
 LOADS = (Load("resnet20", 32), Load("vgg9", 16))
 
 Turn = Callable[[], object]
 
 
 def main(folder: str) -> None:
-    """Is one worker of a cluster, which TF_CONFIG describes, and writes what it measured."""
+    """Runs one worker of the cluster in TF_CONFIG, and writes its measurements."""
     index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[index % len(cores)]})
@@ -83,12 +83,12 @@ def main(folder: str) -> None:
 
 
 def measure(counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Measures clusters of so many workers each, one after the other.
+    """Measures clusters with these numbers of workers, one after the other.
 
     Returns:
         A row for each measurement: `what` (`all_reduce`, `together` or `apart`), `workers`,
-        `network`, `batch` (images a worker), `bytes` and `seconds` of one all-reduce or step, and
-        what it ran on. `load` is what the machine was busy with before.
+        `network`, `batch` (of each worker), `bytes` and `seconds` of one all-reduce or step, and
+        the environment. `load` is the load of the machine before.
     """
     environment = current_environment()
     environment |= environment.pop("versions") | {"turns": TURNS, "seed": 0}
@@ -96,7 +96,7 @@ def measure(counts: Sequence[int]) -> list[dict[str, Any]]:
     rows = []
     for count in counts:
         for same in zip(*_cluster(count), strict=True):
-            # The slowest worker counts: all others wait for it.
+            # The slowest worker counts, because all others wait for it.
             slowest = max(same, key=lambda row: row["seconds"])
             rows.append({**environment, "workers": count, **slowest})
             print(f"{count} workers", *slowest.values(), flush=True)
@@ -127,7 +127,7 @@ def _start(config: str, folder: Path, index: int) -> subprocess.Popen:
     with open(folder / f"worker{index}.log", "wb") as log:
         return subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, "TF_CONFIG": config, "CUDA_VISIBLE_DEVICES": "-1"},
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -135,7 +135,7 @@ def _start(config: str, folder: Path, index: int) -> subprocess.Popen:
 
 
 def _wait(workers: list[subprocess.Popen], folder: Path) -> None:
-    """Waits for all workers; where one fails, the others would wait for it for ever."""
+    """Waits for all workers. If one fails, the others would wait for it for ever."""
     end = time.monotonic() + PATIENCE
     while True:
         statuses = [worker.poll() for worker in workers]
@@ -143,7 +143,7 @@ def _wait(workers: list[subprocess.Popen], folder: Path) -> None:
         if failed or time.monotonic() > end:
             log = (folder / f"worker{(failed or [0])[0]}.log").read_text(errors="replace")
             why = "failed" if failed else f"are not done after {PATIENCE} seconds"
-            raise UserError(f"The workers {why}. The last that one of them said: {log[-2000:]}")
+            raise UserError(f"The workers {why}. The end of the log of one: {log[-2000:]}")
         if all(status == 0 for status in statuses):
             return
         time.sleep(0.2)
@@ -160,11 +160,11 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _all_reduces(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
-    """Rows of all-reduces with nothing else to do."""
+    """Rows of all-reduces without training."""
 
     def on_replica(values: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
-        # A copy of this replica's own: what all replicas share cannot be summed over them.
+        # A copy of its own: a tensor that all replicas share cannot be summed over them.
         return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(values))
 
     @tf.function(reduce_retracing=True)
@@ -185,7 +185,7 @@ def _all_reduces(strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
 
 
 def _trainings(load_: Load, strategy: tf.distribute.Strategy) -> list[dict[str, Any]]:
-    """Rows of a network's training, the workers apart and together."""
+    """Rows of training a network, with independent workers and with a cluster."""
     sides = {
         "apart": _trainer(load_, 1, tf.distribute.get_strategy()),
         "together": _trainer(load_, strategy.num_replicas_in_sync, strategy),
@@ -214,7 +214,7 @@ def _trainer(load_: Load, replicas: int, strategy: tf.distribute.Strategy) -> Tr
 
 
 def _training(trainer: Trainer) -> Turn:
-    """A turn of an epoch, which is one block of steps."""
+    """A turn is an epoch, which is one block of steps."""
     blocks = trainer.blocks()
 
     def turn() -> None:
@@ -225,7 +225,7 @@ def _training(trainer: Trainer) -> Turn:
 
 
 def _turns(sides: Sequence[Turn], strategy: tf.distribute.Strategy) -> list[float]:
-    """Lets the sides take turns, all workers at the same time, and returns the median seconds."""
+    """Runs the sides alternately, all workers at the same time; returns the median seconds."""
     seconds: list[list[float]] = [[] for _ in sides]
     for number in range(TURNS + 1):
         for taken, turn in zip(seconds, sides, strict=True):

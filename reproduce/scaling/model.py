@@ -1,7 +1,7 @@
-"""What a training step on many GPUs takes: computing, and a sum over all GPUs.
+"""A model of the time of a training step on many GPUs: computing, and a sum over all GPUs.
 
-What a step costs comes from the networks themselves. What GPUs and links do is published, each
-with its source. The model is the textbook's; docs/scaling.md explains it.
+The cost of a step is computed from the networks. The speeds of GPUs and links are published figures
+with their sources. The model is the usual one; docs/scaling.md explains it.
 """
 
 import functools
@@ -16,12 +16,12 @@ import numpy as np
 from keras_classics.analysis.profile import Profile, profile
 from keras_classics.models import get_model
 
-# GPUs of a machine.
+# GPUs in a machine.
 MACHINE = 8
-# Images a step on each GPU.
+# Batch size of each GPU.
 BATCH = 128
-# A training step is the forward pass and twice as much backward: the gradients of what goes into a
-# layer, and of its weights. A multiply-add is two operations.
+# A training step is the forward pass and a backward pass of twice its cost: the gradients of a
+# layer's inputs, and of its weights. A multiply-add is two operations.
 STEP_PASSES = 3
 BACKWARD = 2 / STEP_PASSES
 FLOP = 2
@@ -35,14 +35,14 @@ HOROVOD = "horovod/horovod, docs/benchmarks"
 
 @dataclass(frozen=True)
 class Link:
-    """What joins GPUs, or machines.
+    """A connection between GPUs, or between machines.
 
     Attributes:
         name: For the tables.
-        bandwidth: Bytes a second that each member sends while it receives as many.
-        ring: Seconds that a step around a ring takes beside its bytes.
-        tree: Seconds that a level of a tree takes beside its bytes.
-        source: Where the figures are from.
+        bandwidth: Bytes per second that each member sends, while it receives as many.
+        ring: Latency of a step around a ring, in seconds.
+        tree: Latency of a level of a tree, in seconds.
+        source: Source of the figures.
     """
 
     name: str
@@ -60,19 +60,19 @@ ETHERNET = Link("100 Gb/s Ethernet, RDMA", 12e9, 9.6e-6, 50e-6, f"{TOPOLOGY}, tu
 SOCKETS = Link("100 Gb/s Ethernet, TCP sockets", 5e9, 9.6e-6, 50e-6, "4 to 6 in NVIDIA/nccl#450")
 ETHERNET_25 = Link("25 Gb/s Ethernet, RDMA", 3e9, 9.6e-6, 50e-6, "a quarter of that of 100 Gb/s")
 
-# What a tree reaches of a ring's bandwidth: tuning.cc.
+# Bandwidth of a tree as a fraction of a ring's: tuning.cc.
 TREE_BANDWIDTH = 0.9
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU, which trains ResNet-50 v1.5 so fast.
+    """A GPU and its speed in training ResNet-50 v1.5.
 
     Attributes:
         name: For the tables.
-        images: Images that it trains on in a second.
-        source: Who measured.
-        nvlink: What joins it to those of its machine.
+        images: Images per second.
+        source: Source of the figure.
+        nvlink: Its link to the GPUs of the same machine.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Gpu:
     nvlink: Link = NVLINK
 
     def flops(self, network: str = "resnet50") -> float:
-        """Returns the operations that it does in a second of training a network."""
+        """Returns its operations per second when it trains a network."""
         return self.images * cost("resnet50", version="v1.5").flop * relative_rate(network)
 
 
@@ -92,13 +92,13 @@ V100 = Gpu("V100, float32", 367, RESNET_README, NVLINK_V100)
 
 @dataclass(frozen=True)
 class Cluster:
-    """Machines of some GPUs each. One machine has no `between`, GPUs that stand alone no `inside`.
+    """Machines with some GPUs each.
 
     Attributes:
-        machines: How many.
-        gpus: GPUs of each.
-        inside: What joins the GPUs of a machine.
-        between: What joins the machines.
+        machines: Number of machines.
+        gpus: Number of GPUs in each.
+        inside: Link between the GPUs of a machine; unused if it has one.
+        between: Link between the machines; unused if there is one.
     """
 
     machines: int = 1
@@ -109,12 +109,12 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network's training step costs.
+    """Cost of a training step of a network.
 
     Attributes:
         profile: Its layers.
-        image: Height, width and channels.
-        bytes: What is summed over the replicas.
+        image: Height, width and channels of an image.
+        bytes: Bytes that are summed over the replicas.
     """
 
     profile: Profile
@@ -128,19 +128,19 @@ class Cost:
 
     @property
     def dense(self) -> tuple[int, int]:
-        """Parameters of the dense layers, and the numbers that go into them for one image."""
+        """Parameters of the dense layers, and the number of their inputs for one image."""
         rows = [row for row in self.profile.rows if row.macs and len(row.output_shape) == 1]
         return sum(row.params for row in rows), sum(row.macs // row.output_shape[0] for row in rows)
 
 
-# Images a second of one P100, batches of 64, AlexNet's of 512: TF_BENCHMARKS, synthetic data. Their
-# AlexNet is that of one weird trick.
+# Images per second of one P100, batches of 64, for AlexNet of 512: TF_BENCHMARKS, synthetic data.
+# Their AlexNet is that of one weird trick.
 P100_IMAGES = {"resnet50": 219, "resnet152": 91.8, "vgg16": 154, "alexnet_owt": 2987}
 LIKE = {"alexnet": "alexnet_owt"}
 
 
 def relative_rate(network: str) -> float:
-    """Returns the operations a second on a P100, ResNet-50's being 1; 1 where not published."""
+    """Returns operations per second on a P100 relative to ResNet-50; 1 if not published."""
     network = LIKE.get(network, network)
     if network not in P100_IMAGES:
         return 1.0
@@ -148,21 +148,21 @@ def relative_rate(network: str) -> float:
 
 
 def p100_flops(network: str) -> float:
-    """Returns the operations that a P100 does in a second of training a network."""
+    """Returns the operations per second of a P100 that trains a network."""
     return P100_IMAGES[network] * cost(network).flop
 
 
 @functools.cache
 def cost(network: str, **arguments: Any) -> Cost:
-    """Returns what a step of a network costs. It is built for that."""
+    """Returns the cost of a training step of a network, which is built for that."""
     model = get_model(network, **arguments)
     return Cost(profile(model), model.input_shape[1:], reduced_bytes(model))
 
 
 def reduced_bytes(model: keras.Model) -> int:
-    """Bytes that a training step sums over the replicas, see `training.step`.
+    """Returns the bytes that a training step sums over the replicas, see `training.step`.
 
-    They are the gradients of all that is trained, the statistics of the normalisations, and three
+    They are the gradients of the trained variables, the statistics of the normalisations, and three
     numbers, in float32.
     """
     statistics = [v for v in model.non_trainable_variables if v.synchronization == "on_read"]
@@ -176,14 +176,14 @@ def _numbers(variables: Sequence[keras.Variable]) -> int:
 def ring_seconds(size: float, members: int, link: Link) -> float:
     """Returns the time of an all-reduce around a ring.
 
-    Each member holds one of n shares, and 2 (n - 1) times each sends a share to the next.
+    The bytes are split into n parts; 2 (n - 1) times each member sends one part to the next.
     """
     steps = 2 * (members - 1)
     return steps * (link.ring + size / members / link.bandwidth)
 
 
 def tree_seconds(size: float, members: int, link: Link) -> float:
-    """Returns the time of an all-reduce up and down two trees that share the bytes."""
+    """Returns the time of an all-reduce up and down two trees, with half of the bytes each."""
     levels = math.ceil(math.log2(members))
     sent = 2 * size if members > 1 else 0
     return 2 * levels * link.tree + sent / (TREE_BANDWIDTH * link.bandwidth)
@@ -192,8 +192,8 @@ def tree_seconds(size: float, members: int, link: Link) -> float:
 def all_reduce_seconds(size: float, cluster: Cluster) -> float:
     """Returns the time of an all-reduce within machines and between them.
 
-    A machine's GPUs sum up, each a share; the machines sum what they have, each over its one
-    network card; the GPUs of a machine hand the shares round. Ring or tree, the faster one.
+    The GPUs of a machine sum, each a part of the bytes; the machines sum these over one network
+    card each; the GPUs of a machine exchange the parts. Ring or tree, whichever is faster.
     """
     return sum(
         min(ring_seconds(size, members, link), tree_seconds(size, members, link))
@@ -205,26 +205,26 @@ def all_reduce_seconds(size: float, cluster: Cluster) -> float:
 
 
 def efficiency(compute: float, reduce: float, overlap: bool = False) -> float:
-    """Returns the share of the time that goes into computing.
+    """Returns the fraction of the time that is spent computing.
 
     Args:
         compute: Seconds that a step computes.
         reduce: Seconds of its all-reduce.
-        overlap: Whether the all-reduce runs beside the backward pass, at best all the while.
+        overlap: Whether the all-reduce runs during the backward pass, in the best case all of it.
     """
     waits = max(0.0, reduce - BACKWARD * compute) if overlap else reduce
     return compute / (compute + waits)
 
 
 def batch_for(wanted: float, network: str, cluster: Cluster) -> int:
-    """Returns the images a GPU that an efficiency takes, without overlap."""
+    """Returns the batch size per GPU that gives an efficiency, without overlap."""
     one = cost(network)
     compute = wanted / (1 - wanted) * all_reduce_seconds(one.bytes, cluster)
     return math.ceil(compute * A100.flops(network) / one.flop)
 
 
 def cluster_of(gpus: int) -> Cluster:
-    """Returns a power of two of GPUs in machines of eight; up to eight stand in one."""
+    """Returns a cluster of a power of two GPUs in machines of eight; up to eight fit in one."""
     return Cluster(max(1, gpus // MACHINE), min(gpus, MACHINE))
 
 
@@ -243,9 +243,9 @@ def modelled(
         network: Name of the network.
         cluster: The GPUs.
         gpu: Their kind.
-        batch: Images a step on each.
+        batch: Batch size of each GPU.
         overlap: See `efficiency`.
-        shrink: What the bytes are divided by.
+        shrink: Divisor of the bytes.
     """
     compute = batch * cost(network).flop / gpu.flops(network)
     reduce = all_reduce_seconds(cost(network).bytes / shrink, cluster)
@@ -254,16 +254,16 @@ def modelled(
 
 @dataclass(frozen=True)
 class Published:
-    """What others measured.
+    """A published measurement.
 
     Attributes:
         network: Name of the network here.
-        where: On what.
-        images: Images a second of one GPU.
-        batch: Images a step on each.
+        where: Description of the GPUs.
+        images: Images per second of one GPU.
+        batch: Batch size of each GPU.
         cluster: The GPUs.
-        efficiency: What they reached.
-        source: Who they are.
+        efficiency: The measured efficiency.
+        source: Who measured.
     """
 
     network: str
@@ -276,10 +276,10 @@ class Published:
 
 
 def published() -> list[Published]:
-    """Returns what others measured, all of them with all-reduces."""
+    """Returns published measurements, all of them with all-reduces."""
     a100, p100 = Cluster(gpus=8), Cluster(gpus=8, inside=NVLINK_P100)
     many = Cluster(128, 4, PCI, ETHERNET_25)
-    # The rate of ResNet-101 is not published: taken from ResNet-152's by the multiply-adds.
+    # The rate of ResNet-101 is not published; ResNet-152's is scaled by the multiply-adds.
     resnet101 = P100_IMAGES["resnet152"] * cost("resnet152").flop / cost("resnet101").flop
     vgg16, owt = P100_IMAGES["vgg16"], P100_IMAGES["alexnet_owt"]
     return [
@@ -293,13 +293,13 @@ def published() -> list[Published]:
 
 
 def fitted(measured: Mapping[int, float], workers: int) -> Link:
-    """Returns the ring's two constants that fit best to all-reduces that were measured alone.
+    """Returns the constants of a ring that fit measured all-reduces best.
 
-    All sizes count alike: what is least is the sum of the squared relative errors.
+    It minimizes the sum of the squared relative errors, so that all sizes count alike.
 
     Args:
         measured: Seconds by bytes.
-        workers: How many took part.
+        workers: Number of workers.
     """
     sizes, seconds = np.array(list(measured)), np.array(list(measured.values()))
     steps = 2 * (workers - 1)
@@ -311,9 +311,9 @@ def fitted(measured: Mapping[int, float], workers: int) -> Link:
 
 
 def interpolated(measured: Mapping[int, float], size: int) -> float:
-    """Returns the time of an all-reduce between, or a little beyond, sizes that were measured.
+    """Returns the time of an all-reduce of a size between, or slightly beyond, measured sizes.
 
-    Between two of them, the logarithm of the time is taken as linear in that of the bytes.
+    The logarithm of the time is interpolated linearly in the logarithm of the bytes.
     """
     sizes = np.log(sorted(measured))
     seconds = np.log([measured[size] for size in sorted(measured)])

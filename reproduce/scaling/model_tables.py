@@ -1,4 +1,4 @@
-"""Tables of the model: what networks, GPUs and links make of a training step."""
+"""Tables of the model: networks, GPUs, links, and the efficiency of training."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ NETWORKS = (
     "resnet20",
     "resnet110",
 )
-# Those whose dense layers hold most of the parameters of a large network.
+# Large networks with most of their parameters in dense layers.
 DENSE = ("alexnet", "vgg16")
 
 GPUS = (8, 64, 1024)

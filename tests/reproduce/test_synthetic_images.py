@@ -21,7 +21,7 @@ def generate():
 
 @pytest.fixture(scope="module")
 def small(generate, tmp_path_factory):
-    """16 classes, so that hues count, of small pictures."""
+    """16 classes, so that hues count, of small images."""
     return generate(tmp_path_factory.mktemp("set") / "small", 16, 12, 6, size=SIZE)
 
 
@@ -53,13 +53,13 @@ def test_has_the_form_of_imagenet(generate, tmp_path):
 def test_the_same_seed_gives_the_same_bytes(generate, small, tmp_path):
     assert digest(generate(tmp_path / "again", 16, 12, 6, size=SIZE)) == digest(small)
     assert digest(generate(tmp_path / "other", 16, 12, 6, seed=1, size=SIZE)) != digest(small)
-    # A picture does not depend on how many there are.
+    # An image does not depend on how many there are.
     fewer = generate(tmp_path / "fewer", 16, 2, 1, size=SIZE)
     for path in files_of(fewer):
         assert path.read_bytes() == (small / path.relative_to(fewer)).read_bytes()
 
 
-def test_no_picture_is_there_twice(small):
+def test_no_image_is_there_twice(small):
     contents = {path.read_bytes() for path in files_of(small)}
     assert len(contents) == 16 * (12 + 6)
 
@@ -83,7 +83,7 @@ def test_is_kept_where_it_is(generate, small):
     before = path.stat().st_mtime_ns
     assert generate(small, 16, 12, 6, size=SIZE) == small
     assert path.stat().st_mtime_ns == before
-    with pytest.raises(UserError, match="holds something else than the pictures of"):
+    with pytest.raises(UserError, match="does not hold the images of"):
         generate(small, 16, 12, 6, seed=1, size=SIZE)
 
 
