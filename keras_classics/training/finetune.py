@@ -1,4 +1,4 @@
-"""From known weights to a network for one's own pictures: first its new end, then all of it."""
+"""Fine-tuning of known weights on your own images: first the new last layer, then all layers."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ from keras_classics.training.recipe import Recipe
 from keras_classics.training.schedules import Cosine
 from keras_classics.weights import builder_arguments
 
-# Unfrozen, the weights are good already: they move a tenth as fast as the new end did.
+# The pretrained weights are good already: they train at a tenth of the new layer's rate.
 WHOLE_RATE = 0.1
 
 
@@ -34,29 +34,29 @@ def finetuning_recipes(
     batch_norm: str = "frozen",
     seed: int = 0,
 ) -> tuple[Recipe, Recipe]:
-    """Returns the two recipes of a fine-tuning: of the new end alone, then of the whole network.
+    """Returns the two recipes of a fine-tuning: of the new last layer, then of the whole network.
 
-    Carry out one after the other: `train(recipe, run_dir / recipe.name)`. The network is built
-    without its top, so it takes images of another size than it was trained on; the mean over all
-    positions and a new dense layer follow.
+    Train by one after the other: `train(recipe, run_dir / recipe.name)`. The network is built
+    without its top, so the size of its images may differ from that of its training; global average
+    pooling and a new dense layer follow.
 
     Args:
         model: Name of the network.
         weights: Name of known weights of it, or a file.
-        dataset: See `data.load`; `folder:PATH` for one's own pictures.
+        dataset: See `data.load`; `folder:PATH` for your own images.
         run_dir: Folder of both runs; the second starts from the weights of the first.
-        images: Known weights whose preprocessing a file's weights take, such as
+        images: Known weights with the preprocessing that the weights of a file need, such as
             `"resnet50/imagenet_torchvision"`.
-        side: Side of the images, by default that of the weights' own.
-        head_epochs: Passes in which the new end alone trains.
-        epochs: Passes in which all trains.
-        batch_size: Images a step.
-        rate: Learning rate of the new end; the whole network's is a tenth.
+        side: Side of the images, by default that of the weights.
+        head_epochs: Epochs in which only the new layer trains.
+        epochs: Epochs in which all layers train.
+        batch_size: Global batch size.
+        rate: Learning rate of the new layer; that of the whole network is a tenth.
         batch_norm: `"frozen"` or `"train"`, see `models.transfer.freeze_backbone`.
-        seed: Decides initial weights and the order.
+        seed: Determines the initial weights and the order.
 
     Raises:
-        UserError: There are no such weights, or an argument is outside what it can be.
+        UserError: If there are no such weights, or an argument is out of range.
     """
     kind, layer = _preprocessing(model, weights, images, side)
     sides = layer.compute_output_shape((None, None, None, 3))[1:]
@@ -93,16 +93,20 @@ def finetuning_recipes(
 def _preprocessing(
     model: str, weights: str, images: str | None, side: int | None
 ) -> tuple[str, keras.layers.Layer]:
-    """Kind and layer of the preprocessing that some weights take, at another size if asked."""
+    """Returns kind and layer of the preprocessing of some weights, at another size if given."""
     if images is None and Path(weights).suffix:
         raise UserError(
-            f"A file does not say which images its weights take. Received: weights={weights!r}. "
-            f"Name known weights that take the same, such as images='{model}/imagenet'."
+            "A file does not say which preprocessing its weights need. Received: "
+            f"weights={weights!r}. Name known weights that need the same, such as "
+            f"images='{model}/imagenet'."
         )
     layer = preprocessing(images or find_weights(f"{model}/{weights}"))
     if not isinstance(layer, ImagePreprocessing):
         if side is not None:
-            raise UserError(f"{model} with {weights} takes images of one size. Leave side out.")
+            raise UserError(
+                f"{model} with {weights} takes images of one size. Received: side={side}. Leave "
+                "it out."
+            )
         return "canvas", layer
     if side is not None:
         config = layer.get_config()

@@ -1,12 +1,12 @@
-"""Diagonal curvature of the loss, as LeCun et al. 1998, Appendix C, propagate it backwards.
+"""Diagonal curvature of the loss by backpropagation, as in LeCun et al. 1998, Appendix C.
 
-Beside the gradient the paper sends a second number down the network: for the weighted sum a_i of
-unit i, its output f(a_i), and the weights u_ki that lead on to the units k,
+Beside the gradient the paper propagates a second number: for the weighted sum a_i of unit i, its
+output f(a_i), and the weights u_ki to the units k of the next layer,
 
     a_i'' = f'(a_i)^2 sum_k u_ki^2 a_k''
 
-which drops the off-diagonal terms and those with f'' (Gauss-Newton), so it is never negative. A
-parameter that connections (i, j) share gets the sum of a_i'' x_j^2 over them.
+This drops the off-diagonal terms and those with f'' (Gauss-Newton), so it is never negative. A
+parameter shared by connections (i, j) gets the sum of a_i'' x_j^2 over them.
 """
 
 import keras
@@ -22,20 +22,20 @@ WEIGHTED = (keras.layers.Conv2D, keras.layers.Dense, TableConv2D, TrainableSubsa
 def diagonal_curvature(
     model: keras.Model, loss: keras.losses.Loss, images: tf.Tensor, labels: tf.Tensor
 ) -> list[tf.Tensor]:
-    """Estimates the second derivative of the loss for each parameter.
+    """Estimates the second derivative of the loss with respect to each parameter.
 
     Args:
         model: A chain of layers like `lenet5_1998`, ending in distances to codes.
         loss: Loss on those distances.
-        images: What the model takes, shape (samples, ...).
+        images: The model's inputs, shape (samples, ...).
         labels: Integers, shape (samples,).
 
     Returns:
-        One tensor for each of `model.trainable_variables`, of its shape: 0 or more, the average
+        One tensor for each of `model.trainable_variables`, of its shape: not negative, the average
         over the samples.
 
     Raises:
-        UserError: The model has a layer that the rule above is not written down for.
+        UserError: If the model has a layer for which the rule above is not implemented.
     """
     signals, sums = _forward(model, images)
     output = model.get_layer("distances")
@@ -53,7 +53,7 @@ def diagonal_curvature(
 
 
 def _forward(model, images):
-    """Returns what goes into each layer, and the weighted sums of those that have weights."""
+    """Returns the input of each layer, and the weighted sums of those with weights."""
     signals, sums = {}, {}
     x = images
     for layer in model.layers[1:]:
@@ -64,8 +64,8 @@ def _forward(model, images):
             sums[layer.name] = _weighted_sum(layer, x, *_taps_and_bias(layer))
         x = layer(x)
     raise UserError(
-        f"The diagonal Levenberg-Marquardt method is for networks that end in distances to codes, "
-        f"as lenet5_1998. Received: {model.name}."
+        f"The diagonal Levenberg-Marquardt method needs a network that ends in distances to codes, "
+        f"such as lenet5_1998. Received: {model.name}."
     )
 
 
@@ -90,7 +90,7 @@ def _weighted_sum(layer, x, taps, bias):
 
 
 def _output_curvature(output, loss, x, labels):
-    """Diagonal of the second derivative of the loss by what goes into the output layer."""
+    """Diagonal of the second derivative of the loss with respect to the output layer's input."""
     with tf.GradientTape() as outer:
         outer.watch(x)
         with tf.GradientTape() as inner:
@@ -98,7 +98,7 @@ def _output_curvature(output, loss, x, labels):
             total = tf.reduce_sum(loss.call(labels, output(x)))
         slope = inner.gradient(total, x)
     curvature = tf.linalg.diag_part(outer.batch_jacobian(slope, x))
-    # It is not negative; rounding may make it so.
+    # It is not negative, but rounding may make it so.
     return tf.maximum(curvature, 0.0)
 
 
@@ -110,10 +110,10 @@ def _slope(activation, sums):
 
 
 def _backward(layer, x, curvature):
-    """Sends the curvature of a layer's sums to its input and, summed over samples, its weights.
+    """Propagates the curvature of a layer's sums to its input and, over all samples, its weights.
 
-    The weighted sum is linear in both, so squaring one and differentiating by the other gives the
-    squared weights and signals of the rule.
+    The weighted sum is linear in both: squaring one and differentiating with respect to the other
+    gives the squared weights and signals of the rule.
     """
     taps, bias = _taps_and_bias(layer)
     with tf.GradientTape(persistent=True) as tape:

@@ -168,7 +168,7 @@ def _warn_if_stuck(trainer: Trainer) -> bool:
     if all(abs(loss - chance) < 0.01 * chance for loss in losses):
         logger.warning(
             "The loss has stayed at ln(classes), %.3f, for %d steps: the network only guesses. Try "
-            "He initialization, a smaller learning rate, or the _bn variant.",
+            "He initialisation, a smaller learning rate, or the _bn variant.",
             chance,
             trainer.step,
         )

@@ -1,7 +1,8 @@
-"""Optimisers as the papers write them.
+"""The papers' optimizers.
 
-An optimiser here is made in two steps: a frozen description, which stands in the recipe, and what
-its `start` returns, which holds the state for one model and updates it inside the compiled loop.
+An optimizer consists of two objects: a frozen description, which is part of the recipe, and the
+updater that its `start` returns, which holds the state for one model and updates it inside the
+compiled loop.
 """
 
 from dataclasses import dataclass
@@ -14,26 +15,26 @@ from keras_classics.training.levenberg_marquardt import diagonal_curvature
 
 
 class Updater(Protocol):
-    """State of an optimiser for one model.
+    """State of an optimizer for one model.
 
     Attributes:
-        variables: All that a checkpoint must hold.
-        samples: Training images that `begin_epoch` wants; 0 for none.
+        variables: All variables that a checkpoint must hold.
+        samples: Number of training images that `begin_epoch` needs; 0 for none.
     """
 
     variables: list[tf.Variable]
     samples: int
 
     def begin_epoch(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Looks at some training images before a pass."""
+        """Prepares for an epoch by some training images."""
 
     def update(self, gradients: list[tf.Tensor], rates: list[tf.Tensor]) -> None:
-        """Changes the model's trainable variables by one step, in replica context.
+        """Updates the model's trainable variables by one step, in replica context.
 
-        Each replica changes its own copy. All have the same gradients, so the copies stay equal.
+        Each replica updates its own copy. All have the same gradients, so the copies stay equal.
 
         Args:
-            gradients: One for each trainable variable, of the mean loss over the global batch,
+            gradients: Gradient of the mean loss over the global batch for each trainable variable,
                 summed over the replicas.
             rates: Learning rate of the step for each.
         """
@@ -44,11 +45,11 @@ class Momentum:
     """Gradient descent with momentum: v <- momentum v - rate g, w <- w + v.
 
     Attributes:
-        momentum: Share of the last step that goes on; 0 is plain gradient descent.
-        weight_decay: Added to the gradient times the weight (so the rate scales it), as the
-            papers do.
+        momentum: Fraction of the last step that is kept; 0 is plain gradient descent.
+        weight_decay: weight_decay times the weight is added to the gradient, so the rate scales
+            it, as in the papers.
         nesterov: Whether w <- w + momentum v - rate g, with the new v (Sutskever et al. 2013).
-        decayed: What decays: `"kernels"`, or `"all"`: biases and normalisation parameters too.
+        decayed: What decays: `"kernels"`, or `"all"`: biases and normalisation parameters, too.
     """
 
     momentum: float = 0.9
@@ -57,7 +58,7 @@ class Momentum:
     decayed: Literal["kernels", "all"] = "kernels"
 
     def start(self, model: keras.Model, loss: keras.losses.Loss) -> Updater:
-        """Makes the state for a model, all velocities 0. Call in the strategy's scope."""
+        """Creates the state for a model, all velocities 0. Call it in the strategy's scope."""
         return _MomentumUpdater(self, model)
 
 
@@ -80,7 +81,7 @@ class _MomentumUpdater:
             self._step(weight, velocity, gradient, rate, decay)
 
     def _step(self, weight, velocity, gradient, rate, decay: float) -> None:
-        """Two operations in place; a sum of gradient and decay would fill new memory each step."""
+        """Two in-place operations; adding decay to the gradient would need new memory each step."""
         optimizer = self._optimizer
         if decay and optimizer.momentum and not optimizer.nesterov:
             # v - (rate decay / momentum) w: the momentum operation multiplies it by momentum.
@@ -103,16 +104,15 @@ class _MomentumUpdater:
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam: steps of the gradient's moving mean over the root of that of its square.
+    """Adam: the moving mean of the gradient over the root of the moving mean of its square.
 
-    Kingma and Ba 2015, Algorithm 1, in the order that its section 2 gives for speed: epsilon is
-    added before the means are freed of their start at 0, as Keras and TensorFlow do. No weight
-    decays.
+    Kingma and Ba 2015, Algorithm 1, in the faster order of its section 2: epsilon is added before
+    the bias correction, as in Keras and TensorFlow. No weight decay.
 
     Attributes:
-        beta_1: Share of the last mean that stays.
-        beta_2: Share of the last mean square that stays.
-        epsilon: Bounds the step where gradients are tiny.
+        beta_1: Fraction of the last mean that is kept.
+        beta_2: Fraction of the last mean square that is kept.
+        epsilon: Bounds the step for tiny gradients.
     """
 
     beta_1: float = 0.9
@@ -120,7 +120,7 @@ class Adam:
     epsilon: float = 1e-7
 
     def start(self, model: keras.Model, loss: keras.losses.Loss) -> Updater:
-        """Makes the state for a model, all means 0. Call in the strategy's scope."""
+        """Creates the state for a model, all means 0. Call it in the strategy's scope."""
         return _AdamUpdater(self, model)
 
 
@@ -160,18 +160,18 @@ class LevenbergMarquardt:
     """The stochastic diagonal Levenberg-Marquardt method: w_k <- w_k - rate / (mu + h_kk) g_k.
 
     LeCun et al. 1998, Appendix C. The curvature h_kk of the loss for each parameter is estimated
-    before each pass, see `levenberg_marquardt.diagonal_curvature`.
+    before each epoch, see `levenberg_marquardt.diagonal_curvature`.
 
     Attributes:
-        mu: Bounds the step where the curvature is small.
-        samples: Training images that the curvature is averaged over.
+        mu: Bounds the step for small curvature.
+        samples: Number of training images over which the curvature is averaged.
     """
 
     mu: float = 0.02
     samples: int = 500
 
     def start(self, model: keras.Model, loss: keras.losses.Loss) -> Updater:
-        """Makes the state for a model. Call in the strategy's scope."""
+        """Creates the state for a model. Call it in the strategy's scope."""
         return _LevenbergMarquardtUpdater(self, model, loss)
 
 
@@ -199,17 +199,17 @@ Optimizer = Momentum | Adam | LevenbergMarquardt
 
 
 class MovingAverage:
-    """Exponential moving averages of a network's weights, which are evaluated in their place.
+    """Exponential moving averages of a network's weights, which are evaluated instead of them.
 
-    All that has a gradient, and the statistics of normalisations, are averaged:
-    a <- decay a + (1 - decay) w after each step. Make it in the strategy's scope.
+    All trainable variables and the moving statistics of normalisations are averaged:
+    a <- decay a + (1 - decay) w after each step. Create it in the strategy's scope.
 
     Args:
         model: The network.
         decay: Weight of the old average.
 
     Attributes:
-        variables: All that a checkpoint must hold.
+        variables: All variables that a checkpoint must hold.
     """
 
     def __init__(self, model: keras.Model, decay: float):
@@ -219,7 +219,7 @@ class MovingAverage:
         self.variables = slots(self._weights, copy=True)
 
     def update(self) -> None:
-        """Takes the weights as they are after a step into the averages, in replica context."""
+        """Updates the averages by the weights after a step, in replica context."""
         for weight, average in zip(self._weights, self.variables, strict=True):
             difference = tf.convert_to_tensor(average) - tf.convert_to_tensor(weight)
             tf.raw_ops.AssignSubVariableOp(
@@ -227,7 +227,7 @@ class MovingAverage:
             )
 
     def swap(self) -> None:
-        """Puts the averages into the network and the weights into their place, or back again."""
+        """Exchanges the averages and the weights of the network."""
         for pair in zip(self._weights, self.variables, strict=True):
             for weight, average in zip(*map(copies, pair), strict=True):
                 value = tf.identity(weight)
@@ -238,11 +238,11 @@ class MovingAverage:
 class LossScale:
     """Scales the loss so that gradients in float16 do not vanish (Micikevicius et al. 2018).
 
-    A step whose gradients overflow is left out and the scale halved; after `GROWTH` good steps it
-    is doubled. Make it in the strategy's scope.
+    A step whose gradients overflow is skipped and the scale halved; after `GROWTH` good steps the
+    scale is doubled. Create it in the strategy's scope.
 
     Attributes:
-        variables: All that a checkpoint must hold.
+        variables: All variables that a checkpoint must hold.
     """
 
     FIRST = 2.0**15
@@ -254,7 +254,7 @@ class LossScale:
         self.variables = [self.value, self._good]
 
     def finite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Says whether all gradients are finite, and moves the scale."""
+        """Returns whether all gradients are finite, and updates the scale."""
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         good = tf.where(finite, self._good + 1, 0)
         grows = good == self.GROWTH
@@ -265,18 +265,18 @@ class LossScale:
 
 
 def values(variables: list[keras.Variable]) -> list[tf.Variable]:
-    """TensorFlow's variables of Keras's."""
+    """Returns TensorFlow's variables of Keras's variables."""
     return [variable.value for variable in variables]
 
 
 def copies(variable: tf.Variable) -> tuple[tf.Variable, ...]:
-    """This process's copies of a variable, one a replica. All are equal between two steps.
+    """Returns this process's copies of a variable, one per replica. They are equal between steps.
 
-    To read the variable itself may mean to take the mean over all workers, who then all must do so.
+    Reading the variable itself may average over all workers, which then must all read it.
     """
     return tuple(getattr(variable, "values", (variable,)))
 
 
 def slots(weights: list[tf.Variable], copy: bool = False) -> list[tf.Variable]:
-    """Makes a variable beside each weight: a copy of it, or zeros."""
+    """Creates a variable for each weight: a copy of it, or zeros."""
     return [tf.Variable(w if copy else tf.zeros_like(w), trainable=False) for w in weights]

@@ -1,4 +1,4 @@
-"""A training run, described whole."""
+"""A recipe: the complete description of a training run."""
 
 import dataclasses
 import json
@@ -21,14 +21,14 @@ from keras_classics.training import typed_json
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Plateau, Schedule
 
-# On what a network gives before its `probabilities`.
+# Losses on a network's output before its `probabilities`.
 LOSSES = {
     "cross_entropy": SmoothedCrossEntropy,
     "code_distance": CodeDistance,
     "discriminative_map": DiscriminativeMAP,
 }
 
-# What preprocessing may subtract: a mean that is taken from the training images.
+# Means of the training images that preprocessing may subtract.
 MEANS = ("per_pixel", "per_channel")
 
 CHOICES = {
@@ -42,13 +42,13 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Paper:
-    """What a paper reports for the run that a recipe is modelled on.
+    """The figure that a paper reports for the run that a recipe reproduces.
 
     Attributes:
         metric: Name of the metric, as in `result.json`.
         value: The paper's value.
-        dataset: The data set that it holds for.
-        source: Where the paper says so.
+        dataset: The data set that it was measured on.
+        source: Its place in the paper.
     """
 
     metric: str
@@ -59,51 +59,51 @@ class Paper:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides the outcome of a training run.
+    """Everything that determines the result of a training run.
 
     Attributes:
         name: Name of the recipe.
         model: Name of the network.
         dataset: See `data.load`.
-        batch_size: Images a step, over all replicas.
+        batch_size: Global batch size.
         optimizer: How gradients change weights.
         schedule: Learning rate over the run.
-        epochs: Passes over the training split. Either this or `steps`.
-        steps: Steps of the run, which may end it in the midst of a pass.
-        schedules: Schedules of groups of variables. The key is a pattern as in a shell, such as
-            `"*/bias"`, on layer/variable; the first that fits holds. The others have `schedule`.
-        model_arguments: Arguments of the network's builder. One that is built without its top gets
-            a new last layer.
+        epochs: Length of the run in epochs. Either this or `steps`.
+        steps: Length of the run in steps; it may end in the middle of an epoch.
+        schedules: Schedules of groups of variables. The key is a shell pattern for
+            layer/variable, such as `"*/bias"`; the first match counts. All others use `schedule`.
+        model_arguments: Arguments of the network's builder. A network that is built without its
+            top gets a new last layer.
         loss: One of `LOSSES`.
         loss_arguments: Its arguments.
         preprocessing: One of `PREPROCESSINGS`.
-        preprocessing_arguments: Its arguments. `mean` may be `"per_pixel"` or `"per_channel"`: it
-            is then taken from the training images and kept with the run.
-        augmentation: What changes the training images, or None.
-        validation: Training images that are held out, for a schedule to watch.
-        reshuffle: Whether each pass has an order of its own.
+        preprocessing_arguments: Its arguments. `mean` may be `"per_pixel"` or `"per_channel"`:
+            then it is computed from the training images and stored with the run.
+        augmentation: How training images are changed, or None.
+        validation: Number of training images that are held out for `Plateau`.
+        reshuffle: Whether each epoch has its own order.
         dtype_policy: Keras dtype policy of the network.
-        jit_compile: Whether XLA compiles the loop. It rounds differently.
+        jit_compile: Whether XLA compiles the training loop. It rounds differently.
         gradient_accumulation_steps: Micro-batches into which a replica splits its part of a batch,
             one after the other, to save memory. Batch normalisation sees one micro-batch.
-        clip_norm: Bound of the norm of all gradients together, or None.
-        average: Decay of the moving averages of the weights, which are then what is evaluated
-            and saved, or None.
-        initial_weights: File of all weights that the network starts from, or None. Weights that
-            were trained for other classes are the `weights` of `model_arguments`.
-        initial_model: Network that those weights are of, where it is a shallower one, built with
-            the same `model_arguments`. Its first and last layers are taken, see
+        clip_norm: Bound of the global norm of the gradients, or None.
+        average: Decay of moving averages of the weights, which are evaluated and saved instead of
+            the weights, or None.
+        initial_weights: File of all initial weights of the network, or None. Weights that were
+            trained for other classes are the `weights` of `model_arguments`.
+        initial_model: Network of those weights, if it is a shallower one, built with the same
+            `model_arguments`. Its first and last layers are copied, see
             `models.transfer.copy_first_and_last`.
-        trainable: `"all"`, or `"head"`: the last layer alone.
-        batch_norm: `"train"`: each replica by its own images; `"synchronized"`: by those of all
-            replicas; `"frozen"`, see `models.transfer.freeze_backbone`.
-        seed: Decides initial weights and the order.
-        only_classes: Labels of the classes that are kept, in the order of their new labels 0, 1,
-            ..., or None for all.
-        limit_train: Number of training images of them, or None for all.
-        limit_test: Number of test images of them, or None for all.
+        trainable: `"all"`, or `"head"`: only the last layer.
+        batch_norm: `"train"`: each replica uses its own images; `"synchronized"`: those of all
+            replicas; `"frozen"`: see `models.transfer.freeze_backbone`.
+        seed: Determines the initial weights and the order.
+        only_classes: Labels of the classes to keep, in the order of their new labels 0, 1, ...,
+            or None for all.
+        limit_train: Number of training images to use, or None for all.
+        limit_test: Number of test images to use, or None for all.
         paper: The figure to compare with, or None.
-        sources: For each value from a paper, where it says so.
+        sources: For every value taken from a paper, the section it comes from.
         tags: What the run belongs to: in a comparison, its `claim` and its `variant`.
     """
 
@@ -154,22 +154,22 @@ class Recipe:
                 raise UserError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         if (self.epochs is None) == (self.steps is None):
             raise UserError(
-                "A recipe has either epochs or steps. "
+                "A recipe needs either epochs or steps. "
                 f"Received: epochs={self.epochs}, steps={self.steps}."
             )
         if self.average is not None and not 0 < self.average < 1:
-            raise UserError(f"average must lie between 0 and 1. Received: {self.average}.")
+            raise UserError(f"average must be between 0 and 1. Received: {self.average}.")
         if isinstance(self.schedule, Plateau) and not self.validation:
             raise UserError(
-                "A schedule that waits for a plateau watches images that are held out of training. "
-                "Received: validation=0."
+                "The schedule Plateau needs images held out of training. Received: validation=0. "
+                "Set validation to their number."
             )
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the recipe as what JSON can hold: each part a mapping with its `kind`."""
+        """Returns the recipe in a form that JSON can hold: each part a mapping with its `kind`."""
         content = typed_json.encode_fields(self)
         if self.paper is not None:
             content["paper"] = typed_json.encode_fields(self.paper)
@@ -177,10 +177,10 @@ class Recipe:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
-        """Returns the recipe that `to_json` made the content from.
+        """Returns the recipe of a content that `to_json` returned.
 
         Raises:
-            UserError: A field is unknown, missing or of another type.
+            UserError: If a field is unknown, missing or of the wrong type.
         """
         recipe = typed_json.decode(cls, content)
         takers = {
@@ -195,14 +195,14 @@ class Recipe:
         return dataclasses.replace(recipe, **arguments)
 
     def with_fields(self, values: Mapping[str, Any]) -> "Recipe":
-        """Returns the recipe with other values for some fields.
+        """Returns the recipe with new values for some fields.
 
         Args:
             values: New values by path, such as `{"schedule.rate": 0.005}`; a `typed_json.Text`
-                stands for what somebody typed.
+                holds what a user typed.
 
         Raises:
-            UserError: There is no such field, or the value is of another type.
+            UserError: If there is no such field, or the value is of the wrong type.
         """
         content = self.to_json()
         for path, value in values.items():
@@ -210,15 +210,15 @@ class Recipe:
         return Recipe.from_json(content)
 
     def make_loss(self) -> keras.losses.Loss:
-        """Makes the loss on what the network gives before its `probabilities`."""
+        """Returns the loss on the network's output before its `probabilities`."""
         return LOSSES[self.loss](**self.loss_arguments)
 
     def make_preprocessing(self, mean: np.ndarray | None = None) -> keras.layers.Layer:
-        """Makes the layer from uint8 images to what the network takes.
+        """Returns the layer from uint8 images to what the network takes.
 
         Args:
-            mean: Mean of the training images, where the recipe asks for one; without, the layer
-                brings images to their size and subtracts nothing.
+            mean: Mean of the training images, if the recipe needs one; without it, the layer
+                resizes images and subtracts nothing.
         """
         arguments = dict(self.preprocessing_arguments)
         if self.mean is not None:
@@ -227,13 +227,13 @@ class Recipe:
 
     @property
     def mean(self) -> str | None:
-        """Which mean of the training images is subtracted, one of `MEANS`, or None."""
+        """Kind of the training images' mean that is subtracted, one of `MEANS`, or None."""
         mean = self.preprocessing_arguments.get("mean")
         return mean if mean in MEANS else None
 
     @property
     def crops_on_decode(self) -> bool:
-        """Whether training cuts its images out of picture files while decoding them."""
+        """Whether training decodes random crops from image files."""
         return isinstance(self.augmentation, RANDOM_CROPS)
 
 
@@ -241,7 +241,7 @@ def read_recipe(path: Path) -> Recipe:
     """Reads the `recipe.json` of a run.
 
     Raises:
-        UserError: It cannot be read, or holds no recipe.
+        UserError: If it cannot be read, or holds no recipe.
     """
     try:
         content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Learning rates, as plain functions of the moment in a run."""
+"""Learning rate schedules: plain functions of the position in a run."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +12,13 @@ from keras_classics.data.plan import Plan
 
 @dataclass(frozen=True)
 class StepInfo:
-    """Where a run stands before a step.
+    """The position of a run before a step.
 
     Attributes:
-        step: Steps done.
+        step: Number of finished steps.
         steps: Steps of the whole run.
-        steps_per_epoch: Steps of a pass over the training split.
-        history: A row a pass that is done, as in `history.csv`.
+        steps_per_epoch: Steps of an epoch.
+        history: One row per finished epoch, as in `history.csv`.
     """
 
     step: int
@@ -28,38 +28,38 @@ class StepInfo:
 
     @property
     def epoch(self) -> float:
-        """Passes done, a fraction inside a pass."""
+        """Number of finished epochs, with the fraction of the current one."""
         return self.step / self.steps_per_epoch
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is done, 0 to 1."""
+        """Finished fraction of the run, 0 to 1."""
         return self.step / self.steps
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate throughout."""
+    """A constant learning rate."""
 
     rate: float
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         return self.rate
 
 
 @dataclass(frozen=True)
 class PiecewiseConstant:
-    """A rate for each pass over the training split: `rates[i]` holds for `epochs[i]` passes.
+    """A table of learning rates: `rates[i]` holds for `epochs[i]` epochs.
 
-    The last rate goes on where the run is longer than the table.
+    If the run is longer than the table, the last rate continues.
     """
 
     rates: tuple[float, ...]
     epochs: tuple[int, ...]
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         end = 0
         for rate, length in zip(self.rates, self.epochs, strict=True):
             end += length
@@ -70,13 +70,13 @@ class PiecewiseConstant:
 
 @dataclass(frozen=True)
 class MultiStepDecay:
-    """A rate that is multiplied by `factor` at fixed places.
+    """A learning rate that is multiplied by `factor` at fixed positions.
 
     Attributes:
-        rate: The first rate.
-        at: Where it drops, counted in `unit`.
-        factor: What it is multiplied by at each.
-        unit: `"steps"`, `"epochs"` over the training split, or `"fraction"` of the whole run.
+        rate: Initial rate.
+        at: Positions, in `unit`.
+        factor: Factor at each position.
+        unit: `"steps"`, `"epochs"`, or `"fraction"` of the whole run.
     """
 
     rate: float
@@ -85,26 +85,25 @@ class MultiStepDecay:
     unit: Literal["steps", "epochs", "fraction"] = "epochs"
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         done = {"steps": info.step, "epochs": info.epoch, "fraction": info.fraction}[self.unit]
-        return self.rate * self.factor ** sum(done >= place for place in self.at)
+        return self.rate * self.factor ** sum(done >= position for position in self.at)
 
 
 @dataclass(frozen=True)
 class Plateau:
-    """A rate that drops when the error on held-out training images stops falling.
+    """A learning rate that drops when the error on the validation split stops falling.
 
     "Divide the learning rate by 10 when the validation error rate stopped improving with the
     current learning rate" (Krizhevsky et al. 2012, section 5), as VGG and ResNet do too. None of
     the papers says when an error has stopped improving: `patience` and `least` are ours. The
-    whole state is the history, which every checkpoint holds. The recipe must hold images out,
-    `validation`.
+    history is the whole state, and every checkpoint holds it. The recipe must set `validation`.
 
     Attributes:
-        rate: The first rate.
-        factor: What it is multiplied by at each drop.
-        drops: Number of drops at most.
-        patience: Passes without a better error before it drops.
+        rate: Initial rate.
+        factor: Factor of each drop.
+        drops: Maximum number of drops.
+        patience: Epochs without a better error before a drop.
         least: By how much an error must be lower to count as better.
     """
 
@@ -115,7 +114,7 @@ class Plateau:
     least: float = 0.001
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         dropped, stalled, best = 0, 0, math.inf
         for row in info.history:
             error = 1 - row["validation_accuracy"]
@@ -135,19 +134,19 @@ class Cosine:
     rate: float
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         return 0.5 * self.rate * (1 + math.cos(math.pi * info.fraction))
 
 
 @dataclass(frozen=True)
 class Polynomial:
-    """From `rate` down to 0 over the whole run: rate (1 - share) ** power, as Caffe's poly."""
+    """From `rate` down to 0 over the whole run: rate (1 - fraction) ** power, Caffe's poly."""
 
     rate: float
     power: float = 1.0
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         return self.rate * (1 - info.fraction) ** self.power
 
 
@@ -160,7 +159,7 @@ class InverseDecay:
     power: float
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         return self.rate * (1 + self.gamma * info.step) ** -self.power
 
 
@@ -169,12 +168,12 @@ class Warmup:
     """Another schedule with smaller rates at the start.
 
     Attributes:
-        then: The schedule; its own clock starts with the run.
-        steps: Length of the warm-up, in steps.
-        epochs: Length of the warm-up in passes, where it is not given in steps.
-        first: Share of `then`'s rate at the start.
-        jump: Whether the share stays at `first` and jumps to 1 at the end (He et al. 2015, section
-            4.2), or grows in a straight line (Goyal et al. 2017, section 2.2).
+        then: The schedule; it counts from the start of the run, too.
+        steps: Length of the warm-up in steps.
+        epochs: Length of the warm-up in epochs, if it is not given in steps.
+        first: Fraction of `then`'s rate at the start.
+        jump: Whether the fraction stays at `first` and jumps to 1 at the end (He et al. 2015,
+            section 4.2), or grows linearly (Goyal et al. 2017, section 2.2).
     """
 
     then: "Schedule"
@@ -184,7 +183,7 @@ class Warmup:
     jump: bool = False
 
     def __call__(self, info: StepInfo) -> float:
-        """Returns the rate at a info."""
+        """Returns the learning rate of a step."""
         length = self.steps or self.epochs * info.steps_per_epoch
         rate = self.then(info)
         if info.step >= length:
@@ -212,14 +211,14 @@ def rates(
     steps: int,
     history: Sequence[Mapping[str, Any]] = (),
 ) -> np.ndarray:
-    """Rates of consecutive steps of one pass.
+    """Returns the learning rates of consecutive steps of one epoch.
 
     Args:
         schedules: One for each group of variables.
         plan: The run's steps.
         first_step: First of the steps, counted from 0 in the run.
-        steps: How many.
-        history: Rows of the passes that are done.
+        steps: Number of steps.
+        history: Rows of the finished epochs.
 
     Returns:
         float32, shape (steps, schedules).

@@ -1,4 +1,4 @@
-"""The compiled part of the loop: several steps of training in one call, on all replicas."""
+"""The compiled part of the loop: several training steps per call, on all replicas."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,20 +13,20 @@ from keras_classics.training.optimizer import LossScale, MovingAverage, Updater,
 class Step:
     """One step of gradient descent on one replica's part of a global batch.
 
-    Called in replica context. Gradients and losses are summed over the replicas, so that what
-    comes out does not depend on how many share the batch.
+    Called in replica context. Gradients and losses are summed over the replicas, so the result does
+    not depend on the number of replicas.
 
     Args:
         model: The network.
-        loss: Loss on what the network gives before its `probabilities`.
-        updater: State of the optimiser.
-        batch_size: Images a step, over all replicas.
-        groups: For each trainable variable, which of the step's rates is its own.
-        device_preprocess: From what the pipeline gives to what the network takes.
+        loss: Loss on the network's output before its `probabilities`.
+        updater: State of the optimizer.
+        batch_size: Global batch size.
+        groups: For each trainable variable, the index of its learning rate.
+        device_preprocess: From the pipeline's output to the network's input.
         gradient_accumulation_steps: Micro-batches into which a replica splits its images, one after
             the other, to save memory.
-        clip_norm: Bound of the gradients' norm, all variables together, or None.
-        average: Averages of the weights to keep, or None.
+        clip_norm: Bound of the global norm of the gradients, or None.
+        average: Moving averages of the weights, or None.
         scale: Scale of the loss, or None.
     """
 
@@ -62,20 +62,20 @@ class Step:
     def __call__(
         self, inputs: Any, labels: tf.Tensor, rates: tf.Tensor, stop: tf.Tensor
     ) -> list[tf.Tensor]:
-        """Changes the network by one step.
+        """Updates the network by one step.
 
         Args:
-            inputs: What the pipeline gives for this replica's images.
+            inputs: The pipeline's output for this replica's images.
             labels: Their labels.
-            rates: Learning rates of the step, one a group of variables.
-            stop: 1 where this replica's worker wants to stop, else 0.
+            rates: Learning rates of the step, one per group of variables.
+            stop: 1 if this replica's worker wants to stop, else 0.
 
         Returns:
-            Sum of the losses, number of images that were right, and how many want to stop, over
-            all replicas.
+            Sum of the losses, number of correctly classified images, and number of replicas whose
+            worker wants to stop, over all replicas.
         """
         gradients, sums = self._all_gradients(inputs, labels)
-        # A copy of this replica's own: what all replicas share cannot be summed over them.
+        # A copy per replica: a tensor that all replicas share cannot be summed over them.
         sums = [*sums, tf.identity(stop)]
         gradients, sums = self._summed_over_replicas(gradients, sums)
         if self._scale is None:
@@ -90,16 +90,16 @@ class Step:
         """Gradients of the mean loss over the global batch, from this replica's images."""
         if self._gradient_accumulation_steps == 1:
             return self._gradients(inputs, labels)
-        inputs, labels = tf.nest.map_structure(self._in_parts, (inputs, labels))
+        batches = tf.nest.map_structure(self._micro_batches, (inputs, labels))
         gradients = [tf.zeros_like(weight) for weight in self._weights]
         sums = [tf.constant(0.0), tf.constant(0.0)]
-        for part in tf.range(self._gradient_accumulation_steps):
-            taken = tf.nest.map_structure(lambda values: values[part], (inputs, labels))  # noqa: B023
-            more = self._gradients(*taken)
+        for i in tf.range(self._gradient_accumulation_steps):
+            micro_batch = tf.nest.map_structure(lambda values: values[i], batches)  # noqa: B023
+            more = self._gradients(*micro_batch)
             gradients, sums = tf.nest.map_structure(tf.add, (gradients, sums), more)
         return gradients, sums
 
-    def _in_parts(self, values: tf.Tensor) -> tf.Tensor:
+    def _micro_batches(self, values: tf.Tensor) -> tf.Tensor:
         return tf.reshape(values, [self._gradient_accumulation_steps, -1, *values.shape[1:]])
 
     def _gradients(self, inputs, labels):
@@ -110,11 +110,11 @@ class Step:
             if self._scale is not None:
                 mean *= self._scale.value
         gradients = tape.gradient(mean, self._weights)
-        hits = tf.argmax(probabilities, axis=1, output_type=labels.dtype) == labels
-        return gradients, [loss_sum, tf.reduce_sum(tf.cast(hits, tf.float32))]
+        correct = tf.argmax(probabilities, axis=1, output_type=labels.dtype) == labels
+        return gradients, [loss_sum, tf.reduce_sum(tf.cast(correct, tf.float32))]
 
     def _summed_over_replicas(self, gradients, sums):
-        """Also takes the mean of the normalisations' statistics, so that all replicas agree."""
+        """Also averages the moving statistics of normalisations, so that all replicas agree."""
         context = tf.distribute.get_replica_context()
         if context.num_replicas_in_sync == 1:
             return gradients, sums
@@ -141,14 +141,14 @@ def compiled_block(step: Step, strategy: tf.distribute.Strategy, jit_compile: bo
     """Compiles the loop over the steps of a block.
 
     Returns:
-        A function of inputs, labels, the rates of each step, and 1 where this worker wants to
-        stop, else 0. It returns, over all steps and replicas, the sum of the losses, the images
-        that were right, and more than 0 where a worker wants to stop.
+        A function of inputs, labels, the rates of each step, and 1 if this worker wants to stop,
+        else 0. It returns, over all steps and replicas, the sum of the losses, the number of
+        correctly classified images, and more than 0 if a worker wants to stop.
     """
 
     def on_replica(inputs, labels, number, rates, stop):
-        taken = tf.nest.map_structure(lambda values: values[number], (inputs, labels))
-        return step(*taken, rates, stop)
+        batch = tf.nest.map_structure(lambda values: values[number], (inputs, labels))
+        return step(*batch, rates, stop)
 
     def train_block(inputs, labels, rates, stop):
         totals = tf.zeros(3)

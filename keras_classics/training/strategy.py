@@ -1,4 +1,4 @@
-"""Which devices train, on one machine or several, and how they share a batch."""
+"""Devices for training, on one machine or several, and communication between workers."""
 
 import json
 import os
@@ -9,28 +9,29 @@ import tensorflow as tf
 
 from keras_classics.errors import UserError, unknown_name
 
-# Whole numbers that workers exchange at once outside of training.
-PIECE = 2**24
+# Integers that workers exchange at once outside of training.
+CHUNK = 2**24
 
-# Tasks of a Slurm job on one machine.
-MOST_TASKS = 1024
+# Maximum number of tasks of a Slurm job on one machine.
+MAX_TASKS = 1024
 
 STRATEGIES = ("auto", "multi_worker", "mirrored", "one_device")
 
 
 def make_strategy(name: str = "auto", num_replicas: int | None = None) -> tf.distribute.Strategy:
-    """Makes the strategy that a program trains with. Call it before anything else of TensorFlow.
+    """Returns a strategy for training. Call it before any other use of TensorFlow.
 
     Args:
         name: `one_device`: the first GPU, or the CPU. `mirrored`: all GPUs of this machine, or
-            logical CPUs where it has none. `multi_worker`: all GPUs, or the CPU, of each of the
-            machines that TF_CONFIG names, or that Slurm gave to this job. `auto`: `multi_worker`
-            where TF_CONFIG names more than one, else `mirrored` where there is more than one GPU
-            or `num_replicas` is given, `one_device` elsewhere.
-        num_replicas: How many GPUs or logical CPUs `mirrored` takes; None for all GPUs, or one CPU.
+            logical CPUs if it has none. `multi_worker`: all GPUs, or the CPU, of each machine that
+            TF_CONFIG names, or that Slurm gave to this job. `auto`: `multi_worker` if TF_CONFIG
+            names more than one worker, else `mirrored` if there is more than one GPU or
+            `num_replicas` is given, else `one_device`.
+        num_replicas: Number of GPUs (or logical CPUs) for `mirrored`; None for all GPUs, or one
+            CPU.
 
     Raises:
-        UserError: The name is unknown, or the replicas or workers cannot be had.
+        UserError: If the name is unknown, or the replicas or workers are not available.
     """
     if name not in STRATEGIES:
         raise unknown_name("strategy", name, STRATEGIES)
@@ -45,7 +46,7 @@ def make_strategy(name: str = "auto", num_replicas: int | None = None) -> tf.dis
         if num_replicas not in (None, 1):
             raise UserError(
                 f"one_device has one replica. Received: num_replicas={num_replicas}. "
-                "Take strategy mirrored."
+                "Use strategy mirrored."
             )
         return tf.distribute.OneDeviceStrategy("/GPU:0" if gpus else "/CPU:0")
     count = num_replicas or len(gpus) or 1
@@ -58,17 +59,17 @@ def make_strategy(name: str = "auto", num_replicas: int | None = None) -> tf.dis
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Says whether this process is the one that writes."""
+    """Returns whether this process is the chief, the one that writes files."""
     resolver = strategy.cluster_resolver
     return resolver is None or resolver.task_id in (None, 0)
 
 
 def from_chief(strategy: tf.distribute.Strategy, content: bytes | None) -> bytes:
-    """Gives every worker the bytes of the chief.
+    """Returns the chief's bytes on every worker.
 
     Args:
-        strategy: Its workers all call this at the same point.
-        content: What the chief has to say; that of the others is not looked at.
+        strategy: All its workers must call this at the same point.
+        content: The chief's bytes; those of other workers are ignored.
     """
     if strategy.cluster_resolver is None:
         return content
@@ -77,13 +78,13 @@ def from_chief(strategy: tf.distribute.Strategy, content: bytes | None) -> bytes
     size = int(summed(np.array([len(content)], "int32"))[0])
     words = np.zeros(-(-size // 4), "int32")
     words.view("uint8")[: len(content)] = np.frombuffer(content, "uint8")
-    # In pieces, so that a gigabyte of weights needs no gigabytes beside it.
-    pieces = [summed(words[i : i + PIECE]) for i in range(0, len(words), PIECE)]
-    return b"".join(piece.tobytes() for piece in pieces)[:size]
+    # In chunks, so that a gigabyte of weights does not need several gigabytes more.
+    chunks = [summed(words[i : i + CHUNK]) for i in range(0, len(words), CHUNK)]
+    return b"".join(chunk.tobytes() for chunk in chunks)[:size]
 
 
 def _sum_of_first_replica(strategy: tf.distribute.Strategy) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns a function that gives each worker the first replica's whole numbers."""
+    """Returns a function that returns the first replica's integers on each worker."""
 
     def on_replica(words: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
@@ -119,22 +120,22 @@ def _tf_config() -> dict:
 def _multi_worker(num_replicas: int | None) -> tf.distribute.Strategy:
     if num_replicas is not None:
         raise UserError(
-            "multi_worker takes all GPUs of each worker, or its CPU. Leave num_replicas out."
+            "multi_worker uses all GPUs of each worker, or its CPU. Leave out num_replicas."
         )
     if _tf_config().get("cluster"):
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
     elif "SLURM_STEP_NODELIST" in os.environ:
-        # Which GPUs a task sees, Slurm has decided. The resolver counts them even where it does not
-        # hand them out, and cannot count none.
+        # Slurm has decided which GPUs a task sees. The resolver counts them even if it does not
+        # assign them, and cannot count none.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            gpus_per_node=MOST_TASKS, gpus_per_task=1, auto_set_gpu=False
+            gpus_per_node=MAX_TASKS, gpus_per_task=1, auto_set_gpu=False
         )
     else:
         raise UserError(
-            "multi_worker needs the environment variable TF_CONFIG on each machine, or a job step "
-            "of Slurm (srun). Neither is there."
+            "multi_worker needs the environment variable TF_CONFIG on each machine, or a Slurm job "
+            "step (srun). Received: neither."
         )
-    # On its own TensorFlow sums over gRPC between machines, also from GPU to GPU.
+    # By default TensorFlow sums over gRPC between machines, also between GPUs.
     ways = tf.distribute.experimental.CommunicationImplementation
     way = ways.NCCL if tf.config.list_physical_devices("GPU") else ways.AUTO
     options = tf.distribute.experimental.CommunicationOptions(implementation=way)
@@ -142,13 +143,13 @@ def _multi_worker(num_replicas: int | None) -> tf.distribute.Strategy:
         return tf.distribute.MultiWorkerMirroredStrategy(resolver, communication_options=options)
     except (tf.errors.OpError, RuntimeError) as error:
         raise UserError(
-            f"The workers of {resolver.cluster_spec().as_dict()} could not be brought together, "
+            f"The workers of {resolver.cluster_spec().as_dict()} could not connect, "
             f"task {resolver.task_id}: {str(error).splitlines()[0][:200]}"
         ) from error
 
 
 def _split_cpu(count: int) -> None:
-    """Makes logical CPUs; TensorFlow allows that only before it has used the CPU."""
+    """Creates logical CPUs; TensorFlow allows that only before it has used the CPU."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
         tf.config.set_logical_device_configuration(
@@ -157,6 +158,6 @@ def _split_cpu(count: int) -> None:
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) < count:
             raise UserError(
-                f"TensorFlow runs already, with fewer than {count} logical CPUs. Make the strategy "
-                "first of all."
+                f"TensorFlow has started already, with fewer than {count} logical CPUs. Create the "
+                "strategy before any other use of TensorFlow."
             ) from error

@@ -74,7 +74,7 @@ def decode(hint: Any, content: Any, name: str = "") -> Any:
         name: Name of the value in messages, such as `"schedule.rate"`.
 
     Raises:
-        UserError: The content is not of that type.
+        UserError: If the content is not of that type.
     """
     if isinstance(content, Text):
         return _decode_text(hint, content, name)
@@ -104,7 +104,7 @@ def decode_arguments(taker: Callable, content: Mapping[str, Any], name: str) -> 
         name: Name of the arguments in messages, such as `"model_arguments"`.
 
     Raises:
-        UserError: It takes no argument of some name, or one is of another type.
+        UserError: If there is no argument of some name, or one is of the wrong type.
     """
     parameters = _parameters(taker)
     for key in content:
@@ -147,7 +147,7 @@ def set_at(content: dict[str, Any], path: str, value: Any, mappings: Collection[
         mappings: Paths of the mappings that may get new keys, see `mapping_fields`.
 
     Raises:
-        UserError: There is no such path.
+        UserError: If there is no such path.
     """
     *parents, last = path.split(".")
     node = _descend(content, parents, path)
@@ -168,7 +168,7 @@ def value_at(content: Mapping[str, Any], path: str) -> Any:
     """Returns a value inside nested mappings, given its path, such as `"schedule.rate"`.
 
     Raises:
-        UserError: There is no such path.
+        UserError: If there is no such path.
     """
     return _descend(content, path.split("."), path)
 

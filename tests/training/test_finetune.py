@@ -94,8 +94,8 @@ def test_recipes_of_known_weights():
     ("arguments", "message"),
     [
         (("resnet18", "imagnet"), "Unknown weights 'resnet18/imagnet'"),
-        (("resnet18", "my.pth"), "A file does not say which images its weights take"),
-        (("resnet20", "fashion_mnist", 64), "takes images of one size. Leave side out"),
+        (("resnet18", "my.pth"), "A file does not say which preprocessing its weights need"),
+        (("resnet20", "fashion_mnist", 64), "takes images of one size. Received: side=64. Leave"),
     ],
 )
 def test_what_is_wrong(arguments, message):

@@ -145,7 +145,7 @@ def test_curvature_equals_the_rule_connection_by_connection(model, loss, referen
 
 
 def test_networks_without_a_rule_are_refused():
-    with pytest.raises(UserError, match="end in distances to codes, as lenet5_1998"):
+    with pytest.raises(UserError, match="ends in distances to codes, such as lenet5_1998"):
         diagonal_curvature(lenet5(), CodeDistance(), tf.zeros((1, 32, 32, 1)), tf.constant([0]))
     x = image = keras.Input((3,))
     x = keras.layers.PReLU(name="odd")(x)

@@ -46,5 +46,5 @@ def test_several_workers_have_to_be_named(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(UserError, match="needs the environment variable TF_CONFIG"):
         make_strategy("multi_worker")
-    with pytest.raises(UserError, match="Leave num_replicas out"):
+    with pytest.raises(UserError, match="Leave out num_replicas"):
         make_strategy("multi_worker", 2)

@@ -1,7 +1,7 @@
-"""The recipes by name, one paper a file: those of the papers, value by value, and others beside.
+"""The recipes by name, one file per paper: the papers' own, value by value, and others.
 
-A recipe's `sources` say for each value of it from a paper where that says so. Where a paper is
-silent the choice is ours, and there is no source.
+`sources` gives, for every value taken from a paper, the section it comes from. Values that a paper
+does not give are ours and have no source.
 """
 
 from keras_classics.training.recipes.alexnet import (

@@ -1,25 +1,25 @@
 """AlexNet, Krizhevsky, Sutskever, Hinton 2012; one column, Krizhevsky 2014.
 
-`paper` differs from the paper by
-- the images that the rate goes by, `VALIDATION_IMAGES` of the training images;
+`paper` differs from the paper in
+- the validation split: `VALIDATION_IMAGES` of the training images;
 - colour: the shift is along standard deviations, as in the authors' program. See `PCAColour`;
-- crops: 33 x 33 places, as in that program, for 32 x 32;
-- the figure: the paper's is of ten views, the mean of their probabilities; a run's is of one.
+- crops: 33 x 33 positions, as in that program, instead of 32 x 32;
+- the figure: the paper's is the mean probability of ten views; a run's is of one view.
 
-`code` is what the program had logged when it came to the paper's figures (configuration 145 of
-computerhistory/AlexNet-Source-Code). It differs from that program by
+`code` follows the program's log of the run behind the paper's figures (configuration 145 of
+computerhistory/AlexNet-Source-Code). It differs from that program in
 - the network, see `models.alexnet`: ReLU 1 precedes pool1, no normalisation within maps;
-- crops: one for each image, where the program drew one for 32;
+- crops: one per image, where the program drew one for 32 images;
 - colour: the program then divided by 1.1;
-- the moment of a drop: the log names the epoch, here it is after so many passes.
+- the time of a drop: the log names the epoch; here the rate drops after that many epochs.
 
-`one_weird_trick` differs from the paper of 2014 by
+`one_weird_trick` differs from the paper of 2014 in
 - the network, which is torchvision's and has no response normalisation;
-- images, which are divided by their deviation: of 0..255 that network's loss goes to 10^28 in four
-  steps, measured here.
-Of the paper's values its length and the drops of the rate could be read here, not its first rate,
-which is the released program's (cuda-convnet2, layers-imagenet-1gpu.cfg); nor momentum, decay, mean
-and crops, which are those of 2012; nor its figures.
+- images, which are divided by their deviation: with images of 0..255 that network's loss reaches
+  10^28 in four steps, measured here.
+The paper gives the length and the drops of the rate. The first rate is the released program's
+(cuda-convnet2, layers-imagenet-1gpu.cfg). Momentum, decay, mean and crops are those of 2012. The
+paper's figures were not available.
 """
 
 import dataclasses

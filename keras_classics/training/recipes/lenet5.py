@@ -31,9 +31,9 @@ LENET5_DISTORTIONS = dataclasses.replace(
     },
 )
 
-# Differs from the paper by mu. With the paper's 0.02 the first ten updates already drive the
-# network into saturation, from which it does not come back: at the initial weights the curvature
-# of most parameters is below 0.001, so mu alone bounds their steps, at 0.0005 / 0.02.
+# Differs from the paper in mu. With the paper's 0.02 the first ten updates already saturate the
+# network, which does not recover: at the initial weights the curvature of most parameters is below
+# 0.001, so only mu bounds their steps, at 0.0005 / 0.02.
 LENET5_PAPER = Recipe(
     name="paper",
     model="lenet5_1998",

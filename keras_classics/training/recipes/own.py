@@ -1,6 +1,6 @@
-"""What the package's own weights are trained by.
+"""The recipes of the package's own weights.
 
-The data are not the papers', so neither are the figures to compare with.
+The data sets are not the papers', so there is no figure of a paper to compare with.
 """
 
 import dataclasses

@@ -1,24 +1,24 @@
 """ResNet, He, Zhang, Ren, Sun 2015, for ImageNet and for CIFAR-10; `variant` for the other depths.
 
-What all recipes after the paper differ by from it: the last layer starts from Glorot's weights.
+All recipes of the paper differ from it in the last layer, which starts from Glorot's weights.
 
-ImageNet. `paper` differs by
-- the images that the rate goes by, which the paper does not name: `VALIDATION_IMAGES` of the
-  training images;
-- the number of drops, which the paper does not print: three at most;
+ImageNet. `paper` differs in
+- the validation split, which the paper does not name: `VALIDATION_IMAGES` of the training images;
+- the number of drops, which the paper does not print: at most three;
 - colour: the shift is along standard deviations, as in AlexNet's program. See `PCAColour`;
 - the figure: the paper's is of ten views; a run's is of one.
-`torchvision` is what torchvision's first weights were trained by, with their figures, which are of
-one view as a run's. `modern` adds to it what has since become usual.
+`torchvision` is the recipe of torchvision's first weights, with their figures, which are of one
+view, as a run's. `modern` adds what has since become usual.
 
 CIFAR-10. `paper` is the schedule that the paper found with 45,000 images and then used on all
-50,000. Padding comes after the mean is subtracted, so it is of mean colour; the paper does not
-say. `paper_110` is its warm-up for 110 layers: 400 steps, in which, it says, the training error
-falls below 80 %. `torch` is fb.resnet.torch's: its epochs 81 and 122 come after 80 and 121 passes.
+50,000. Padding follows the subtraction of the mean, so it has the mean colour; the paper does not
+say. `paper_110` is its warm-up for 110 layers: 400 steps, in which, according to the paper, the
+training error falls below 80 %. `torch` is fb.resnet.torch's: its epochs 81 and 122 begin after 80
+and 121 finished epochs.
 
-What decays: "just the weights of the convolution layers" in the paper, says fb.resnet.torch's
-README, whose own program, like torchvision's, decays all. Here kernels decay in `paper`, the last
-layer's too.
+Weight decay: the paper decays "just the weights of the convolution layers", according to
+fb.resnet.torch's README, whose own program decays all parameters, as torchvision's. Here all
+kernels decay in `paper`, including the last layer's.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.recipes import imagenet
 from keras_classics.training.schedules import Cosine, MultiStepDecay, Plateau, Warmup
 
-# By network, shortcut and version. Tables 2 and 3, top-1 error of ten views.
+# Keys: network, shortcut, version. Tables 2 and 3, top-1 error of ten views.
 TEN_VIEWS = {
     ("plain18", "none", "v1"): 0.2794,
     ("plain34", "none", "v1"): 0.2854,
@@ -53,7 +53,7 @@ TORCHVISION = {
     ("resnet101", "B", "v1.5"): 0.22626,
     ("resnet152", "B", "v1.5"): 0.21688,
 }
-# Table 6; of 110 layers the mean of five.
+# Table 6; for 110 layers, the mean of five runs.
 TABLE_6 = {
     ("resnet20", "A", "v1"): 0.0875,
     ("resnet32", "A", "v1"): 0.0751,
@@ -78,7 +78,7 @@ def variant(
     shortcut: str | None = None,
     version: str | None = None,
 ) -> Recipe:
-    """Returns a recipe for another network of its family, with its figure where one is printed.
+    """Returns a recipe for another network of its family, with its published figure, if any.
 
     Args:
         recipe: One of `RESNET_IMAGENET` or `RESNET_CIFAR10`.
@@ -87,14 +87,14 @@ def variant(
         version: `"v1"`, `"v1.5"`, `"v2"`, or None for the recipe's.
 
     Raises:
-        UserError: There is no such network.
+        UserError: If there is no such network.
     """
     arguments = dict(recipe.model_arguments)
     arguments["shortcut"] = shortcut or arguments["shortcut"]
     arguments["version"] = version or arguments["version"]
     plain = arguments["shortcut"] == "none"
     if plain:
-        # All branches zero, and nothing beside them: the network would compute nothing.
+        # With all branches zero and no shortcuts, the network would compute nothing.
         arguments.pop("zero_init_residual", None)
     depth = depth or re.search(r"\d+", recipe.model)[0]
     model = find_model(f"{'plain' if plain else 'resnet'}{depth}").name
@@ -182,7 +182,7 @@ RESNET_IMAGENET_MODERN = dataclasses.replace(
     loss_arguments={"smoothing": 0.1},
     average=0.9999,
     sources={
-        "schedule": "warm-up of 5 passes: Goyal et al. 2017, section 2.2",
+        "schedule": "warm-up of 5 epochs: Goyal et al. 2017, section 2.2",
         "model_arguments": "branches from zero: Goyal et al. 2017, section 5.1",
         "loss_arguments": "Szegedy et al. 2016, section 7",
         "augmentation": "Szegedy et al. 2015, section 6",

@@ -8,22 +8,22 @@
     jitter     256 to 512     the weights of a run at 384
     he         256            He's weights
 
-from_a, paper_384 and jitter carry on other runs: put the path of such a run's final.weights.h5 in
-the place of `initial_weights`.
+from_a, paper_384 and jitter continue other runs: set `initial_weights` to the path of such a run's
+final.weights.h5.
 
-The paper's figures come from nets that were started as from_a is. That Glorot's weights do without
-the authors found when the paper was submitted (section 3.1); paper starts so.
+The networks of the paper's figures started as in from_a. When the paper was submitted, the authors
+found that Glorot's weights make that unnecessary (section 3.1); paper starts from them.
 
-What the recipes differ by from the paper:
-- the images that the rate goes by, `VALIDATION_IMAGES` of the training images;
+The recipes differ from the paper in
+- the validation split: `VALIDATION_IMAGES` of the training images;
 - the figure: the paper's is dense, of the whole image at Q = S, 384 for jitter, and of its mirror
-  image; a run's is of one 224x224 view in the middle of the same Q;
-- normal weights: the paper prints "10^-2 variance". By it the scores of A start at 10^8 and its
-  loss at 2.7 10^8, measured here; 0.01 is taken for the deviation, as most programs do. With that
+  image; a run's is of one central 224x224 view at the same Q;
+- normal weights: the paper prints "10^-2 variance". With it the scores of A start at 10^8 and its
+  loss at 2.7 10^8, measured here; 0.01 is used as the deviation, as in most programs. With that
   the scores of A start at 0.001, those of D at 0.000003: only A can be trained from there;
 - lengths and drops of paper_384 and jitter, and jitter's rate, which the paper does not print;
-- he: images are divided by their deviation, or He's weights would carry it to the scores (a loss
-  of 1,000 at the start). Dense layers start as torchvision's.
+- he: images are divided by their deviation, or He's weights would carry it to the scores (an
+  initial loss of 1,000). Dense layers start as torchvision's.
 """
 
 import dataclasses
@@ -58,14 +58,14 @@ TABLE_3 = {
 
 
 def of_config(recipe: Recipe, config: str) -> Recipe:
-    """Returns a recipe for another of the paper's configurations, with its figure.
+    """Returns a recipe for another configuration of the paper, with its figure.
 
     Args:
         recipe: One of `VGG`.
         config: A key of `CONFIGS`.
 
     Raises:
-        UserError: There is no such configuration.
+        UserError: If there is no such configuration.
     """
     if config not in CONFIGS:
         raise unknown_name("configuration", config, CONFIGS)
@@ -106,7 +106,7 @@ VGG_PAPER = of_config(
 
 
 def _from(recipe: Recipe, file: str, because: str, **changes) -> Recipe:
-    """A recipe that starts from the weights of another run."""
+    """Returns a recipe that starts from the weights of another run."""
     sources = {**recipe.sources, "initial_weights": because}
     return dataclasses.replace(recipe, initial_weights=file, sources=sources, **changes)
 
