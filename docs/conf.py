@@ -51,6 +51,7 @@ autodoc_inherit_docstrings = False
 maximum_signature_line_length = 80
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "keras_classics"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
