@@ -14,17 +14,17 @@ from keras_classics.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
-# Columns that say what a row was measured with; its program's command ends them.
+# Columns for the software and hardware of a run, and its command.
 ENVIRONMENT = ("commit", "device", "python", "constraints", "tensorflow", "keras", "command")
 
-# In the place of a figure.
+# Stands in place of a figure.
 NOT_RUN = "not run"
 
 Row = Mapping[str, str]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Returns the rows of a CSV file; none where there is no file."""
+    """Returns the rows of a CSV file, or none if the file does not exist."""
     if not path.exists():
         return []
     with open(path, newline="") as file:
@@ -32,7 +32,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def rendered(text: str, tables: Mapping[str, str]) -> str:
-    """Returns a text with the tables that are given in their places; others stay as they are."""
+    """Returns a text with the given tables in their places. Other tables stay as they are."""
 
     def replace(match: re.Match) -> str:
         name = match[1]
@@ -76,14 +76,14 @@ def write_or_check(path: Path, text: str, check: bool) -> None:
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Returns a table: as many columns as told stand at the left, numbers at the right."""
+    """Returns a Markdown table: the first `left` columns aligned left, the others right."""
     rule = ["---"] * left + ["--:"] * (len(head) - left)
     lines = [" | ".join(head), "|".join(rule), *(" | ".join(row) for row in rows)]
     return "\n".join(f"|{line}|" if line is lines[1] else f"| {line} |" for line in lines)
 
 
 def spread(values: Sequence[float], digits: int = 2, none: str = NOT_RUN) -> str:
-    """Returns mean and standard deviation; of one value alone itself."""
+    """Returns mean ± standard deviation, or the value itself if there is only one."""
     if not values:
         return none
     mean = f"{statistics.mean(values):,.{digits}f}"

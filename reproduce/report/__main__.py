@@ -41,7 +41,7 @@ ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to 
 ZOO = flags.DEFINE_bool("zoo", False, "Also build every network for its table and diagrams.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail if a page is out of date.")
 
-# The run whose worst mistakes README shows.
+# The run whose worst mistakes docs/networks/lenet.md shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
 
 COLUMNS = (
@@ -140,7 +140,7 @@ def _add(folders: Sequence[Path]) -> None:
 
 
 def _evaluation_row(path: Path) -> Row:
-    """A row of an evaluation. What several members do not share is a list, as JSON has it."""
+    """A row of an evaluation. Values that differ between members are a JSON list."""
     facts = json.loads(path.read_text())
     values = {**facts, **facts["environment"], **facts["environment"]["versions"]}
     values = {name: values.get(name) for name in EVALUATION_COLUMNS}
@@ -155,7 +155,7 @@ def _text(value: Any) -> str:
 
 
 def _lenet5_table(rows: Sequence[Row]) -> str:
-    """A line for each recipe, data set and number of training images; MNIST's also when not run."""
+    """One line per recipe, data set and number of training images; MNIST also if not run."""
     lines = []
     groups: dict[tuple, list[Row]] = {}
     for recipe in recipes.LENET5.values():
@@ -189,7 +189,7 @@ def _table_order(item: tuple) -> tuple:
 
 
 def _keep_mistakes(run_dirs: Sequence[Path]) -> None:
-    """Keeps the picture of the worst mistakes of the run that README shows them of."""
+    """Copies the plot of the worst mistakes of `SHOWN_RUN`."""
     for run_dir in run_dirs:
         row = result_row(run_dir / "result.json", COLUMNS)
         if all(row[name] == value for name, value in SHOWN_RUN.items()):

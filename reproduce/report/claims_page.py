@@ -1,4 +1,4 @@
-"""reproduce/README.md: each claim with its command, the paper's figures and those of the runs."""
+"""Renders reproduce/README.md: claims, commands, the papers' and the measured figures."""
 
 import re
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ page.
 
 
 def update_claims(check: bool) -> None:
-    """Writes the page, or checks that it is what the rows say. See `tables.write_or_check`."""
+    """Writes the page, or checks that it is up to date. See `tables.write_or_check`."""
     write_or_check(PAGE, rendered_page(CLAIMS.values()), check)
 
 
@@ -68,7 +68,7 @@ def _section(claim: Claim, results: Results) -> str:
 
 
 def _figures(claim: Claim) -> list[str]:
-    """The figure of a claim, and that of its layers, where they are there."""
+    """The figures of a claim that exist: its own, and that of its layers."""
     names = (f"{claim.name}.png", f"{claim.name}_layers.png")
     return [name for name in names if (FIGURES / name).exists()]
 
@@ -102,5 +102,5 @@ def _made_with(results: Results) -> str:
 
 
 def _anchor(title: str) -> str:
-    """What GitHub makes of a heading."""
+    """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

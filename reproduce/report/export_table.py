@@ -1,4 +1,4 @@
-"""How accurate exported networks are: rows of manifests, and README.md's table of them."""
+"""Accuracy of exported networks: rows from manifests, and the table of docs/export.md."""
 
 import hashlib
 import json
@@ -50,28 +50,28 @@ def add_exports(manifests: Iterable[Path]) -> None:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """Returns a row for each form of a network, given its `manifest.json`.
+    """Returns a row for each exported form, given a `manifest.json`.
 
     Raises:
-        UserError: It does not say what was exported, or the images had no labels.
+        UserError: The manifest does not name the data set, or the images had no labels.
     """
     content = path.read_bytes()
-    facts = json.loads(content)
-    if "dataset" not in facts.get("origin", {}) or not facts["compared_on"]["labelled"]:
+    manifest = json.loads(content)
+    if "dataset" not in manifest.get("origin", {}) or not manifest["compared_on"]["labelled"]:
         raise UserError(
-            "Rows are of exports that were compared on a data set's labelled images. Received: "
+            "A row needs an export that was compared on a data set's labelled images. Received: "
             f"{path}, which names none. Export with 'keras-classics export --dataset=NAME'."
         )
     common = {
-        "model": facts["model"],
-        **facts["origin"],
-        "images": facts["compared_on"]["images"],
-        **facts["environment"],
-        **facts["versions"],
+        "model": manifest["model"],
+        **manifest["origin"],
+        "images": manifest["compared_on"]["images"],
+        **manifest["environment"],
+        **manifest["versions"],
         "manifest_sha256": hashlib.sha256(content).hexdigest(),
     }
     rows = []
-    for form, export in facts["exports"].items():
+    for form, export in manifest["exports"].items():
         size = sum(file["bytes"] for file in export["files"].values())
         values = {**common, **export, **export["agreement"], "form": form, "bytes": size}
         rows.append(cells(values, COLUMNS))
@@ -79,7 +79,7 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def export_table(rows: Sequence[Row]) -> str:
-    """Returns the table: a line a form, of each network what Keras and the form get right."""
+    """Returns the table: one line per form, with the accuracy of Keras and of the form."""
     lines = []
     for row in rows:
         before, after = 100 * float(row["model_accuracy"]), 100 * float(row["accuracy"])

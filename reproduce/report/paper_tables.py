@@ -1,7 +1,7 @@
 """The papers' tables beside what was measured here, for docs/papers.md.
 
-The papers' figures are in papers.csv, what was measured in results/evaluations.csv; papers.py says
-which row of the one measures which of the other.
+The papers' figures are in papers.csv, the measured ones in results/evaluations.csv. papers.py
+decides which evaluation measures which figure.
 """
 
 import json
@@ -65,7 +65,7 @@ def _paper_table(rows: Sequence[Row], evaluations: Sequence[Row]) -> str:
 
 
 def _paper_lines(paper: Row, evaluations: Sequence[Row]) -> list[Line]:
-    """A line for each training that measures a paper's row; one where none does."""
+    """One line for each training that measures a paper's row, or one line if none does."""
     head = {
         "row": ", ".join(filter(None, (paper["row"], paper["statistic"]))),
         "network": _network(paper) if paper["model"] else "",
@@ -82,14 +82,14 @@ def _paper_lines(paper: Row, evaluations: Sequence[Row]) -> list[Line]:
 
 
 def _printed(paper: Row, metric: str) -> str:
-    """A figure as the paper prints it, which has deviations of top-1 errors alone."""
+    """A figure as the paper prints it. Papers print deviations of top-1 errors only."""
     figure = paper[f"{metric}_error"]
     spread = paper["deviation"] if metric == "top1" else ""
     return f"{figure} ± {spread}" if spread else figure
 
 
 def _measured(paper: Row, group: Sequence[Row]) -> Line:
-    """What was measured beside a paper's figures, and how."""
+    """The measured figures beside a paper's row, and how they were measured."""
     errors = {name: _beside(paper, group, metric) for metric, name in MEASURED.items()}
     return {**errors, "how": _how(group) if group else ""}
 
@@ -108,7 +108,7 @@ def _how(group: Sequence[Row]) -> str:
 
 
 def _others_table(papers: Sequence[Row], evaluations: Sequence[Row]) -> str:
-    """Whatever measures no paper's row, such as all on other data."""
+    """The evaluations that measure no paper's row, such as those on other data."""
     others = [row for row in evaluations if not any(measures(row, paper) for paper in papers)]
     if not others:
         return NOT_RUN
@@ -135,7 +135,7 @@ def _other_line(group: Sequence[Row]) -> Line:
 
 
 def _network(row: Row) -> str:
-    """The names of a network or of several, and the arguments that are given."""
+    """The names of one or several networks, and their arguments."""
     counts = Counter(names(row)).items()
     words = [AND.join(f"{n} x `{name}`" if n > 1 else f"`{name}`" for name, n in counts)]
     arguments = json.loads(row["arguments"])
@@ -145,24 +145,24 @@ def _network(row: Row) -> str:
 
 
 def _seeds(group: Sequence[Row]) -> str:
-    """Of an ensemble those of its members, which its row holds as a list."""
+    """The seeds of several rows. The row of an ensemble holds a list of its members' seeds."""
     return " ".join(re.sub(r"[\[\],]", "", row["seed"]) for row in group)
 
 
 def _length(row: Row) -> str:
-    """How long a network was trained, where that is known."""
+    """How long a network was trained, if that is known."""
     if not row["train_images"]:
         return ""
     return f"{row['epochs']} epochs of {_count(row['train_images'])} images"
 
 
 def _count(text: str) -> str:
-    """A number of images; the members of an ensemble may have a list of them."""
+    """A number of images. The row of an ensemble may hold a list of them."""
     return f"{int(text):,}" if text.isdigit() else text
 
 
 def _table(lines: Sequence[Mapping[str, str]]) -> str:
-    """Lines of the same columns; one that is empty throughout is left out."""
+    """A table of lines with the same columns. Columns without any value are left out."""
     columns = [name for name in lines[0] if any(line[name] for line in lines)]
     rules = ["--:" if name in NUMBERS else "---" for name in columns]
     rows = [[line[name] or "-" for name in columns] for line in lines]

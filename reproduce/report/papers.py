@@ -1,22 +1,21 @@
 """The papers' figures, and which evaluations measure them.
 
-papers.csv holds a row for each line of a paper's table, with the errors in per cent as the paper
-prints them. Its columns:
+papers.csv holds one row per line of a paper's table, with errors in per cent. Its columns:
 
-    paper, table, row  where it stands; a table that has no number is named by what it is about
-    model, arguments   the network here and what its builder takes, as JSON; empty: it is not here.
-                       Networks that are averaged are joined by " + "; one name stands for all
-    members            number of networks whose answers are averaged
-    training           how, in the paper's words, where its rows differ in it
-    weights            those that were trained so, recipes and known weights; empty: any
+    paper, table, row  where the figure is; a table without a number is named by its subject
+    model, arguments   the network here and its builder's arguments as JSON; empty: not in this
+                       package. Averaged networks are joined by " + "; one name stands for all
+    members            number of averaged networks
+    training           in the paper's words, if its rows differ in training
+    weights            recipes and known weights that were trained in this way; empty: any
     dataset            its name in TensorFlow Datasets
-    protocol           in the words that protocols print; empty: the paper's is not known
-    quantity           error, or reduction: the points that a technique takes off an error
-    statistic          empty: of one network; otherwise over which runs
+    protocol           as protocols print it; empty: the paper's is not known
+    quantity           error, or reduction: by how many points a technique lowers an error
+    statistic          empty: one network; otherwise over which runs
     *_error            of the test images; of imagenet2012's validation images
     test_top5_error    of ILSVRC-2012's test images, whose labels are not public
     deviation          of top1_error over runs
-    source             section or table of the paper, or what else holds the figure
+    source             section or table of the paper, or another source of the figure
 """
 
 import functools
@@ -35,10 +34,10 @@ HERE = Path(__file__).parents[1]
 PAPERS = HERE / "papers.csv"
 EVALUATIONS = HERE / "results" / "evaluations.csv"
 
-# Between networks, and between protocols, whose answers are averaged.
+# Joins networks, and protocols, whose probabilities are averaged.
 AND = " + "
 
-# Arguments that make no other network: its ends, its name, and where its training starts.
+# Arguments that do not change the network: input and top, name, initial weights.
 _ASIDE = {
     *CommonArguments.__annotations__,
     "classes",
@@ -50,7 +49,7 @@ _ASIDE = {
 
 _WHICH_VIEWS = re.compile(r"(no )?flip|scales? [\d ]+")
 
-# What evaluations have in common that differ in their seeds alone.
+# Columns that are equal in evaluations that differ only in their seeds.
 _ALIKE = (
     "dataset",
     "protocol",
@@ -65,12 +64,12 @@ _ALIKE = (
 
 
 def measured(paper: Row, evaluations: Iterable[Row]) -> list[list[Row]]:
-    """Returns the evaluations that measure a paper's row, those of one training together."""
+    """Returns the evaluations that measure a paper's row, grouped by training."""
     return by_training(row for row in evaluations if measures(row, paper))
 
 
 def measures(evaluation: Row, paper: Row) -> bool:
-    """Whether an evaluation is of a paper's network, data and protocol, and of fitting weights."""
+    """Whether an evaluation has a paper's network, data and protocol, and matching weights."""
     weights = set(_of_each(evaluation["weights"], 1))
     fitting = set(paper["weights"].split(", ")) if paper["weights"] else weights
     return (
@@ -83,46 +82,46 @@ def measures(evaluation: Row, paper: Row) -> bool:
 
 
 def measurable(paper: Row) -> bool:
-    """Whether a paper's row is an error of a network that is here, by a protocol that is known.
+    """Whether a paper's row is an error of a network of this package, by a known protocol.
 
-    The best of several runs is none that another run could be held against.
+    The best of several runs cannot be compared with a single run.
     """
     known = paper["model"] and paper["protocol"]
     return bool(known) and paper["quantity"] == "error" and "best" not in paper["statistic"]
 
 
 def views(protocol: str) -> list[tuple[str, ...]]:
-    """Returns what a network is shown: kind, mirror images and scales of each part of a protocol.
+    """Returns what the network sees: kind, mirror images and scales of each part of a protocol.
 
     Args:
-        protocol: As protocols print; the side of the views and how pictures are scaled are left
-            out, because no paper's rows differ in them.
+        protocol: As protocols print it. The side of the views and the resize method are left out,
+            because no paper's rows differ in them.
     """
     parts = [view.split(", ") for view in protocol.split(AND)]
     return sorted((kind, *filter(_WHICH_VIEWS.fullmatch, rest)) for kind, *rest in parts)
 
 
 def networks(row: Row) -> list[tuple[str, str]]:
-    """Returns name and all arguments of each network whose answers are averaged, in any order."""
+    """Returns the name and all arguments of each averaged network, in any order."""
     arguments = _of_each(row["arguments"], int(row["members"]))
     pairs = zip(names(row), arguments, strict=True)
     return sorted((name, _all_arguments(name, given)) for name, given in pairs)
 
 
 def names(row: Row) -> list[str]:
-    """Returns the name of each network whose answers are averaged."""
+    """Returns the name of each averaged network."""
     models = row["model"].split(AND)
     return models * int(row["members"]) if len(models) == 1 else models
 
 
 def _of_each(text: str, members: int) -> list[Any]:
-    """What a row says of each member: JSON's list, or one value for all."""
+    """A row's values for its members: a JSON list, or one value for all."""
     value = json.loads(text) if text.startswith(("[", "{")) else text
     return value if isinstance(value, list) else [value] * members
 
 
 def _all_arguments(name: str, given: Mapping[str, Any]) -> str:
-    """All that makes the network, as JSON: what is given, else its builder's defaults."""
+    """All arguments that define the network, as JSON: the given ones, else the defaults."""
     arguments = {**_defaults(name), **given}
     kept = {key: value for key, value in arguments.items() if key not in _ASIDE}
     return json.dumps(kept, sort_keys=True)
@@ -135,7 +134,7 @@ def _defaults(model: str) -> Mapping[str, Any]:
 
 
 def by_training(evaluations: Iterable[Row]) -> list[list[Row]]:
-    """Puts evaluations together that differ in their seeds alone, in the order of the first."""
+    """Groups evaluations that differ only in their seeds, in the order of the first."""
     groups: dict[tuple, list[Row]] = {}
     for row in evaluations:
         groups.setdefault(tuple(row[name] for name in _ALIKE), []).append(row)
@@ -146,11 +145,11 @@ def error(group: Sequence[Row], metric: str) -> str:
     """Returns an error in per cent: one with its 95 % interval, several as mean ± deviation.
 
     Args:
-        group: Evaluations that differ in their seeds alone.
+        group: Evaluations that differ only in their seeds.
         metric: `"top1"` or `"top5"`.
 
     Returns:
-        Text; empty where the error was not measured.
+        Text; empty if the error was not measured.
     """
     values = [100 * float(row[f"{metric}_error"]) for row in group if row[f"{metric}_error"]]
     if not values:
