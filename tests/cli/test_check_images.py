@@ -43,7 +43,7 @@ def test_linked_folders_are_looked_through_once(tmp_path, capsys):
     folder(tmp_path / "there", c_jpg=JPEG[:-2])
     (root / "linked").symlink_to(tmp_path / "there")
     (tmp_path / "there" / "back").symlink_to(root)
-    with pytest.raises(UserError, match=f"A training on {root} would stop"):
+    with pytest.raises(UserError, match=f"Training on {root} would stop"):
         check_images.main(str(root))
     assert capsys.readouterr().out.splitlines() == [
         "linked/train/cat/c.jpg: JPEG, cut short",

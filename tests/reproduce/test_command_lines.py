@@ -2,55 +2,83 @@
 
 import csv
 import json
+import pkgutil
 import re
-import subprocess
-import sys
+import shlex
 
 import pytest
 
-from tests.helpers.command_lines import OTHERS, names_of_commands, names_of_programs
+import reproduce
+from keras_classics import cli
 from tests.helpers.programs import ROOT
 
-COMMANDS = [f"keras-classics {name}" for name in names_of_commands()]
-PROGRAMS = names_of_programs()
-TRAINING = [name for name in PROGRAMS if name.removeprefix("reproduce.") not in OTHERS]
+COMMANDS = [m.name for m in pkgutil.iter_modules(cli.__path__) if not m.name.startswith("_")]
+TRAINING = [m.name for m in pkgutil.iter_modules(reproduce.__path__) if not m.ispkg]
+OTHERS = ["report", "benchmark", "scaling"]
+
+# Parses the flags of each line, and runs a training program until it would start its run.
+PARSE = """
+import importlib, json, sys
+from absl import flags
+
+class RunStartedError(Exception):
+    pass
+
+def start(*_):
+    raise RunStartedError
+
+module, lines = sys.argv[1], json.loads(sys.argv[2])
+program = importlib.import_module(module)
+if hasattr(program, "__path__"):
+    program = importlib.import_module(f"{module}.__main__")
+runs = [sys.modules.get(f"reproduce.{name}") for name in ("harness.run", "claims.comparison")]
+for run in filter(None, runs):
+    run.make_strategy = start
+for arguments in lines:
+    flags.FLAGS.unparse_flags()
+    assert len(flags.FLAGS([module, *arguments])) == 1, arguments
+    if any(runs):
+        try:
+            program.main()
+        except RunStartedError:
+            continue
+        raise AssertionError(f"{arguments} did not start a run.")
+"""
 
 
-def outcomes(job: str, path, commands: list[str]) -> dict[str, dict]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.helpers.command_lines", job, path],
-        cwd=ROOT,
-        input=json.dumps(commands),
-        capture_output=True,
-        text=True,
-    )
+def help_of(run_program, *words: str) -> str:
+    done = run_program("-m", *words, "--help")
     assert done.returncode == 0, done.stderr
-    return json.loads(path.read_text())
+    assert done.stderr == ""
+    return done.stdout
 
 
-@pytest.fixture(scope="module")
-def helps(tmp_path_factory):
-    return outcomes("help", tmp_path_factory.mktemp("help") / "outcomes.json", [])
-
-
-@pytest.mark.parametrize("name", [*COMMANDS, *PROGRAMS])
-def test_help_lists_the_flags_of_this_program(helps, name):
-    shown = helps[name]
-    assert shown["status"] == 0, shown["output"]
-    text = shown["output"]
-    command = name if name.startswith("keras-classics") else f"python -m {name}"
+def assert_help(text: str, command: str) -> None:
     docstring, usage, rest = text.partition(f"\nUsage: {command} ")
     assert len(docstring.strip().splitlines()[0]) > 20
     assert usage
     assert max(map(len, rest.splitlines())) <= 100
-    # None of absl's own.
-    assert "verbosity" not in rest
+    # None of absl's own flags.
+    assert "--verbosity" not in rest
     assert "--logtostderr" not in rest
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(run_program, name):
+    assert_help(help_of(run_program, "keras_classics.cli", name), f"keras-classics {name}")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_help_of_a_program(run_program, name):
+    module = f"reproduce.{name}"
+    assert_help(help_of(run_program, module), f"python -m {module}")
+
+
 @pytest.mark.parametrize("name", TRAINING)
-def test_help_of_a_training_program_is_grouped(helps, name):
-    text = helps[name]["output"]
+def test_help_of_a_training_program(run_program, name):
+    module = f"reproduce.{name}"
+    text = help_of(run_program, module)
+    assert_help(text, f"python -m {module}")
     titles = re.findall(r"^(\w[\w ]*):$", text.partition("\nUsage: ")[2], re.MULTILINE)
     assert titles[-4:] == ["Recipe", "Data", "Run", "Devices"]
     assert set(titles[:-4]) <= {"Flags of this program", "Comparison"}
@@ -59,21 +87,42 @@ def test_help_of_a_training_program_is_grouped(helps, name):
     assert "(default: auto)" in text
 
 
-def test_help_says_what_is_required(helps):
-    text = helps["keras-classics finetune"]["output"]
+def test_help_says_what_is_required_and_what_is_default(run_program):
+    text = help_of(run_program, "keras_classics.cli", "finetune")
     assert re.search(r"^  --model=TEXT +Name of the network. \(required\)$", text, re.MULTILINE)
     assert re.search(r"^  --batch_size=N +Global batch size. \(default: 32\)$", text, re.MULTILINE)
-    assert "--batch_norm=frozen|train|synchronized" in text
-    assert "Usage: keras-classics predict IMAGES... " in helps["keras-classics predict"]["output"]
+    assert "\n  --batch_norm=frozen|train|synchronized\n" in text
+    text = help_of(run_program, "keras_classics.cli", "predict")
+    assert "Usage: keras-classics predict IMAGES... [--FLAG=VALUE ...]" in text
 
 
-def test_commands_of_result_rows_still_run(tmp_path):
+def commands_of_result_rows() -> dict[str, list[list[str]]]:
+    """Arguments of all commands, by the module that they run."""
     commands = set()
     for path in (ROOT / "reproduce" / "results").glob("*.csv"):
         with open(path, newline="") as file:
             commands |= {row["command"] for row in csv.DictReader(file) if "command" in row}
-    assert len(commands) > 400
-    parsed = outcomes("parse", tmp_path / "outcomes.json", sorted(commands))
-    assert {module.rpartition(".")[0] for module in parsed} >= {"reproduce", "keras_classics.cli"}
-    for module, outcome in parsed.items():
-        assert outcome["status"] == 0, f"{module}: {outcome['output']}"
+    by_module: dict[str, list[list[str]]] = {}
+    for command in sorted(commands):
+        interpreter, *rest = shlex.split(command)
+        if interpreter.endswith("keras-classics"):
+            rest = ["-m", "keras_classics.cli", *rest]
+        _, module, *arguments = rest
+        if module == "keras_classics.cli":
+            module = f"{module}.{arguments.pop(0)}"
+        by_module.setdefault(module, []).append(arguments)
+    return by_module
+
+
+RESULT_COMMANDS = commands_of_result_rows()
+
+
+@pytest.mark.parametrize("module", RESULT_COMMANDS)
+def test_commands_of_result_rows_still_run(run_program, module):
+    done = run_program("-c", PARSE, module, json.dumps(RESULT_COMMANDS[module]))
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_commands_in_result_rows():
+    assert sum(map(len, RESULT_COMMANDS.values())) > 400
+    assert {"reproduce.lenet5_mnist", "keras_classics.cli.evaluate"} <= set(RESULT_COMMANDS)
