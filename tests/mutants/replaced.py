@@ -21,7 +21,19 @@ def replace_sources(texts: Mapping[Path, str]) -> None:
     Args:
         texts: By the absolute path of the file, the text of the module.
     """
-    sys.meta_path.insert(0, _Finder({str(path): text for path, text in texts.items()}))
+    by_name = {str(path): text for path, text in texts.items()}
+    sys.meta_path.insert(0, _Finder(by_name))
+    # AutoGraph empties the cache of lines, which is then filled from the file.
+    from_file = linecache.updatecache
+
+    def updatecache(name: str, module_globals=None) -> list[str]:
+        if name not in by_name:
+            return from_file(name, module_globals)
+        lines = by_name[name].splitlines(True)
+        linecache.cache[name] = (len(by_name[name]), None, lines, name)
+        return lines
+
+    linecache.updatecache = updatecache
 
 
 def note_calls(paths: list[Path], calls: set[str], root: Path) -> None:
@@ -56,8 +68,6 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return self.text
 
     def get_code(self, name: str):
-        # Without a time of change the cache is never compared with the file.
-        linecache.cache[self.path] = (len(self.text), None, self.text.splitlines(True), self.path)
         return compile(self.text, self.path, "exec", dont_inherit=True)
 
 

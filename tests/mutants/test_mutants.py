@@ -134,3 +134,30 @@ def test_survivors_and_kills(tmp_path):
     assert "is left out: tests/models/test_toy.py::test_that_fails_anyway" in done.stdout
     assert "unsound {'tests/models/test_toy.py::test_that_fails_anyway'}" in done.stdout
     assert (tmp_path / "zoo/models/toy.py").read_text() == TOY
+
+
+SEE = """
+import inspect, linecache, sys
+from pathlib import Path
+from tests.mutants.replaced import replace_sources
+
+path = Path("toy.py").absolute()
+replace_sources({path: path.read_text().replace("0.5", "0.45")})
+import toy
+
+linecache.updatecache(toy.__file__)  # As AutoGraph does.
+print(toy.flip(0.47), "0.45" in inspect.getsource(toy.flip))
+"""
+
+
+def test_autograph_reads_the_replaced_source(tmp_path):
+    (tmp_path / "toy.py").write_text(TOY)
+    path = os.pathsep.join((str(ROOT), str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", SEE],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False True\n", done.stderr
