@@ -12,7 +12,7 @@ CAUGHT = ("killed", "import", "timeout", "crash")
 # Which tests may notice a fault in a module of a package, beside those of the module's own name.
 # Not among them are those that start processes of their own, which import the files as they are.
 TESTS = {
-    "data": ("data/test_augment*.py", "data/test_crop*.py", "data/test_pipeline.py"),
+    "data": ("data/test_augment.py", "data/test_crops_on_decode.py", "data/test_pipeline.py"),
     "evaluation": ("evaluation/test_*.py",),
     "export": ("export/test_verify*.py", "export/test_export.py", "export/test_failing.py"),
     "models": ("models/test_*.py",),
