@@ -1,5 +1,7 @@
 """The console command."""
 
+import json
+
 import pytest
 
 import keras_classics as kc
@@ -128,6 +130,8 @@ def test_finetune_on_images(run_program, tmp_path):
         f"--dataset=folder:{tmp_path / 'images'}",
         f"--run_dir={tmp_path / 'run'}",
         "--batch_size=2",
+        "--set=optimizer.momentum=0.8",
+        "--set=whole.schedule.rate=0.001",
         "--head_epochs=1",
         "--epochs=1",
     )
@@ -136,5 +140,8 @@ def test_finetune_on_images(run_program, tmp_path):
     assert "all layers: accuracy" in done.stdout
     assert "the top's 6 tensors are not loaded" in done.stderr
     assert (tmp_path / "run" / "whole" / "model.keras").exists()
+    for name, rate in (("head", 0.02), ("whole", 0.001)):
+        recipe = json.loads((tmp_path / "run" / name / "recipe.json").read_text())
+        assert (recipe["optimizer"]["momentum"], recipe["schedule"]["rate"]) == (0.8, rate)
     wrong = run_program(*command[:-2], "--weights=digit", "--run_dir=other")
     assert_one_line(wrong, 2, "Unknown weights 'lenet5/digit'. Did you mean lenet5/digits")
