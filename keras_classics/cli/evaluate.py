@@ -56,8 +56,10 @@ RESIZE = flags.DEFINE_enum(
     "resize", "bilinear", ["bilinear", "bicubic", "area", "nearest"], "How images are scaled."
 )
 ANTIALIAS = flags.DEFINE_bool("antialias", True, "Whether downscaling is antialiased.")
-SHARES = flags.DEFINE_list(
-    "shares", [], "Weights of the ensemble's members: model after model, each with all protocols."
+ENSEMBLE_WEIGHTS = flags.DEFINE_list(
+    "ensemble_weights",
+    [],
+    "Weights of the members of an ensemble: model after model, each with all protocols.",
 )
 LIMIT_TEST = flags.DEFINE_integer(
     "limit_test", None, "Use at most this many images.", lower_bound=1
@@ -110,7 +112,9 @@ def main() -> None:
     with tqdm(total=len(pairs) * len(split), unit="img", disable=None) as bar:
         for net, shown in pairs:
             members.append(_evaluation(net, shown, split, strategy, bar.update))
-    evaluation = average(members, _numbers("shares", SHARES.value, float) or None)
+    evaluation = average(
+        members, _numbers("ensemble_weights", ENSEMBLE_WEIGHTS.value, float) or None
+    )
     predictions = Predictions(
         evaluation.probabilities,
         evaluation.labels,

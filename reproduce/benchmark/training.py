@@ -126,7 +126,7 @@ def benchmark_checkpoint() -> None:
             checkpoint.save(Path(folder), turn, variables, {})
             seconds.append(time.perf_counter() - start)
     print(f"{'a checkpoint':<24}{statistics.median(seconds):>10.2f} s")
-    print(f"{'share of a minute':<24}{statistics.median(seconds) / 60:>10.2%}")
+    print(f"{'fraction of a minute':<24}{statistics.median(seconds) / 60:>10.2%}")
 
 
 def benchmark_towers() -> None:

@@ -101,10 +101,10 @@ def _draw(results: Results, path: Path) -> None:
 
 def _responses(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:
     images, _ = pipeline.resized(data.test.limited(IMAGES), run.preprocessing.resize)
-    answers = signals.responses(run.model, run.preprocessing(images))
+    responses = signals.responses(run.model, run.preprocessing(images))
     return [
         {"when": "end", "layer": layer, "quantity": "response", "value": value}
-        for layer, value in answers.items()
+        for layer, value in responses.items()
     ]
 
 

@@ -184,8 +184,8 @@ def _sizes(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, 
     images = run.preprocessing(images)
     labels = tf.constant(labels)
 
-    def loss(answer) -> tf.Tensor:
-        return tf.reduce_mean(run.loss.call(labels, answer[0]))
+    def loss(outputs) -> tf.Tensor:
+        return tf.reduce_mean(run.loss.call(labels, outputs[0]))
 
     rows = []
     for when, network in (("start", initial_network(recipe, data)), ("end", run.model)):

@@ -78,7 +78,9 @@ def test_errors_classes_and_files(run_program, tmp_path):
     assert (out / "confusion.png").exists()
     assert (out / "mistakes.png").exists()
     both = tmp_path / "both"
-    done = run_program(*DIGITS, "--model=lenet5", "--flip", "--shares=3,1", f"--out={both}")
+    done = run_program(
+        *DIGITS, "--model=lenet5", "--flip", "--ensemble_weights=3,1", f"--out={both}"
+    )
     assert done.returncode == 0, done.stderr
     assert "lenet5 + lenet5 on 360 images of digits: single, flip" in done.stdout
     done = run_program(*EVALUATE, f"--compare={out},{both}")
@@ -90,7 +92,7 @@ def test_errors_classes_and_files(run_program, tmp_path):
 def test_images_by_two_protocols(run_program, run, tmp_path):
     """A run by its folder; its answers are those of the library."""
     out = tmp_path / "out"
-    flags = ("--protocol=dense,multi_crop", "--scales=36,44", "--shares=1,3")
+    flags = ("--protocol=dense,multi_crop", "--scales=36,44", "--ensemble_weights=1,3")
     done = run_program(*EVALUATE, f"--model={run}", *flags, f"--out={out}")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -14,7 +14,7 @@ from reproduce.claims.results import Results, add_results, read_results, run_of
 from reproduce.harness.result_table import finished_runs
 from reproduce.report import claims_page
 
-# The programs and what tells each to test a claim. Those on a line can share a process.
+# The programs with the flags for each claim. Those on a line can share a process.
 PROGRAMS = (
     ("alexnet_relu", "alexnet_ablation", "ensemble", "lenet5_mnist --compare=networks"),
     ("vgg_first_bn", "vgg_depth", "vgg_receptive_field"),

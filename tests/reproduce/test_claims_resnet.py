@@ -11,7 +11,7 @@ from tests.helpers.images import read_png
 
 
 def responses(*values: float) -> list[tuple]:
-    """What layers answer, the first first."""
+    """Responses of the layers, in order."""
     return [("end", f"conv{i}_bn", "response", value) for i, value in enumerate(values)]
 
 
@@ -93,7 +93,7 @@ def test_the_table_of_lenets():
 
 
 def test_the_table_of_ensembles_has_each_choice_once():
-    """Each run knows the choices of which it is the last network."""
+    """Each run has the choices in which it is the last network."""
     chosen = [{"0": 0.10}, {"1": 0.12, "0+1": 0.09}]
     chosen.append({"2": 0.08, "0+2": 0.07, "1+2": 0.05, "0+1+2": 0.06})
     results = together(
