@@ -43,9 +43,15 @@ def import_libraries() -> None:
     import sklearn.datasets  # noqa: F401
     import tensorflow  # noqa: F401
 
-    # The same examples each time; the first one that fails is enough.
-    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
-    hypothesis.settings.register_profile("mutants", database=None, derandomize=True, phases=phases)
+    # The same examples each time, and none too slow; the first one that fails is enough.
+    hypothesis.settings.register_profile(
+        "mutants",
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
     hypothesis.settings.load_profile("mutants")
 
 
