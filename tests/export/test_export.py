@@ -172,13 +172,13 @@ def digits_source(few_digits) -> Source:
 
 def altered(held: Source, images: int, factor: float = 1.0):
     """A runtime that changes the class of the first images, and scales all values by a factor."""
-    answers = held.expected * np.float32(factor)
-    answers[:images] = np.roll(answers[:images], 1, axis=1)
-    starts = iter(range(0, len(answers), source.BATCH))
+    probabilities = held.expected * np.float32(factor)
+    probabilities[:images] = np.roll(probabilities[:images], 1, axis=1)
+    starts = iter(range(0, len(probabilities), source.BATCH))
 
     def run(batch: np.ndarray) -> np.ndarray:
         start = next(starts, 0)
-        return answers[start : start + len(batch)]
+        return probabilities[start : start + len(batch)]
 
     return run
 

@@ -100,10 +100,10 @@ def test_any_batch(name, quantize, path):
     images = common["preprocessing"](
         np.random.default_rng(0).integers(0, 256, (5, 40, 40, 3), "uint8")
     ).numpy()
-    whole = run(images)
-    np.testing.assert_allclose(run(images[:2]), whole[:2], atol=1e-6)
+    together = run(images)
+    np.testing.assert_allclose(run(images[:2]), together[:2], atol=1e-6)
     tolerance = 1e-4 if quantize == "none" else 0.2
-    np.testing.assert_allclose(whole, model(images), atol=tolerance)
+    np.testing.assert_allclose(together, model(images), atol=tolerance)
 
 
 def test_a_network_with_response_normalization_keeps_it_in_float(path, tmp_path):

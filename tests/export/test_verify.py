@@ -1,4 +1,4 @@
-"""How far an export may be from its model, at the bounds themselves."""
+"""Exports just within and just beyond the bounds."""
 
 from types import SimpleNamespace
 
@@ -10,8 +10,8 @@ from keras_classics.export import verify
 from keras_classics.export.verify import BOUNDS, Bound
 
 
-def held(images: int, labels: bool = True) -> SimpleNamespace:
-    """What a network is held to that gives its first class 0.8 and its second 0.2."""
+def fake_source(images: int, labels: bool = True) -> SimpleNamespace:
+    """What a network is fake_source to that gives its first class 0.8 and its second 0.2."""
     return SimpleNamespace(
         model=SimpleNamespace(name="net"),
         images=np.zeros((images, 1, 1, 1), "uint8"),
@@ -27,12 +27,12 @@ def untimed(monkeypatch):
     monkeypatch.setattr(verify, "LATENCY_RUNS", 1)
 
 
-def answers(source: SimpleNamespace, other: int = 0, more: float = 0.0) -> np.ndarray:
-    """The network's, but for another class of the first images, and the first class by more."""
-    answers = source.expected.copy()
-    answers[:other] = answers[:other, [1, 0, 2]]
-    answers[:, 0] += more
-    return answers
+def altered(source: SimpleNamespace, other: int = 0, more: float = 0.0) -> np.ndarray:
+    """Returns the expected probabilities, with other classes or a larger first probability."""
+    probabilities = source.expected.copy()
+    probabilities[:other] = probabilities[:other, [1, 0, 2]]
+    probabilities[:, 0] += more
+    return probabilities
 
 
 def check(source: SimpleNamespace, found: np.ndarray, quantize: str = "none") -> verify.Check:
@@ -58,39 +58,39 @@ def test_bounds_of_the_formats():
     ("quantize", "within", "beyond"), [("none", 0.99e-4, 1.01e-4), ("float16", 0.0199, 0.0201)]
 )
 def test_differences_of_probabilities(quantize, within, beyond):
-    source = held(4)
-    agreement = check(source, answers(source, more=0.8 * within), quantize).agreement
+    source = fake_source(4)
+    agreement = check(source, altered(source, more=0.8 * within), quantize).agreement
     assert agreement.max_difference == pytest.approx(within)
     with pytest.raises(VerificationError, match="largest relative difference"):
-        check(source, answers(source, more=0.8 * beyond), quantize)
+        check(source, altered(source, more=0.8 * beyond), quantize)
 
 
 # 98 % of 200 images are 196; accuracy may be lost on 2 % of them, or on 1 %.
 @pytest.mark.parametrize(("quantize", "within"), [("dynamic", 4), ("int8", 4), ("int16x8", 2)])
-def test_images_that_8_bits_may_flip(quantize, within):
-    source = held(200)
-    agreement = check(source, answers(source, within), quantize).agreement
+def test_predictions_that_8_bits_may_change(quantize, within):
+    source = fake_source(200)
+    agreement = check(source, altered(source, within), quantize).agreement
     assert agreement.same_prediction == agreement.accuracy == 1 - within / 200
     assert agreement.model_accuracy == 1.0
     with pytest.raises(VerificationError) as error:
-        check(source, answers(source, within + 1), quantize)
+        check(source, altered(source, within + 1), quantize)
     assert "accuracy" in str(error.value)
     assert ("same prediction" in str(error.value)) == (within == 4)
 
 
 @pytest.mark.parametrize("quantize", ["dynamic", "int8", "int16x8"])
-def test_of_few_images_one_may_be_lost(quantize):
-    source = held(10)
-    assert check(source, answers(source, 1), quantize).agreement.accuracy == 0.9
+def test_one_changed_image_is_always_allowed(quantize):
+    source = fake_source(10)
+    assert check(source, altered(source, 1), quantize).agreement.accuracy == 0.9
     with pytest.raises(VerificationError, match="same prediction on 80.00 %.*allowed loss 10"):
-        check(source, answers(source, 2), quantize)
+        check(source, altered(source, 2), quantize)
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16"])
 def test_no_prediction_may_change_in_floating_point(quantize):
-    source = held(200, labels=False)
+    source = fake_source(200, labels=False)
     source.expected[:] = [0.5, 0.5 - 1e-3, 0.0]
-    found = answers(source)
+    found = altered(source)
     found[0] = found[0, [1, 0, 2]]
     within = BOUNDS[quantize].max_difference > 2e-3
     if within:
@@ -101,9 +101,9 @@ def test_no_prediction_may_change_in_floating_point(quantize):
             check(source, found, quantize)
 
 
-def test_the_form_that_takes_raw_images_is_compared_in_place_of_the_other():
-    source = held(3)
-    found = answers(source)
+def test_run_raw_is_compared_instead_of_run():
+    source = fake_source(3)
+    found = altered(source)
     checked = verify.check(
         source, lambda batch: found[: len(batch)] + 1, run_raw=lambda batch: found[: len(batch)]
     )
@@ -116,14 +116,14 @@ def test_latency_leaves_out_the_first_runs(monkeypatch):
     monkeypatch.setattr(verify.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(verify, "WARM_UP_RUNS", 1)
     monkeypatch.setattr(verify, "LATENCY_RUNS", 4)
-    source = held(1)
-    found = answers(source)
+    source = fake_source(1)
+    found = altered(source)
     latency = verify.check(source, lambda batch: found, threads=3).latency
     assert (latency.p50_ms, latency.p95_ms) == (1.0, 1.0)
     assert (latency.runs, latency.threads) == (4, 3)
 
 
-def test_what_is_there_is_replaced_only_if_told_to(tmp_path):
+def test_only_overwrite_replaces_a_file(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_text("old")
     with pytest.raises(UserError, match="model.tflite"), verify.output(path, overwrite=False):

@@ -26,7 +26,7 @@ class Host(http.server.ThreadingHTTPServer):
     """Answers each request with the next of its `plays`, then always with the last.
 
     Attributes:
-        plays: `"whole"`; a number of bytes after which the connection ends; an HTTP status;
+        plays: `"complete"`; a number of bytes after which the connection ends; an HTTP status;
             `"stall"`; or `"other"` for another file.
         stalling: Set once it has stalled.
         ranges: Whether it gives parts of a file.
@@ -37,7 +37,7 @@ class Host(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.plays = ["whole"]
+        self.plays = ["complete"]
         self.ranges = True
         self.asked = []
         self.stalling = threading.Event()
@@ -129,13 +129,13 @@ def test_the_first_digits_of_a_hash_and_md5(host):
 
 
 def test_a_dropped_connection_resumes_where_it_ended(host):
-    host.plays = [100_000, 70_000, "whole"]
+    host.plays = [100_000, 70_000, "complete"]
     assert remote(host).fetch().read_bytes() == CONTENT
     assert [wanted for _, wanted in host.asked] == [None, "bytes=100000-", "bytes=170000-"]
 
 
 def test_a_host_without_ranges_is_asked_for_the_whole_file(host):
-    host.plays, host.ranges = [100_000, "whole"], False
+    host.plays, host.ranges = [100_000, "complete"], False
     assert remote(host).fetch().read_bytes() == CONTENT
 
 
@@ -143,7 +143,7 @@ def test_a_host_that_drops_each_time(host, tmp_path):
     host.plays = [10_000]
     assert_fails(host, r"the connection ended after 40,000 of 300,000 bytes", tmp_path)
     # What came is not lost.
-    host.plays = ["whole"]
+    host.plays = ["complete"]
     assert remote(host).fetch().read_bytes() == CONTENT
     assert host.asked[-1][1] == "bytes=40000-"
 
@@ -151,12 +151,12 @@ def test_a_host_that_drops_each_time(host, tmp_path):
 def test_a_host_that_stalls(host, tmp_path):
     host.plays = ["stall"]
     assert_fails(host, "timed out", tmp_path)
-    host.plays = ["stall", "whole"]
+    host.plays = ["stall", "complete"]
     assert remote(host).fetch().read_bytes() == CONTENT
 
 
 def test_a_host_in_trouble_is_asked_again(host):
-    host.plays = [503, 500, "whole"]
+    host.plays = [503, 500, "complete"]
     assert remote(host).fetch().read_bytes() == CONTENT
 
 
@@ -252,7 +252,7 @@ def test_a_process_that_is_killed_leaves_no_file(host, tmp_path):
     process.kill()
     process.wait()
     assert cached(tmp_path) == [".aside-weights.bin"]
-    host.plays = ["whole"]
+    host.plays = ["complete"]
     assert remote(host).fetch().read_bytes() == CONTENT
     assert host.asked[-1][1] == "bytes=1000-"
 
