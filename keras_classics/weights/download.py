@@ -1,7 +1,6 @@
 """Downloads published files, checks their hashes, and keeps only complete files."""
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import keras
 
 from keras_classics.errors import UserError
@@ -73,8 +73,8 @@ def is_intact(path: Path, digest: str) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lets one process at a time download a file; the others wait and then find it."""
-    with open(path.with_name(f".aside-{path.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # A soft lock, which filelock falls back to by default, would outlive a killed process.
+    with filelock.FileLock(path.with_name(f".aside-{path.name}.lock"), fallback_to_soft=False):
         yield
 
 
