@@ -8,6 +8,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Dense, fully_convolutional
+from keras_classics.evaluation.dense import FlattenWindows
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.builder import probabilities_of
 from tests.helpers.images import photograph
@@ -157,3 +158,14 @@ def test_networks_without_a_dense_form_are_refused():
     odd = kc.alexnet_owt(classes=2, input_shape=(320, 320, 3))
     with pytest.raises(UserError, match="before its adaptive pooling"):
         fully_convolutional(odd)
+
+
+def test_windows_of_a_map():
+    layer = FlattenWindows((2, 3))
+    assert layer.compute_output_shape((None, 7, None, 4)) == (None, 6, None, 24)
+    x = np.arange(2 * 4 * 5 * 1, dtype="float32").reshape(2, 4, 5, 1)
+    found = layer(x).numpy()
+    assert found.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_array_equal(found[1, 2, 1], x[1, 2:4, 1:4].ravel())
+    again = FlattenWindows.from_config(layer.get_config())
+    assert again.window == (2, 3)
