@@ -1,21 +1,19 @@
-"""A headless Chromium, driven by the W3C's WebDriver protocol, and a static file server."""
+"""A headless Chromium, and a plain web server for it."""
 
-import base64
 import contextlib
 import functools
 import json
 import re
 import shutil
-import socket
-import subprocess
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+
+from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -28,7 +26,6 @@ FLAGS = [
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
-ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 @contextlib.contextmanager
@@ -51,67 +48,49 @@ def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 class Browser:
-    """A browser window.
+    """A headless Chromium with one window, without a network."""
 
-    Args:
-        width: Width of the window in pixels.
-        height: Height of the window in pixels.
-        dark: Whether the visitor prefers dark pages.
-        phone: Whether to emulate a phone.
-    """
-
-    def __init__(self, width: int = 1100, height: int = 1150, dark: bool = False, phone=False):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._driver = subprocess.Popen(
-            [CHROMEDRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        self._root = f"http://127.0.0.1:{port}"
-        self._root += f"/session/{self._new_session(width, height, dark, phone)}"
+    def __init__(self):
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in FLAGS:
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+        self._driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+        self._driver.set_window_size(1100, 1150)
+        self.run = self._driver.execute_script
+        self.close = self._driver.quit
 
     def open(self, address: str) -> None:
-        self._call("url", {"url": address})
+        self._driver.get(address)
         self.wait_for("return document.body?.dataset.ready !== undefined")
 
-    def run(self, script: str, *arguments: Any) -> Any:
-        """Runs JavaScript, which may return a promise; returns its result."""
-        return self._call("execute/sync", {"script": script, "args": list(arguments)})
-
     def wait_for(self, script: str, seconds: float = 60.0) -> None:
-        end = time.monotonic() + seconds
-        while not self.run(script):
-            if time.monotonic() > end:
-                raise TimeoutError(f"{script}: {self.run('return document.body.innerText')}")
-            time.sleep(0.1)
+        """Waits until JavaScript, which may return a promise, returns something true."""
+        WebDriverWait(self._driver, seconds, 0.1).until(lambda _: self.run(script), script)
 
     def choose(self, selector: str, path: Path) -> None:
-        """Gives a file to a file field, as a visitor does."""
-        found = self._call("element", {"using": "css selector", "value": selector})
-        self._call(f"element/{found[ELEMENT]}/value", {"text": str(path)})
+        """Gives a file to a file field."""
+        self._driver.find_element(By.CSS_SELECTOR, selector).send_keys(str(path))
 
     def draw(self, selector: str, strokes: list[list[tuple[float, float]]]) -> None:
         """Draws with the pointer; positions are fractions of an element's width and height."""
-        left, top, width, height = self.run(
-            "const box = document.querySelector(arguments[0]).getBoundingClientRect();"
-            "return [box.left, box.top, box.width, box.height]",
-            selector,
-        )
-        actions = []
+        element = self._driver.find_element(By.CSS_SELECTOR, selector)
+        width, height = element.size["width"], element.size["height"]
+        actions = ActionChains(self._driver, duration=20)
+        pointer = actions.w3c_actions.pointer_action
         for stroke in strokes:
-            points = [(round(left + x * width), round(top + y * height)) for x, y in stroke]
-            moves = [{"type": "pointerMove", "x": x, "y": y, "duration": 20} for x, y in points]
-            down, up = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
-            actions += [moves[0], down, *moves[1:], up]
-        pointer = {"type": "pointer", "id": "mouse", "actions": actions}
-        self._call("actions", {"actions": [pointer]})
-
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._call("screenshot")))
+            for number, (x, y) in enumerate(stroke):
+                # Selenium counts from the middle.
+                pointer.move_to(element, round((x - 0.5) * width), round((y - 0.5) * height))
+                if number == 0:
+                    pointer.pointer_down()
+            pointer.pointer_up()
+        actions.perform()
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for since the last call."""
-        log = self._call("se/log", {"type": "performance"})
+        log = self._driver.get_log("performance")
         messages = [json.loads(entry["message"])["message"] for entry in log]
         return [
             message["params"]["request"]["url"]
@@ -121,47 +100,8 @@ class Browser:
 
     def errors(self) -> list[str]:
         """What the console lists as an error since the last call."""
-        log = self._call("se/log", {"type": "browser"})
+        log = self._driver.get_log("browser")
         return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._call("", method="DELETE")
-        self._driver.terminate()
-        self._driver.wait()
-
-    def _new_session(self, width: int, height: int, dark: bool, phone: bool) -> str:
-        flags = [*FLAGS, f"--window-size={width},{height}"]
-        if dark:
-            flags.append("--force-dark-mode")
-        chrome = {"binary": CHROMIUM, "args": flags}
-        if phone:
-            metrics = {"width": width, "height": height, "pixelRatio": 2}
-            chrome["mobileEmulation"] = {"deviceMetrics": metrics}
-        capabilities = {
-            "browserName": "chrome",
-            "goog:chromeOptions": chrome,
-            "goog:loggingPrefs": {"performance": "ALL", "browser": "ALL"},
-        }
-        body = {"capabilities": {"alwaysMatch": capabilities}}
-        for _ in range(100):
-            try:
-                return self._call("session", body)["sessionId"]
-            except urllib.error.URLError:
-                time.sleep(0.1)
-        raise TimeoutError("chromedriver does not start")
-
-    def _call(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        request = urllib.request.Request(
-            f"{self._root}/{path}".rstrip("/"),
-            data=None if body is None else json.dumps(body).encode(),
-            method=method,
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=120) as response:
-                return json.load(response)["value"]
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(json.load(error)["value"]["message"]) from error
 
 
 def addresses(text: str) -> list[str]:
