@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from keras_classics.data import ImageData, load
 from tests.helpers.fork_server import ForkServer
@@ -50,3 +51,16 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that a test saves, the last one last."""
+    figures, save = [], Figure.savefig
+
+    def savefig(figure, *arguments, **options):
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return figures

@@ -6,6 +6,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.analysis import plots
 from keras_classics.analysis.plots import drawing, networks
+from tests.helpers.figures import curves, dashed, labels, legend, panels, rounded
 from tests.helpers.images import read_png
 
 ROW = {"train_loss": 0.5, "test_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.7}
@@ -20,16 +21,40 @@ def draw_mistakes(path, wrong: int, channels: int = 1) -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, 5])
-def test_curves(tmp_path, epochs):
+def test_curves(tmp_path, drawn, epochs):
     plots.curves([{"epoch": e + 1, **ROW} for e in range(epochs)], tmp_path / "a.png")
-    assert read_png(tmp_path / "a.png").std() > 5
+    assert read_png(tmp_path / "a.png").size
+    (figure,) = drawn
+    loss, error = figure.axes
+    x = list(range(1, epochs + 1))
+    assert labels(loss) == ("epoch", "loss")
+    assert curves(loss) == {"train": (x, [0.5] * epochs), "test": (x, [0.6] * epochs)}
+    assert labels(error) == ("epoch", "error, %")
+    assert curves(error) == {"train": (x, [20] * epochs), "test": (x, [30] * epochs)}
+    assert legend(error) == ["train", "test"]
+    assert loss.get_ylim()[0] == error.get_ylim()[0] == 0
 
 
 @pytest.mark.parametrize("classes", [2, 10, 40, 1000])
-def test_confusion(tmp_path, classes):
+def test_confusion(tmp_path, drawn, classes):
     names = [f"class {i}" for i in range(classes)]
-    plots.confusion(7 * np.eye(classes, dtype="int64"), names, tmp_path / "a.png")
-    assert read_png(tmp_path / "a.png").std() > 5
+    counts = 6 * np.eye(classes, dtype="int64")
+    counts[0, 1] = 2
+    plots.confusion(counts, names, tmp_path / "a.png")
+    assert read_png(tmp_path / "a.png").size
+    (ax,) = drawn[0].axes
+    assert labels(ax) == ("prediction", "label")
+    (cells,) = ax.get_images()
+    expected = np.eye(classes)
+    expected[0, :2] = np.sqrt([0.75, 0.25])
+    np.testing.assert_allclose(cells.get_array(), expected)
+    assert cells.get_clim() == (0, 1)
+    numbers = {text.get_position()[::-1]: text.get_text() for text in ax.texts}
+    shown = {(i, i): "6" for i in range(classes)} | {(0, 1): "2"}
+    assert numbers == (shown if classes <= 20 else {})
+    for axis in (ax.xaxis, ax.yaxis):
+        named = [text.get_text() for text in axis.get_ticklabels()] == names
+        assert named == (classes <= 60)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -55,9 +80,35 @@ def test_mistakes_are_the_most_confident_ones(tmp_path):
     assert dark.max() < drawn.shape[1] / 8
 
 
-def test_error_by_size(tmp_path):
-    plots.error_by_size({100: [0.2, 0.21], 50: [0.3]}, tmp_path / "a.png")
-    assert read_png(tmp_path / "a.png").std() > 5
+def test_error_by_size(tmp_path, drawn):
+    plots.error_by_size({1000: [0.2, 0.22], 50: [0.3]}, tmp_path / "a.png")
+    assert read_png(tmp_path / "a.png").size
+    (ax,) = drawn[0].axes
+    assert labels(ax) == ("training images", "test error, %")
+    points = [(list(line.get_xdata()), rounded(line.get_ydata())) for line in ax.get_lines()]
+    assert points == [([50, 1000], [30, 21]), ([50], [30]), ([1000, 1000], [20, 22])]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["50", "1,000"]
+
+
+def test_lines_of_several_seeds(tmp_path, drawn):
+    several = plots.Line("a", [[1, 2], [3, 6]]), plots.Line("", [[5, 5]], dashed=True)
+    one = plots.Line("b", [[1, 1]], x=[10, 20])
+    shown = {"left": several, "right": [one], "below": []}
+    plots.lines(shown, "epoch", "error, %", tmp_path / "a.png", log=True, columns=2)
+    assert read_png(tmp_path / "a.png").size
+    left, right, below = panels(drawn[0]).values()
+    assert list(panels(drawn[0])) == list(shown)
+    assert curves(left) == {"a": ([1, 2], [2, 4])}
+    assert dashed(left) == [[5, 5]]
+    assert curves(right) == {"b": ([10, 20], [1, 1])}
+    assert legend(left) == ["a"]
+    assert not below.get_lines()
+    (band,) = left.collections
+    (path,) = band.get_paths()
+    assert {tuple(vertex) for vertex in path.vertices} == {(1, 1), (1, 3), (2, 2), (2, 6)}
+    assert [labels(ax) for ax in (left, right)] == [("epoch", "error, %"), ("epoch", "")]
+    assert left.get_yscale() == "log"
+    assert len({line.get_color() for line in left.get_lines()}) == 1
 
 
 def fraction_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:

@@ -13,6 +13,7 @@ from reproduce.claims.alexnet_relu import CLAIM as RELU
 from reproduce.claims.alexnet_relu import chosen_rate, compared, steps_to, times
 from reproduce.claims.results import Results
 from tests.helpers.claims import accuracies, rows_of, run_of, together
+from tests.helpers.figures import curves, dashed, labels, legend, panels
 from tests.helpers.images import read_png
 
 ABLATION = alexnet_ablation.CLAIM
@@ -167,12 +168,30 @@ def test_the_table_of_what_is_left_out():
     assert rows_of(table, "colour shift")[0][1:] == ["10.00", "10.00", "-", "1"]
 
 
-def test_figures_are_drawn(tmp_path):
+def test_figures_are_drawn(tmp_path, drawn):
     RELU.draw(relu_results(), tmp_path / "relu.png")
     results = together(*(training(v, s, [0.5, 0.1]) for v in ABLATION.variants for s in (0, 1)))
     ABLATION.draw(results, tmp_path / "ablation.png")
-    for name in ("relu", "ablation"):
-        assert read_png(tmp_path / f"{name}.png").std() > 5
+    assert all(read_png(tmp_path / f"{name}.png").size for name in ("relu", "ablation"))
+    relu, ablation = drawn
+    (ax,) = panels(relu).values()
+    assert labels(ax) == ("epoch", "training error, %")
+    relus = [reaching("relu_2012_0.005", 0, steps).epochs for steps in (100, 200, 400)]
+    means = [
+        sum(100 * (1 - float(epoch["train_accuracy"])) for epoch in epochs) / 3
+        for epochs in zip(*relus, strict=True)
+    ]
+    names = ["ReLU, rate 0.005", "tanh, rate 0.05", "logistic, rate 0.05", "20 %"]
+    assert list(curves(ax)) == legend(ax) == names
+    assert curves(ax)[names[0]][1] == pytest.approx(means)
+    assert curves(ax)["20 %"] == (list(range(1, 10)), [20] * 9)
+    left_out = [name for name, _ in alexnet_ablation.LEFT_OUT.values()]
+    assert list(panels(ablation)) == [f"without {name}" for name in left_out]
+    for number, ax in enumerate(panels(ablation).values()):
+        assert ax.get_xlabel() == "epoch"
+        assert ax.get_ylabel() == ("" if number % 2 else "error, %: test, training dashed")
+        assert curves(ax) == {"with all": ([1, 2], [50, 10]), "without": ([1, 2], [50, 10])}
+        assert dashed(ax) == [[50, 10], [50, 10]]
 
 
 def changed(before: Recipe, after: Recipe) -> dict:

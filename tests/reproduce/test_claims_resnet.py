@@ -4,10 +4,16 @@ import pytest
 
 from reproduce.claims.ensemble import CLAIM as ENSEMBLE
 from reproduce.claims.lenet5_networks import CLAIM as LENET5
+from reproduce.claims.lenet5_networks import NAMES
 from reproduce.claims.resnet_depth import CLAIM as DEPTH
+from reproduce.claims.resnet_depth import KINDS
 from reproduce.claims.resnet_shortcuts import CLAIM as SHORTCUTS
 from tests.helpers.claims import accuracies, rows_of, run_of, together
+from tests.helpers.figures import curves, dashed, labels, panels
 from tests.helpers.images import read_png
+
+# The epochs of each run that is drawn, and its test errors in per cent.
+EPOCHS = ([1, 2], [30, 10])
 
 
 def responses(*values: float) -> list[tuple]:
@@ -43,7 +49,7 @@ def test_what_depth_changes():
     assert rows_of(table, "resnet56 - resnet20 | depth with them") == [["-", "-"]]
 
 
-def test_responses_are_drawn_where_there_are_some(tmp_path):
+def test_responses_are_drawn_where_there_are_some(tmp_path, drawn):
     layers = {f"{kind}{depth}": depth for kind in ("plain", "resnet") for depth in (20, 56)}
     results = together(
         *(
@@ -56,8 +62,19 @@ def test_responses_are_drawn_where_there_are_some(tmp_path):
     assert line.runs == [list(range(1, 56))]
     assert results.layer_lines("plain32", "32 layers", "response") == []
     DEPTH.draw(results, tmp_path / "depth.png")
-    for name in ("depth", "depth_layers"):
-        assert read_png(tmp_path / f"{name}.png").std() > 5
+    assert all(read_png(tmp_path / f"{name}.png").size for name in ("depth", "depth_layers"))
+    errors, responses_ = (panels(figure) for figure in drawn)
+    assert list(errors) == list(responses_) == list(KINDS.values())
+    plain, residual = errors.values()
+    assert labels(plain) == ("epoch", "error, %: test, training dashed")
+    assert curves(plain) == {f"{depth} layers": ([1, 2], [50, 10]) for depth in (20, 56)}
+    assert curves(residual)["56 layers"] == ([1, 2], [45, 15])
+    assert dashed(residual) == [[50, 10], [45, 15]]
+    for ax in responses_.values():
+        assert (ax.get_xlabel(), ax.get_yscale()) == ("layer", "log")
+        assert curves(ax) == {
+            f"{depth} layers": (list(range(1, depth)), list(range(1, depth))) for depth in (20, 56)
+        }
 
 
 def test_the_table_of_shortcuts():
@@ -106,9 +123,27 @@ def test_the_table_of_ensembles_has_each_choice_once():
     assert cells == ["10.00", "7.00", "6.00", "not run", "not run", "3, 3, 1, 0, 0"]
 
 
-@pytest.mark.parametrize("claim", [ENSEMBLE, LENET5, SHORTCUTS], ids=lambda claim: claim.name)
-def test_figures_are_drawn(claim, tmp_path):
+@pytest.mark.parametrize(
+    ("claim", "expected"),
+    [
+        (
+            ENSEMBLE,
+            {name: {"mean of all choices": ([1, 2], [10, 9])} for name in ("LeNet-5", "ResNet-20")},
+        ),
+        (LENET5, {"LeNet-5": dict.fromkeys(NAMES.values(), EPOCHS)}),
+        (
+            SHORTCUTS,
+            {
+                "20 layers": dict.fromkeys(("A", "B", "C", "A, v2"), EPOCHS),
+                "56 layers": dict.fromkeys(("A", "A, v2"), EPOCHS),
+            },
+        ),
+    ],
+    ids=["ensemble", "lenet5_networks", "resnet_shortcuts"],
+)
+def test_figures_are_drawn(claim, expected, tmp_path, drawn):
     choices = [("end", "0", "error", 0.1), ("end", "0+1", "error", 0.09)]
     runs = [run_of(name, 1, 0.1, accuracies(0.3, 0.1), choices) for name in claim.variants]
     claim.draw(together(*runs), tmp_path / "claim.png")
-    assert read_png(tmp_path / "claim.png").std() > 5
+    assert read_png(tmp_path / "claim.png").size
+    assert {title: curves(ax) for title, ax in panels(drawn[0]).items()} == expected

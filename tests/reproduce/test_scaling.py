@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.analysis import plots
+from keras_classics.analysis.plots import drawing
 from keras_classics.data import load
 from keras_classics.errors import UserError
 from keras_classics.training import Momentum, Recipe
@@ -32,6 +33,8 @@ from reproduce.scaling.model import (
     ring_seconds,
     tree_seconds,
 )
+from tests.helpers.figures import labels, panels, rounded
+from tests.helpers.images import read_png
 from tests.helpers.replicas import mirrored
 
 # A gigabyte a second; a millisecond a step of a ring, two a level of a tree.
@@ -189,7 +192,19 @@ def test_workers_are_measured():
     assert rows[0]["seconds"] < rows[5]["seconds"]
 
 
-def test_figure(tmp_path):
-    panels = {"left": {"a": [1, 0.5], "b": [1, 0.5]}, "right": {"a": [1, 0.9], "b": [1, 0]}}
-    plots.scaling(panels, [1, 8], ["a"], tmp_path / "a.png")
-    assert tf.io.decode_png((tmp_path / "a.png").read_bytes()).numpy().std() > 5
+def test_figure(tmp_path, drawn):
+    shown = {"left": {"a": [1, 0.5], "b": [1, 0.48]}, "right": {"a": [1, 0.9], "b": [1, 0]}}
+    plots.scaling(shown, [1, 8], ["a"], tmp_path / "a.png")
+    assert read_png(tmp_path / "a.png").size
+    left, right = panels(drawn[0]).values()
+    assert list(panels(drawn[0])) == ["left", "right"]
+    assert [labels(ax) for ax in (left, right)] == [
+        ("GPUs", "time spent computing, %"),
+        ("GPUs", ""),
+    ]
+    assert [rounded(line.get_ydata()) for line in left.get_lines()] == [[100, 50], [100, 48]]
+    assert [rounded(line.get_ydata()) for line in right.get_lines()] == [[100, 90], [100, 0]]
+    assert {line.get_color() for line in left.get_lines()} == {drawing.ACCENT, drawing.INK}
+    # Names stand at the ends of the lines, and so far apart that they can be read.
+    assert [(text.get_text(), text.xy[1]) for text in left.texts] == [("a", 50), ("b", 44.5)]
+    assert [text.get_text() for text in left.get_xticklabels()] == ["1", "8"]
