@@ -1,7 +1,5 @@
 """Every image counts once, whatever the batch and the replicas."""
 
-import dataclasses
-
 import hypothesis.extra.numpy
 import keras
 import numpy as np
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
+from keras_classics.evaluation import Evaluation, Evaluator, one_view
 from keras_classics.image_preprocessing import CanvasPreprocessing
 from tests.helpers.replicas import mirrored
 
@@ -79,31 +77,3 @@ def test_in_top_takes_the_first_of_equals(probabilities):
         expected = [label in row for label, row in zip(labels, best, strict=True)]
         assert evaluation.in_top(count).tolist() == expected
     assert (evaluation.in_top(1) == (evaluation.predictions == labels)).all()
-
-
-def test_an_ensemble_averages():
-    def member(seed: int) -> Evaluation:
-        draw = np.random.default_rng(seed)
-        return Evaluation(
-            draw.dirichlet(np.ones(3), 4).astype("float32"),
-            draw.uniform(size=4).astype("float32"),
-            np.int32([0, 1, 2, 0]),
-        )
-
-    a, b = member(0), member(1)
-    alone = average([a])
-    assert (alone.probabilities == a.probabilities).all()
-    assert (alone.losses == a.losses).all()
-    both = average([a, b])
-    np.testing.assert_allclose(both.probabilities, (a.probabilities + b.probabilities) / 2, 1e-6)
-    weighed = average([a, b], weights=[3, 1])
-    np.testing.assert_allclose(weighed.losses, 0.75 * a.losses + 0.25 * b.losses, 1e-6)
-    other = Evaluation(np.ones((4, 2), "float32"), a.losses, a.labels)
-    with pytest.raises(UserError, match="the same classes. Received: 3, 2 classes"):
-        average([a, other])
-    with pytest.raises(UserError, match="evaluated on the same images"):
-        average([a, dataclasses.replace(b, labels=b.labels[::-1])])
-    with pytest.raises(UserError, match="one weight for each of its 2 members"):
-        average([a, b], weights=[1])
-    with pytest.raises(UserError, match="at least one member"):
-        average([])
