@@ -55,7 +55,7 @@ def help_of(run_program, *words: str) -> str:
 
 def assert_help(text: str, command: str) -> None:
     docstring, usage, rest = text.partition(f"\nUsage: {command} ")
-    assert len(docstring.strip().splitlines()[0]) > 20
+    assert docstring.strip().splitlines()[0].endswith(".")
     assert usage
     assert max(map(len, rest.splitlines())) <= 100
     # None of absl's own flags.
