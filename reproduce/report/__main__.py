@@ -141,8 +141,9 @@ def _add(folders: Sequence[Path]) -> None:
 
 def _evaluation_row(path: Path) -> Row:
     """A row of an evaluation. Values that differ between members are a JSON list."""
-    facts = json.loads(path.read_text())
-    values = {**facts, **facts["environment"], **facts["environment"]["versions"]}
+    evaluation = json.loads(path.read_text())
+    environment = evaluation["environment"]
+    values = {**evaluation, **environment, **environment["versions"]}
     values = {name: values.get(name) for name in EVALUATION_COLUMNS}
     return {
         name: json.dumps(value) if isinstance(value, dict | list) else _text(value)

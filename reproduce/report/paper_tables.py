@@ -103,8 +103,8 @@ def _beside(paper: Row, group: Sequence[Row], metric: str) -> str:
 def _how(group: Sequence[Row]) -> str:
     first = group[0]
     seeds = _seeds(group) and f"seed {_seeds(group)}"
-    facts = (first["weights"], seeds, _length(first), f"on {_count(first['images'])} images")
-    return f"{', '.join(filter(None, facts))}: {first['protocol']}"
+    words = (first["weights"], seeds, _length(first), f"on {_count(first['images'])} images")
+    return f"{', '.join(filter(None, words))}: {first['protocol']}"
 
 
 def _others_table(papers: Sequence[Row], evaluations: Sequence[Row]) -> str:
