@@ -69,17 +69,58 @@ def test_works_without_the_extras(run_python):
     assert "pip install 'keras-classics[train]'" in done.stdout
 
 
-LOADED = """
-import sys, keras, keras_classics.models
-model = keras.models.load_model(sys.argv[1])
-assert model.count_params() == 271_098, model.count_params()
+# Modules that Windows does not have.
+ELSEWHERE = """
+import sys
+for name in ("fcntl", "resource", "grp", "pwd"):
+    sys.modules[name] = None
+import keras
+import numpy as np
+import keras_classics as kc
+
+model = kc.resnet20(name="elsewhere")
+model.save(sys.argv[1])
+images = np.ones((1, 32, 32, 3), "float32")
+np.testing.assert_array_equal(keras.models.load_model(sys.argv[1])(images), model(images))
 """
 
 
-def test_a_saved_network_loads_in_another_process(run_python, tmp_path):
-    kc.resnet20().save(tmp_path / "model.keras")
-    done = run_python("-c", LOADED, str(tmp_path / "model.keras"))
+def test_networks_need_no_module_of_posix(run_python, tmp_path):
+    done = run_python("-c", ELSEWHERE, str(tmp_path / "model.keras"))
     assert done.returncode == 0, done.stderr
+
+
+# The package adds its own modules to those of Keras, and a few small ones.
+ADDED = """
+import sys
+import keras
+before = set(sys.modules)
+import keras_classics
+added = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(added - set(sys.stdlib_module_names)))
+"""
+
+
+def test_importing_costs_little_more_than_keras(run_python):
+    done = run_python("-c", ADDED)
+    assert done.stdout.strip() == "['keras_classics']", done.stderr
+
+
+def test_the_console_command_starts_before_tensorflow(run_python):
+    code = "import sys; from keras_classics.cli.__main__ import main; main(); print(*sys.modules)"
+    lists = f"import sys; sys.argv = ['bin/keras-classics', '--help']; {code}"
+    for done in (run_python("-c", lists), run_python("-m", "keras_classics.cli", "--help")):
+        assert done.returncode == 0, done.stderr
+        assert "Usage: keras-classics COMMAND" in done.stdout
+        assert " tensorflow" not in done.stdout
+        assert done.stderr == ""
+
+
+def test_a_program_starts_before_tensorflow(run_python):
+    code = "import sys, keras_classics as kc; assert 'keras' not in sys.modules; print(kc.vgg16)"
+    done = run_python("-c", code, KERAS_CLASSICS_LAZY="1")
+    assert done.returncode == 0, done.stderr
+    assert "function vgg16" in done.stdout
 
 
 def test_public_names():

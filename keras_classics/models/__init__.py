@@ -1,5 +1,7 @@
 """The networks, one paper a file."""
 
+# A compiled network is saved with its loss, which this import registers with Keras.
+import keras_classics.models.losses
 from keras_classics.analysis.features import feature_extractor
 from keras_classics.models.alexnet import (
     alexnet,
