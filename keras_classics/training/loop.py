@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class RunOptions:
 
 def train(
     recipe: Recipe,
-    run_dir: str,
+    run_dir: str | os.PathLike,
     strategy: tf.distribute.Strategy | None = None,
     *,
     data: ImageData | None = None,

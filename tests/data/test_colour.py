@@ -44,7 +44,7 @@ def test_pca_colour_is_finite_and_symmetric_at_the_ends_of_the_draws():
     np.testing.assert_allclose(middle, 0, atol=1e-4)
 
 
-def test_pca_colour_ends_after_its_passes():
+def test_pca_colour_ends_after_its_epochs():
     random = tf.constant([[0.1, 0.2, 0.3]])
     shifts = PCAColour(until=2)
     for epoch in range(4):

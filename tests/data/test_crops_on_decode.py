@@ -1,4 +1,4 @@
-"""Parts cut out of picture files while decoding: the right ones, of all kinds of files."""
+"""Crops decoded from image files: the right part, of all formats."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -48,7 +48,7 @@ def cut_out(crop, content, random=(0.5, 0.5, 0.5)):
 
 
 def coordinates(height=HEIGHT, width=WIDTH):
-    """A picture whose red is the row and whose green is the column."""
+    """An image whose red is the row and whose green is the column."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, 0 * rows], axis=-1).astype("uint8")
 
@@ -106,7 +106,7 @@ def test_geometry_is_right_to_half_a_decoded_pixel(window, mirror):
         else:
             parts = [cut_out(window, content, random)[..., 0] for content in (ROWS, COLUMNS)]
             got = np.stack(parts, axis=-1).astype(float)
-            # A reduced picture rounds once more, and ends between two pixels.
+            # A reduced image rounds once more, and ends between two pixels.
             ratio = ratio_of(window)
             bound = 0.51 + (0 if ratio == 1 else 0.5 + ratio / 2)
         got = got[:, ::-1] if mirror else got
@@ -138,7 +138,7 @@ def test_a_jpeg_is_decoded_at_a_half_a_quarter_or_an_eighth(monkeypatch, shrinki
     content = encoded(PHOTO, "JPEG", quality=95)
     got = cut_out(window, content)
     assert ratios == [ratio]
-    # What is seen is the part of the whole picture, each pixel the mean of its area.
+    # The result is the part of the whole image, each pixel the mean of its area.
     part = tf.constant(window.of(decode(tf.constant(content)).numpy()))
     expected = tf.image.resize(part, (40, 40), method="area" if shrinking > 1 else "bilinear")
     off = np.abs(got - expected.numpy()).mean()
@@ -181,7 +181,7 @@ def test_a_part_of_less_than_a_pixel_is_that_pixel(row, column):
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG"])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (40, 2)])
-def test_small_pictures_are_enlarged(file_format, shape):
+def test_small_images_are_enlarged(file_format, shape):
     values = np.arange(np.prod(shape)).reshape(shape)
     content = encoded(Image.fromarray(values.astype("uint8")), file_format, quality=100)
     random = tf.random.stateless_uniform((5, 23), (3, 4)).numpy()
@@ -195,7 +195,7 @@ def test_small_pictures_are_enlarged(file_format, shape):
 
 
 @pytest.mark.parametrize("name", FATAL)
-def test_what_is_no_whole_picture_is_refused(name):
+def test_an_incomplete_image_is_refused(name):
     with pytest.raises(tf.errors.InvalidArgumentError):
         cut_out(Window(0, 0, 90, 120, size=64), FATAL[name][0])
 

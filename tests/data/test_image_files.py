@@ -1,4 +1,4 @@
-"""Picture files of all kinds, as Pillow writes them, and what is wrong with some."""
+"""Image files of all formats, as Pillow writes them, and what is wrong with some."""
 
 import io
 import os

@@ -42,8 +42,8 @@ SIZES = [(20, 30), (33, 24), (17, 17), (40, 21)]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> FileSplit:
-    """70 picture files, of each label one, of four sizes and two formats."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """70 image files, one per label, of four sizes and two formats."""
+    folder = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     paths = []
     for number in range(70):
@@ -63,13 +63,13 @@ def few(files: FileSplit, count: int) -> FileSplit:
 JITTER = ScaleJitter(16, 24, size=12)
 
 
-def pictures_plan(**changes) -> Plan:
-    """Two steps of 6 of 13 pictures a pass; the third pass is cut."""
+def encoded_plan(**changes) -> Plan:
+    """Two steps of 6 of 13 images per epoch; the third epoch is incomplete."""
     values = {"images": 13, "steps": 5, "steps_per_block": 1, "augmentation": JITTER, **changes}
     return plan(**values)
 
 
-def taken_pictures(files, plan_, strategy=None, first_step=0):
+def cropped(files, plan_, strategy=None, first_step=0):
     """Images, colours and labels of all steps, replicas side by side."""
     strategy = strategy or tf.distribute.get_strategy()
     blocks = pipeline.training_blocks(few(files, plan_.images), None, plan_, strategy, first_step)
@@ -85,8 +85,8 @@ def taken_pictures(files, plan_, strategy=None, first_step=0):
 
 @pytest.mark.parametrize("crop", [JITTER, RandomResizedCrop(size=9)])
 def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
-    run = pictures_plan(augmentation=crop)
-    images, colours, labels = taken_pictures(files, run)
+    run = encoded_plan(augmentation=crop)
+    images, colours, labels = cropped(files, run)
     assert images.shape == (5, 6, crop.size, crop.size, 3)
     assert images.dtype == np.uint8
     # In the order of images in memory.
@@ -107,35 +107,35 @@ def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
 
 @pytest.mark.parametrize("replicas", [2, 3])
 def test_replicas_get_the_bytes_that_one_would(files, replicas):
-    images, colours, labels = taken_pictures(files, pictures_plan())
-    shared = taken_pictures(files, pictures_plan(), mirrored(replicas))
+    images, colours, labels = cropped(files, encoded_plan())
+    shared = cropped(files, encoded_plan(), mirrored(replicas))
     np.testing.assert_array_equal(shared[0], images)
     np.testing.assert_array_equal(shared[2], labels)
     # Several at once are computed in another order.
     np.testing.assert_allclose(shared[1], colours, rtol=1e-5, atol=1e-5)
 
 
-def test_a_run_over_pictures_goes_on_at_any_step(files):
-    whole = taken_pictures(files, pictures_plan())
+def test_a_run_over_image_files_goes_on_at_any_step(files):
+    whole = cropped(files, encoded_plan())
     for step in (1, 2, 4):
-        rest = taken_pictures(files, pictures_plan(), first_step=step)
+        rest = cropped(files, encoded_plan(), first_step=step)
         for one, other in zip(whole, rest, strict=True):
             np.testing.assert_array_equal(one[step:], other)
-    shared = taken_pictures(files, pictures_plan(), mirrored(2))
-    rest = taken_pictures(files, pictures_plan(), mirrored(2), first_step=3)
+    shared = cropped(files, encoded_plan(), mirrored(2))
+    rest = cropped(files, encoded_plan(), mirrored(2), first_step=3)
     for one, other in zip(shared, rest, strict=True):
         np.testing.assert_array_equal(one[3:], other)
 
 
 def test_no_part_comes_twice(files):
-    images, colours, _ = taken_pictures(files, pictures_plan(images=6, batch_size=3, steps=8))
+    images, colours, _ = cropped(files, encoded_plan(images=6, batch_size=3, steps=8))
     assert len(np.unique(images.reshape(24, -1), axis=0)) == 24
     assert len(np.unique(colours.reshape(24, -1), axis=0)) == 24
 
 
-def test_colours_end_after_their_passes(files):
+def test_colours_end_after_their_epochs(files):
     crop = dataclasses.replace(JITTER, colour=PCAColour(until=1))
-    _, colours, _ = taken_pictures(files, pictures_plan(augmentation=crop))
+    _, colours, _ = cropped(files, encoded_plan(augmentation=crop))
     assert (colours[:2] != 0).all()
     assert (colours[2:] == 0).all()
 
@@ -161,7 +161,7 @@ def resized(files: FileSplit) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("replicas", "batch"), [(1, 4), (1, 10), (2, 3), (3, 64)])
-def test_evaluation_takes_all_pictures_in_order(files, replicas, batch):
+def test_evaluation_takes_all_encoded_images_in_order(files, replicas, batch):
     strategy = mirrored(replicas)
     split = few(files, 10)
     batches = list(pipeline.evaluation_batches(split, LAYER, batch, strategy))
@@ -206,7 +206,7 @@ def with_one_bad(files: FileSplit, tmp_path, position: int, content: bytes | Non
     ("length", "fault"),
     [(40, "JPEG, cut short"), (0, "empty"), (None, "cannot be read (No such file or directory)")],
 )
-def test_a_picture_that_cannot_be_read_is_named(files, tmp_path, length, fault):
+def test_an_image_that_cannot_be_read_is_named(files, tmp_path, length, fault):
     content = None if length is None else files.read(1)[1][:length]
     # In the second batch.
     split = with_one_bad(files, tmp_path, 66, content)
@@ -223,7 +223,7 @@ def test_a_picture_that_cannot_be_read_is_named(files, tmp_path, length, fault):
     strategy = tf.distribute.get_strategy()
     with pytest.raises(UNREADABLE):
         list(pipeline.evaluation_batches(split, LAYER, 8, strategy))
-    whole = pictures_plan(images=70, batch_size=70, steps=1)
+    whole = encoded_plan(images=70, batch_size=70, steps=1)
     with pytest.raises(UNREADABLE):
         list(pipeline.training_blocks(split, None, whole, strategy))
 

@@ -74,7 +74,7 @@ def steps_by_hand(plan_: Plan) -> list[list[int]]:
     steps=st.integers(1, 40),
     block=st.integers(1, 7),
 )
-def test_a_run_may_end_in_the_midst_of_a_pass(images, batch, steps, block):
+def test_a_run_may_end_in_the_midst_of_an_epoch(images, batch, steps, block):
     batch = min(batch, images)
     run = plan(images=images, batch_size=batch, steps=steps, steps_per_block=block)
     expected = steps_by_hand(run)

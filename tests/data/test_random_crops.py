@@ -108,7 +108,7 @@ def test_scale_jitter_s_lengths_are_equally_likely():
         (lambda: AlexNetCrop(size=227, whole=226), "size <= whole. Received: size=227"),
     ],
 )
-def test_parts_larger_than_the_picture_are_refused(make, message):
+def test_parts_larger_than_the_image_are_refused(make, message):
     with pytest.raises(UserError, match=message):
         make()
 
@@ -138,9 +138,9 @@ def resized_crop(height, width, random, area=(0.08, 1), shape=(3 / 4, 4 / 3)):
 @given(height=sides, width=sides, random=random_numbers(23))
 @example(height=100, width=3000, random=[0.1] * 23)
 @example(height=3000, width=100, random=[0.1] * 23)
-# A tenth try that fits, after nine that are too high for a square picture.
+# A tenth try that fits, after nine that are too high for a square image.
 @example(height=99, width=99, random=[0.3, 0.6, 0] + [LAST] * 9 + [0.5] + [0] * 9 + [0.7])
-# And none that fits, which leaves the whole picture.
+# And none that fits, which leaves the whole image.
 @example(height=99, width=99, random=[0.3, 0.6, 0] + [LAST] * 10 + [0] * 10)
 def test_random_resized_crop_is_torchvision_s(height, width, random):
     expected, number = resized_crop(height, width, random)

@@ -54,7 +54,7 @@ def test_classes_that_are_not_there(digits, labels):
         digits.of_classes(labels)
 
 
-def test_some_classes_of_picture_files(tmp_path):
+def test_some_classes_of_image_files(tmp_path):
     data = load(f"folder:{folder_of_images(tmp_path)}", encoded=True).of_classes((1,))
     assert data.class_names == ("dog",)
     assert data.train.labels.tolist() == [0, 0, 0]
@@ -69,7 +69,7 @@ def test_folder(tmp_path):
     assert len(data.test) == 6
 
 
-def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
+def test_images_of_different_sizes_are_brought_to_one(tmp_path):
     root = folder_of_images(tmp_path)
     write_image(root / "train" / "cat" / "tall.jpg", 30, 10, tf.io.encode_jpeg)
     write_image(root / "train" / "cat" / "grey.png", 7, 7, channels=1)
@@ -92,7 +92,7 @@ def test_folders_that_are_not_right(tmp_path):
     with pytest.raises(UserError, match=r"validation/bird holds none"):
         load(f"folder:{root}")
     write_image(root / "validation" / "bird" / "0.png")
-    (root / "train" / "bird" / "1.png").write_bytes(b"no picture")
+    (root / "train" / "bird" / "1.png").write_bytes(b"not an image")
     with pytest.raises(UserError, match=r"bird/1.png cannot be decoded"):
         load(f"folder:{root}")
 

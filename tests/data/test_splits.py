@@ -1,4 +1,4 @@
-"""Pictures that stay encoded where they lie: the same as their readers of old give them."""
+"""Images that stay encoded on disk: the same as TensorFlow Datasets and Pillow read."""
 
 import io
 import os
@@ -24,7 +24,7 @@ from tests.helpers.pipelines import plan
 COUNT = 30
 
 
-def picture(number: int) -> Image.Image:
+def image_of(number: int) -> Image.Image:
     return PHOTO.rotate(number).resize((20 + number % 7, 31 - number % 5))
 
 
@@ -34,7 +34,7 @@ def builder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     known = tfds.builder("imagenette", data_dir=str(folder))
     features = known.info.features
-    rows = [{"image": np.asarray(picture(i)), "label": i % 10} for i in range(COUNT)]
+    rows = [{"image": np.asarray(image_of(i)), "label": i % 10} for i in range(COUNT)]
     signature = {
         name: tf.TensorSpec(features[name].shape, features[name].dtype) for name in rows[0]
     }
@@ -77,7 +77,7 @@ def taken(split):
     return [decode(tf.constant(content)).numpy() for content, _ in rows], [row[1] for row in rows]
 
 
-def assert_same_pictures(split, builder, part):
+def assert_same_images(split, builder, part):
     """Compares with what TensorFlow Datasets reads, file by file."""
     config = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=part, read_config=config)
@@ -104,8 +104,8 @@ def test_records_are_those_of_tensorflow_datasets(builder):
     assert len(data.train.files) == 3
     assert len(set(data.train.numbers)) == 3
     assert data.class_names == tuple(builder.info.features["label"].names)
-    assert_same_pictures(data.train, builder, "train")
-    assert_same_pictures(data.test, builder, "validation")
+    assert_same_images(data.train, builder, "train")
+    assert_same_images(data.test, builder, "validation")
     _, labels = taken(data.train)
     assert sorted(labels) == sorted(i % 10 for i in range(COUNT))
 
@@ -223,7 +223,7 @@ def test_a_damaged_record_is_named(copied):
     folder, files = copied
     content = bytearray(files[0].read_bytes())
     split = load_imagenette(folder).train
-    # The picture of the second record.
+    # The image of the second record.
     start, length = split.offsets[1], split.lengths[1]
     at = content.index(b"\xff\xd8\xff", start)
     content[at : at + 3] = bytes(3)
@@ -309,11 +309,11 @@ def archive(members: dict[str, bytes]) -> bytes:
 
 
 def jpeg(number: int) -> bytes:
-    return encoded(picture(number), "JPEG", quality=95)
+    return encoded(image_of(number), "JPEG", quality=95)
 
 
 def write_imagenet(folder, validation=4, test=0):
-    """Archives as image-net.org gives them, of two classes and a few pictures."""
+    """Archives as image-net.org gives them, of two classes and a few images."""
     folder.mkdir(parents=True)
     train = {
         f"{name}.tar": archive({f"{name}_{i}.JPEG": jpeg(9 * c + i) for i in range(3)})

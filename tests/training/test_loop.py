@@ -1,13 +1,7 @@
-"""The training loop: what it writes, and that nothing is lost however it ends."""
+"""The training loop: its losses, its devices, its warnings, and what it refuses."""
 
 import dataclasses
 import json
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,118 +9,12 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.data import plan
-from keras_classics.errors import NonFiniteLossError, StoppedError, UserError
+from keras_classics.errors import NonFiniteLossError, UserError
 from keras_classics.models import get_model
 from keras_classics.training import Recipe, loop, recipes, train
-from keras_classics.training.run_directory import HISTORY_COLUMNS, RunDirectory
 from keras_classics.training.schedules import PiecewiseConstant
 from tests.helpers.replicas import mirrored
-from tests.helpers.runs import MODERN, assert_same_bits, final_weights, history
-
-# Trains in small blocks with a checkpoint after each, and ends by SIGKILL: at the block number
-# KILL_AT, or in the middle of writing the checkpoint after it.
-VICTIM = """
-import json, os, signal, sys
-import numpy as np
-from keras_classics import files
-from keras_classics.data import plan
-from keras_classics.training import loop, train
-from tests.helpers.runs import VICTIMS
-
-plan.BLOCK_STEPS = 3
-recipe = VICTIMS[sys.argv[1]]
-run_dir, kill_at, in_checkpoint = sys.argv[2], int(sys.argv[3]), sys.argv[4] == "True"
-blocks = 0
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def watch(progress, plan):
-    global blocks
-    blocks += 1
-    if blocks == kill_at:
-        if in_checkpoint:
-            files.os.replace = die
-        else:
-            die()
-
-train(recipe, run_dir, on_progress=watch, options=loop.RunOptions(checkpoint_steps=1))
-"""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    run_dir = tmp_path_factory.mktemp("runs") / "run"
-    return run_dir, train(MODERN, run_dir)
-
-
-def test_a_run_directory_holds_what_the_contract_says(finished):
-    run_dir, result = finished
-    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
-    assert {
-        "recipe.json",
-        "environment.json",
-        "history.csv",
-        "final.weights.h5",
-        "model.keras",
-        "result.json",
-        "plots/curves.png",
-        "plots/confusion.png",
-        "plots/mistakes.png",
-    } <= names
-    assert len([name for name in names if name.startswith("checkpoints/")]) == 2
-    assert any(name.startswith("events/events.out.tfevents") for name in names)
-    assert not any(".aside-" in name for name in names)
-    assert json.loads((run_dir / "result.json").read_text()) == result
-
-
-def test_result(finished):
-    _run_dir, result = finished
-    assert result["images"] == 40
-    assert result["train_images"] == 96
-    assert result["steps"] == 3 * 8
-    assert result["parameters"] == 61_706
-    assert result["paper"]["value"] == 0.0095
-    assert result["metrics"]["test_error"] == 1 - result["metrics"]["test_accuracy"]
-    assert result["environment"]["versions"]["keras"] == keras.__version__
-    assert result["protocol"] == "single view, whole test split, after the last epoch"
-
-
-def test_history(finished):
-    run_dir, result = finished
-    rows = history(run_dir)
-    assert list(rows[0]) == list(HISTORY_COLUMNS)
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert [row["step"] for row in rows] == [8, 16, 24]
-    assert rows[-1]["test_accuracy"] == result["metrics"]["test_accuracy"]
-    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
-
-
-def test_saved_model_is_the_trained_one(finished, digits):
-    run_dir, result = finished
-    model = keras.models.load_model(run_dir / "model.keras")
-    test = digits.limited(96, 40).test
-    images = MODERN.make_preprocessing()(tf.constant(test.images))
-    accuracy = np.mean(model(images).numpy().argmax(axis=1) == test.labels)
-    assert accuracy == pytest.approx(result["metrics"]["test_accuracy"])
-
-
-def test_events_hold_each_epoch(finished):
-    run_dir, result = finished
-    values = {}
-    for path in (run_dir / "events").iterdir():
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
-    assert values["test_accuracy", 3] == pytest.approx(result["metrics"]["test_accuracy"])
-    assert {step for _, step in values} == {1, 2, 3}
-
-
-def test_a_finished_run_is_not_done_again(finished):
-    run_dir, result = finished
-    before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
-    assert train(MODERN, run_dir) == result
-    assert before == {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
+from tests.helpers.runs import MODERN, final_weights, history
 
 
 def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_path):
@@ -145,89 +33,6 @@ def test_the_first_loss_is_that_of_the_initial_network(digits, monkeypatch, tmp_
     hits = probabilities.argmax(axis=1) == train_split.labels
     assert row["train_accuracy"] == pytest.approx(hits.mean())
     assert row["learning_rate"] == 0
-
-
-def random_kills(seed: int) -> list[tuple[int, bool]]:
-    draw = np.random.default_rng(seed)
-    return [(int(draw.integers(2, 4)), bool(draw.integers(2))) for _ in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("name", "kills"),
-    [
-        # 9 blocks in the whole run of `modern` (3 epochs of 8 steps), 16 of `paper` (2 of 24).
-        ("modern", [(1, False), (2, True), (3, False)]),
-        pytest.param("paper", [(3, True), (6, False)], marks=pytest.mark.slow),
-        # Ten each, at random: of the 24 blocks of the run 1 or 2 go by between two.
-        pytest.param("resnet20", random_kills(0), marks=pytest.mark.slow),
-        pytest.param("vgg16_mini", random_kills(1), marks=pytest.mark.slow),
-    ],
-)
-def test_a_killed_run_goes_on_to_the_same_bits(run_program, tmp_path, name, kills):
-    whole = tmp_path / "whole"
-    assert run_program("-c", VICTIM, name, str(whole), "-1", "False").returncode == 0
-    cut = tmp_path / "cut"
-    for kill_at, in_checkpoint in kills:
-        victim = run_program("-c", VICTIM, name, str(cut), str(kill_at), str(in_checkpoint))
-        assert victim.returncode == -signal.SIGKILL, victim.stderr
-        assert not (cut / "result.json").exists()
-    last = run_program("-c", VICTIM, name, str(cut), "-1", "False")
-    assert last.returncode == 0, last.stderr
-    assert_same_bits(whole, cut)
-    measured = ("images_per_second", "seconds")
-    for one, two in zip(history(whole), history(cut), strict=True):
-        assert {k: v for k, v in one.items() if k not in measured} == {
-            k: v for k, v in two.items() if k not in measured
-        }
-
-
-@pytest.fixture
-def set_handler():
-    """Sets a signal's handler for one test; the tests may run where SIGINT is ignored."""
-    before = {}
-
-    def set_(number, handler):
-        before[number] = signal.signal(number, handler)
-
-    yield set_
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("block", [1, 4])
-def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
-    tmp_path, monkeypatch, few_digits, set_handler, number, block
-):
-    set_handler(number, signal.SIG_DFL)
-    monkeypatch.setattr(plan, "BLOCK_STEPS", 3)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(MODERN, whole, data=few_digits)
-    blocks = []
-
-    def watch(progress, plan):
-        blocks.append(progress)
-        if len(blocks) == block:
-            os.kill(os.getpid(), number)
-
-    with pytest.raises(StoppedError, match=r"step \d+ is saved in .*/checkpoints") as stopped:
-        train(MODERN, cut, data=few_digits, on_progress=watch)
-    assert stopped.value.signum == number
-    assert len(blocks) == block
-    train(MODERN, cut, data=few_digits)
-    assert_same_bits(whole, cut)
-    assert signal.getsignal(number) == signal.SIG_DFL
-
-
-def test_an_ignored_signal_stays_ignored(tmp_path, few_digits, set_handler):
-    set_handler(signal.SIGINT, signal.SIG_IGN)
-    train(
-        dataclasses.replace(MODERN, epochs=1),
-        tmp_path,
-        data=few_digits,
-        on_progress=lambda *_: os.kill(os.getpid(), signal.SIGINT),
-    )
-    assert (tmp_path / "result.json").exists()
 
 
 # In a process of its own for each number of replicas: TensorFlow keeps the group of replicas that
@@ -296,52 +101,7 @@ def test_a_network_lost_in_the_last_step_of_an_epoch_is_not_saved(tmp_path, few_
     assert checkpoint.name == "step_000000008.npz"
 
 
-def test_an_unreadable_checkpoint_is_passed_over(tmp_path, few_digits, finished, caplog):
-    def stop(progress, plan):
-        if progress.epoch == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(StoppedError):
-        train(dataclasses.replace(MODERN, epochs=3), tmp_path, data=few_digits, on_progress=stop)
-    newest = max((tmp_path / "checkpoints").iterdir())
-    newest.write_bytes(newest.read_bytes()[:1000])
-    train(MODERN, tmp_path, data=few_digits)
-    assert re.search(rf"{newest.name} cannot be read", caplog.text)
-    assert_same_bits(finished[0], tmp_path)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1.5 MiB; a checkpoint of LeNet-5 takes half of one."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(tmp_path)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
-
-
-def test_a_full_disk_leaves_the_last_checkpoint(small_disk, tmp_path_factory, few_digits, finished):
-    run_dir = small_disk / "run"
-    with pytest.raises(UserError, match=f"No space is left for {run_dir}. Its last checkpoint"):
-        train(MODERN, run_dir, data=few_digits)
-    kept = sorted(path.name for path in (run_dir / "checkpoints").iterdir())
-    assert kept
-    assert all(name.startswith("step_") for name in kept)
-    roomy = tmp_path_factory.mktemp("roomy") / "run"
-    shutil.copytree(run_dir, roomy)
-    train(MODERN, roomy, data=few_digits)
-    assert_same_bits(finished[0], roomy)
-
-
-def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finished):
-    with pytest.raises(StoppedError, match="Stopped before the end; step 8 is saved") as stopped:
-        train(MODERN, tmp_path, data=few_digits, options=loop.RunOptions(max_minutes=0))
-    assert stopped.value.status == 75
-    train(MODERN, tmp_path, data=few_digits)
-    assert_same_bits(finished[0], tmp_path)
-
-
-def test_a_run_may_end_in_the_midst_of_a_pass(tmp_path, few_digits):
+def test_a_run_may_end_in_the_midst_of_an_epoch(tmp_path, few_digits):
     recipe = dataclasses.replace(MODERN, epochs=None, steps=11)
     result = train(recipe, tmp_path, data=few_digits)
     assert result["steps"] == 11
@@ -384,57 +144,6 @@ def test_one_that_learns_is_not(finished, tmp_path, few_digits, monkeypatch, cap
     monkeypatch.setattr(loop, "STUCK_STEPS", 9)
     train(MODERN, tmp_path, data=few_digits)
     assert "guesses" not in caplog.text
-
-
-def test_a_run_directory_of_another_recipe(finished):
-    run_dir, _ = finished
-    with pytest.raises(UserError, match=r"another recipe \(batch_size: 12 there, 24 now; seed: 0"):
-        train(dataclasses.replace(MODERN, batch_size=24, seed=5), run_dir)
-
-
-def test_a_run_that_could_not_begin_leaves_the_directory_to_the_next(tmp_path, few_digits):
-    with pytest.raises(UserError, match="batch_size"):
-        train(dataclasses.replace(MODERN, batch_size=97), tmp_path, data=few_digits)
-    train(dataclasses.replace(MODERN, epochs=1), tmp_path, data=few_digits)
-    assert (tmp_path / "result.json").exists()
-
-
-# Locks a run directory, says so, and waits.
-HOLDER = """
-import sys, time
-from filelock import FileLock
-
-with FileLock(sys.argv[1]):
-    print("locked", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_run_directory_in_use_until_its_process_is_killed(tmp_path, few_digits):
-    command = [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            assert holder.stdout.readline() == "locked\n"
-            with pytest.raises(UserError, match="in use by another process"):
-                train(MODERN, tmp_path, data=few_digits)
-        finally:
-            holder.kill()
-    with RunDirectory(tmp_path).claimed(MODERN):
-        pass
-
-
-def test_a_run_directory_in_use_by_another_run_of_the_same_process(tmp_path, few_digits):
-    with (
-        RunDirectory(tmp_path).claimed(MODERN),
-        pytest.raises(UserError, match="in use by another process"),
-    ):
-        train(MODERN, tmp_path, data=few_digits)
-
-
-def test_a_run_directory_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be a run directory: Not a directory"):
-        train(MODERN, tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_two_thousand_steps_of_images_in_memory(digits, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_thousand_steps_of_pictures(tmp_path):
+def test_two_thousand_steps_of_images(tmp_path):
     images = photograph()
     paths = []
     for i in range(64):
@@ -57,7 +57,7 @@ def test_two_thousand_steps_of_pictures(tmp_path):
         paths.append(str(tmp_path / f"{i}.jpg"))
     split = FileSplit(np.array(paths), np.arange(64, dtype="int32") % 10)
     recipe = Recipe(
-        name="pictures",
+        name="images",
         model="resnet20",
         dataset="folder:",
         epochs=125,

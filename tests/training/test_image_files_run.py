@@ -1,4 +1,4 @@
-"""Whole runs over picture files: what they see, how they go on, and what is said of bad files."""
+"""Whole runs on image files: what they see, how they resume, and errors about bad files."""
 
 import dataclasses
 import json
@@ -27,16 +27,16 @@ SIZES = {"resize": 40, "crop": 32, "std": (50, 50, 50)}
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """8 pictures of each of 3 classes to train on, 3 to evaluate on."""
+def image_folder(tmp_path_factory):
+    """A folder of 3 classes with 8 training and 3 test images each."""
     from reproduce.harness.synthetic_images import generate
 
-    return generate(tmp_path_factory.mktemp("pictures") / "set", 3, 8, 3, size=(60, 45))
+    return generate(tmp_path_factory.mktemp("images") / "set", 3, 8, 3, size=(60, 45))
 
 
 def recipe(folder, **changes) -> Recipe:
     values = {
-        "name": "pictures",
+        "name": "images",
         "model": "resnet20",
         "dataset": f"folder:{folder}",
         "batch_size": 6,
@@ -58,9 +58,9 @@ def quick(folder, **changes) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory):
+def finished(image_folder, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    return run_dir, train(recipe(pictures), run_dir)
+    return run_dir, train(recipe(image_folder), run_dir)
 
 
 def fitted_mean(paths) -> np.ndarray:
@@ -89,19 +89,19 @@ def test_result(finished):
     assert (run_dir / "plots" / "mistakes.png").exists()
 
 
-def test_the_mean_is_that_of_the_training_images(finished, pictures):
+def test_the_mean_is_that_of_the_training_images(finished, image_folder):
     run_dir, _ = finished
     mean = np.load(run_dir / "mean.npy")
     assert mean.dtype == np.float32
-    expected = fitted_mean(sorted((pictures / "train").rglob("*.jpg")))
+    expected = fitted_mean(sorted((image_folder / "train").rglob("*.jpg")))
     np.testing.assert_allclose(mean, expected, rtol=1e-6)
 
 
-def test_the_saved_model_is_evaluated_on_the_middle_of_the_pictures(finished, pictures):
+def test_the_saved_model_is_evaluated_on_the_middle_of_the_images(finished, image_folder):
     run_dir, result = finished
     model = keras.models.load_model(run_dir / "model.keras")
     layer = load_run(run_dir).preprocessing
-    paths = sorted((pictures / "validation").rglob("*.jpg"))
+    paths = sorted((image_folder / "validation").rglob("*.jpg"))
     images = [layer(decode(tf.constant(path.read_bytes()))[np.newaxis])[0] for path in paths]
     probabilities = model(np.array(images)).numpy()
     labels = np.repeat(np.arange(3), 3)
@@ -111,14 +111,14 @@ def test_the_saved_model_is_evaluated_on_the_middle_of_the_pictures(finished, pi
     assert metrics["test_loss"] == pytest.approx(loss, rel=1e-3)
 
 
-def test_the_first_loss_is_that_of_the_views_cut_by_hand(pictures, tmp_path):
+def test_the_first_loss_is_that_of_the_views_cut_by_hand(image_folder, tmp_path):
     # All images in one step, rate 0.
-    run = quick(pictures, batch_size=24, schedule=Constant(0.0), seed=5)
+    run = quick(image_folder, batch_size=24, schedule=Constant(0.0), seed=5)
     train(run, tmp_path)
     split = load(run.dataset, encoded=True).train
     order = tf.random.experimental.index_shuffle(np.arange(24), [5, 0], 23).numpy()
     table = tf.random.stateless_uniform((24, CROP.num_random + 3), [5, 0])
-    mean = fitted_mean(sorted((pictures / "train").rglob("*.jpg")))
+    mean = fitted_mean(sorted((image_folder / "train").rglob("*.jpg")))
     views = [
         decode_crop(CROP, split.read(position)[1], random).numpy()
         + CROP.colour(random[CROP.num_random :], 0).numpy()
@@ -144,17 +144,17 @@ def stopped_after(blocks: int):
 
 
 @pytest.mark.slow  # With the network of the other; a small one does it below.
-def test_a_stopped_run_goes_on_to_the_same_bits(finished, pictures, tmp_path):
+def test_a_stopped_run_goes_on_to_the_same_bits(finished, image_folder, tmp_path):
     whole, result = finished
     with pytest.raises(StoppedError, match="step 6 is saved"):
         train(
-            recipe(pictures),
+            recipe(image_folder),
             tmp_path,
             on_progress=stopped_after(6),
             options=RunOptions(checkpoint_steps=1),
         )
     taken = (tmp_path / "mean.npy").stat().st_mtime_ns
-    again = train(recipe(pictures), tmp_path)
+    again = train(recipe(image_folder), tmp_path)
     assert (tmp_path / "mean.npy").stat().st_mtime_ns == taken
     assert_same_bits(whole, tmp_path)
     assert again["metrics"] == result["metrics"]
@@ -165,13 +165,13 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, pictures, tmp_path):
         }
 
 
-def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_a_pass(pictures, tmp_path):
-    run = quick(pictures, epochs=None, steps=6)
+def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_an_epoch(image_folder, tmp_path):
+    run = quick(image_folder, epochs=None, steps=6)
     result = train(run, tmp_path / "whole")
     assert result["steps"] == 6
     assert result["epochs"] == 2
     assert [row["step"] for row in history(tmp_path / "whole")] == [4, 6]
-    # To look for bad pictures where there are none changes nothing.
+    # Looking for bad images changes nothing if there are none.
     options = RunOptions(checkpoint_steps=1)
     with pytest.raises(StoppedError, match="step 5 is saved"):
         train(
@@ -183,9 +183,9 @@ def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_a_pass(pictures, tmp_pa
     assert json.loads((tmp_path / "cut" / "bad_images.json").read_text()) == []
 
 
-def damaged(pictures, tmp_path, *names, keep=300):
+def damaged(image_folder, tmp_path, *names, keep=300):
     """A copy of the set in which some files end early."""
-    folder = shutil.copytree(pictures, tmp_path / "set")
+    folder = shutil.copytree(image_folder, tmp_path / "set")
     paths = [folder / name for name in names]
     for path in paths:
         path.write_bytes(path.read_bytes()[:keep])
@@ -198,23 +198,23 @@ VALIDATION = "validation/n02/n02_00001.jpg"
 
 # Noticed when the mean is taken, or in a step.
 @pytest.mark.parametrize("changes", [{}, {"preprocessing_arguments": SIZES, "batch_size": 24}])
-def test_a_bad_picture_to_train_on_is_named(pictures, tmp_path, changes):
-    folder, (path,) = damaged(pictures, tmp_path, TRAIN[0])
+def test_a_bad_image_to_train_on_is_named(image_folder, tmp_path, changes):
+    folder, (path,) = damaged(image_folder, tmp_path, TRAIN[0])
     with pytest.raises(UserError) as raised:
         train(quick(folder, **changes), tmp_path / "run")
     assert str(raised.value).startswith(f"{path} cannot be used: JPEG, cut short. Repair or remove")
     assert "--max_bad_images" in str(raised.value)
 
 
-def test_a_bad_picture_to_evaluate_on_is_named(pictures, tmp_path):
-    folder, (path,) = damaged(pictures, tmp_path, VALIDATION)
+def test_a_bad_image_to_evaluate_on_is_named(image_folder, tmp_path):
+    folder, (path,) = damaged(image_folder, tmp_path, VALIDATION)
     with pytest.raises(UserError) as raised:
         train(quick(folder), tmp_path / "run")
     assert str(raised.value).startswith(f"{path} cannot be used: JPEG, cut short.")
 
 
-def test_a_picture_that_is_gone_is_named(pictures, tmp_path):
-    folder, (path,) = damaged(pictures, tmp_path, TRAIN[0])
+def test_a_missing_image_is_named(image_folder, tmp_path):
+    folder, (path,) = damaged(image_folder, tmp_path, TRAIN[0])
     run = quick(folder, preprocessing_arguments=SIZES)
     data = load_data(run)
     path.unlink()
@@ -224,9 +224,9 @@ def test_a_picture_that_is_gone_is_named(pictures, tmp_path):
     assert str(raised.value).startswith(f"{path} cannot be used: {reason}.")
 
 
-def test_bad_pictures_are_left_out(pictures, tmp_path):
+def test_bad_images_are_left_out(image_folder, tmp_path):
     # Cut so late that some parts of it could be read.
-    folder, paths = damaged(pictures, tmp_path, TRAIN[0], VALIDATION, keep=-20)
+    folder, paths = damaged(image_folder, tmp_path, TRAIN[0], VALIDATION, keep=-20)
     result = train(quick(folder), tmp_path / "run", max_bad_images=2)
     assert result["bad_images"] == 2
     assert result["train_images"] == 23
@@ -238,8 +238,8 @@ def test_bad_pictures_are_left_out(pictures, tmp_path):
     np.testing.assert_allclose(mean, fitted_mean(left), rtol=1e-6)
 
 
-def test_too_many_bad_pictures(pictures, tmp_path):
-    folder, paths = damaged(pictures, tmp_path, *TRAIN, VALIDATION)
+def test_too_many_bad_images(image_folder, tmp_path):
+    folder, paths = damaged(image_folder, tmp_path, *TRAIN, VALIDATION)
     with pytest.raises(UserError) as raised:
         train(quick(folder), tmp_path / "run", max_bad_images=2)
     assert str(raised.value) == (
@@ -251,22 +251,22 @@ def test_too_many_bad_pictures(pictures, tmp_path):
     assert not (tmp_path / "run" / "recipe.json").exists()
     # Nothing of it is left for the run that comes when they are mended.
     shutil.rmtree(folder)
-    shutil.copytree(pictures, folder)
+    shutil.copytree(image_folder, folder)
     assert train(quick(folder), tmp_path / "run", max_bad_images=2)["bad_images"] == 0
 
 
-def test_a_run_that_did_not_begin_leaves_no_mean_to_the_next(pictures, tmp_path):
+def test_a_run_that_did_not_begin_leaves_no_mean_to_the_next(image_folder, tmp_path):
     with pytest.raises(UserError, match="batch_size"):
-        train(quick(pictures, batch_size=25), tmp_path)
+        train(quick(image_folder, batch_size=25), tmp_path)
     assert (tmp_path / "mean.npy").exists()
     other = quick(
-        pictures, preprocessing_arguments={"resize": 32, "crop": 32, "mean": "per_channel"}
+        image_folder, preprocessing_arguments={"resize": 32, "crop": 32, "mean": "per_channel"}
     )
     train(other, tmp_path)
     assert np.load(tmp_path / "mean.npy").shape == (3,)
 
 
-def test_only_picture_files_are_looked_at(few_digits, tmp_path):
+def test_only_image_files_are_looked_at(few_digits, tmp_path):
     run = dataclasses.replace(quick("x"), dataset="digits", augmentation=None)
     with pytest.raises(UserError, match="needs the image files of folder:PATH.* digits"):
         train(run, tmp_path, data=few_digits, max_bad_images=1)

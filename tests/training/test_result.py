@@ -1,0 +1,81 @@
+"""What a finished run leaves in its directory."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_classics.training import train
+from keras_classics.training.run_directory import HISTORY_COLUMNS
+from tests.helpers.runs import MODERN, history
+
+
+def test_a_run_directory_holds_what_the_contract_says(finished):
+    run_dir, result = finished
+    names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
+    assert {
+        "recipe.json",
+        "environment.json",
+        "history.csv",
+        "final.weights.h5",
+        "model.keras",
+        "result.json",
+        "plots/curves.png",
+        "plots/confusion.png",
+        "plots/mistakes.png",
+    } <= names
+    assert len([name for name in names if name.startswith("checkpoints/")]) == 2
+    assert any(name.startswith("events/events.out.tfevents") for name in names)
+    assert not any(".aside-" in name for name in names)
+    assert json.loads((run_dir / "result.json").read_text()) == result
+
+
+def test_result(finished):
+    _run_dir, result = finished
+    assert result["images"] == 40
+    assert result["train_images"] == 96
+    assert result["steps"] == 3 * 8
+    assert result["parameters"] == 61_706
+    assert result["paper"]["value"] == 0.0095
+    assert result["metrics"]["test_error"] == 1 - result["metrics"]["test_accuracy"]
+    assert result["environment"]["versions"]["keras"] == keras.__version__
+    assert result["protocol"] == "single view, whole test split, after the last epoch"
+
+
+def test_history(finished):
+    run_dir, result = finished
+    rows = history(run_dir)
+    assert list(rows[0]) == list(HISTORY_COLUMNS)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["step"] for row in rows] == [8, 16, 24]
+    assert rows[-1]["test_accuracy"] == result["metrics"]["test_accuracy"]
+    assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+
+
+def test_saved_model_is_the_trained_one(finished, digits):
+    run_dir, result = finished
+    model = keras.models.load_model(run_dir / "model.keras")
+    test = digits.limited(96, 40).test
+    images = MODERN.make_preprocessing()(tf.constant(test.images))
+    accuracy = np.mean(model(images).numpy().argmax(axis=1) == test.labels)
+    assert accuracy == pytest.approx(result["metrics"]["test_accuracy"])
+
+
+def test_events_hold_each_epoch(finished):
+    run_dir, result = finished
+    values = {}
+    for path in (run_dir / "events").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    assert values["test_accuracy", 3] == pytest.approx(result["metrics"]["test_accuracy"])
+    assert {step for _, step in values} == {1, 2, 3}
+
+
+def test_a_finished_run_is_not_done_again(finished):
+    run_dir, result = finished
+    before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
+    assert train(MODERN, run_dir) == result
+    assert before == {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
