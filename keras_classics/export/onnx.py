@@ -11,10 +11,8 @@ reordered. All values are float32, whatever the network's dtype policy.
 
 import functools
 import os
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -23,6 +21,7 @@ from keras import layers, ops
 
 from keras_classics import files
 from keras_classics.errors import UserError, require
+from keras_classics.export.onnx_graph import Graph
 from keras_classics.models import layers as own
 from keras_classics.models import replica_layers
 
@@ -57,7 +56,7 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
     proto = library.ModelProto(
         ir_version=ir_version, opset_import=operators, producer_name="keras_classics"
     )
-    _fill(_Graph(library, proto.graph), model)
+    _fill(Graph(library, proto.graph), model)
     with files.atomic_write(path) as aside:
         aside.write_bytes(proto.SerializeToString())
         library.checker.check_model(str(aside), full_check=True)
@@ -81,90 +80,7 @@ def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: session.run(None, {name: np.asarray(images)})[0]
 
 
-class _Graph:
-    """An ONNX graph under construction. Its values are identified by their names.
-
-    Args:
-        library: The module `onnx`.
-        proto: The graph to fill, a `GraphProto`.
-
-    Attributes:
-        proto: The graph, a `GraphProto`.
-        layer: Name of the layer that is being written.
-        flattened: The (height, width, channels) of each flattened map, by its value's name. Its
-            elements have the order channels, height, width.
-    """
-
-    def __init__(self, library: ModuleType, proto: Any):
-        self.proto = proto
-        self.layer = ""
-        self.flattened: dict[str, tuple[int, int, int]] = {}
-        self._library = library
-        self._names: Counter[str] = Counter()
-
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node to the current layer; returns its output."""
-        return self._add(operator, inputs, self._unused(operator), attributes)
-
-    def constant(self, name: str, values: Any, dtype: str = "float32") -> str:
-        """Adds an initializer to the current layer; returns its name."""
-        array = np.ascontiguousarray(ops.convert_to_numpy(values), dtype)
-        # Filled in place: a tensor that is created first and then appended is in memory twice.
-        tensor = self.proto.initializer.add()
-        tensor.name = self._unused(name)
-        tensor.dims.extend(array.shape)
-        tensor.data_type = self._library.helper.np_dtype_to_tensor_dtype(array.dtype)
-        tensor.raw_data = array.tobytes()
-        return tensor.name
-
-    def start(self, tensor: keras.KerasTensor) -> str:
-        """Adds an input in Keras's layout; returns its value in ONNX's layout."""
-        self.layer = tensor.name
-        self.proto.input.append(self._value_info(tensor.name, tensor))
-        if len(tensor.shape) != 4:
-            return tensor.name
-        return self.node("Transpose", tensor.name, perm=(0, 3, 1, 2))
-
-    def end(self, name: str, tensor: keras.KerasTensor, value: str) -> None:
-        """Adds an output in Keras's layout, from a value in ONNX's layout."""
-        self.layer = name
-        if len(tensor.shape) == 4:
-            self._add("Transpose", [value], name, {"perm": (0, 2, 3, 1)})
-        else:
-            self._add("Identity", [self.in_order(value)], name, {})
-        self.proto.output.append(self._value_info(name, tensor))
-
-    def in_order(self, value: str) -> str:
-        """Reorders a flattened map to height, width, channels; other values are unchanged."""
-        if value not in self.flattened:
-            return value
-        height, width, channels = self.flattened[value]
-        indices = np.arange(height * width * channels).reshape(channels, height, width)
-        order = self.constant("order", indices.transpose(1, 2, 0).reshape(-1), "int64")
-        return self.node("Gather", value, order, axis=1)
-
-    def _unused(self, name: str) -> str:
-        """Returns a unique name within the current layer."""
-        name = f"{self.layer}/{name}"
-        self._names[name] += 1
-        return f"{name}_{self._names[name]}" if self._names[name] > 1 else name
-
-    def _add(
-        self, operator: str, inputs: Sequence[str], output: str, attributes: dict[str, Any]
-    ) -> str:
-        node = self._library.helper.make_node(operator, inputs, [output], output, **attributes)
-        self.proto.node.append(node)
-        return output
-
-    def _value_info(self, name: str, tensor: keras.KerasTensor):
-        """Returns the description of an input or output; its free axes get names."""
-        axes = ("batch", "height", "width", "channels")
-        shape = [side or f"{name}_{axis}" for side, axis in zip(tensor.shape, axes, strict=False)]
-        float32 = self._library.TensorProto.FLOAT
-        return self._library.helper.make_tensor_value_info(name, float32, ["batch", *shape[1:]])
-
-
-def _fill(graph: _Graph, model: keras.Model) -> None:
+def _fill(graph: Graph, model: keras.Model) -> None:
     """Adds a network's inputs, layers and outputs to a graph."""
     graph.proto.name = model.name
     values = {id(tensor): graph.start(tensor) for tensor in model.inputs}
@@ -195,7 +111,7 @@ def _writer(layer: layers.Layer) -> Callable[..., str]:
 # Each of the following functions adds a layer: from its input values to its output value.
 
 
-def _conv2d(graph: _Graph, layer: layers.Conv2D, x: str) -> str:
+def _conv2d(graph: Graph, layer: layers.Conv2D, x: str) -> str:
     return _convolve(
         graph,
         layer,
@@ -208,26 +124,26 @@ def _conv2d(graph: _Graph, layer: layers.Conv2D, x: str) -> str:
     )
 
 
-def _table_conv2d(graph: _Graph, layer: own.TableConv2D, x: str) -> str:
+def _table_conv2d(graph: Graph, layer: own.TableConv2D, x: str) -> str:
     kernel = layer.dense_kernel(ops.convert_to_tensor(layer.kernel))
     return _convolve(graph, layer, x, kernel)
 
 
-def _trainable_subsampling(graph: _Graph, layer: own.TrainableSubsampling, x: str) -> str:
+def _trainable_subsampling(graph: Graph, layer: own.TrainableSubsampling, x: str) -> str:
     # Coefficient times the sum of a window: a depthwise convolution with a constant kernel.
     (maps,) = layer.coefficient.shape
     kernel = np.broadcast_to(ops.convert_to_numpy(layer.coefficient), (*layer.pool_size, 1, maps))
     return _convolve(graph, layer, x, kernel, strides=layer.strides, group=maps)
 
 
-def _convolve(graph: _Graph, layer: layers.Layer, x: str, kernel: Any, **attributes: Any) -> str:
+def _convolve(graph: Graph, layer: layers.Layer, x: str, kernel: Any, **attributes: Any) -> str:
     """Adds a convolution with a layer's bias and activation."""
     kernel = ops.convert_to_numpy(kernel).transpose(3, 2, 0, 1)
     weights = [graph.constant("kernel", kernel), *_bias(graph, layer)]
     return _activate(graph, layer, graph.node("Conv", x, *weights, **attributes))
 
 
-def _bias(graph: _Graph, layer: layers.Layer) -> list[str]:
+def _bias(graph: Graph, layer: layers.Layer) -> list[str]:
     return [] if layer.bias is None else [graph.constant("bias", layer.bias)]
 
 
@@ -248,7 +164,7 @@ def _padding(
     return {"pads": [t // 2 for t in total] + [t - t // 2 for t in total]}
 
 
-def _dense(graph: _Graph, layer: layers.Dense, x: str) -> str:
+def _dense(graph: Graph, layer: layers.Dense, x: str) -> str:
     kernel = ops.convert_to_numpy(layer.kernel)
     if x in graph.flattened:
         by_position = kernel.reshape(*graph.flattened[x], layer.units)
@@ -257,28 +173,28 @@ def _dense(graph: _Graph, layer: layers.Dense, x: str) -> str:
     return _activate(graph, layer, graph.node("Gemm", x, *weights))
 
 
-def _flatten(graph: _Graph, layer: layers.Flatten, x: str) -> str:
+def _flatten(graph: Graph, layer: layers.Flatten, x: str) -> str:
     vector = graph.node("Flatten", x)
     if len(layer.input.shape) == 4:
         graph.flattened[vector] = layer.input.shape[1:]
     return vector
 
 
-def _dropout(graph: _Graph, layer: layers.Dropout, x: str) -> str:
+def _dropout(graph: Graph, layer: layers.Dropout, x: str) -> str:
     return x
 
 
-def _pool(operator: str, graph: _Graph, layer: layers.Layer, x: str) -> str:
+def _pool(operator: str, graph: Graph, layer: layers.Layer, x: str) -> str:
     padding = _padding(layer, layer.pool_size)
     return graph.node(operator, x, kernel_shape=layer.pool_size, strides=layer.strides, **padding)
 
 
-def _pool_all(operator: str, graph: _Graph, layer: layers.Layer, x: str) -> str:
+def _pool_all(operator: str, graph: Graph, layer: layers.Layer, x: str) -> str:
     pooled = graph.node(operator, x)
     return pooled if layer.keepdims else graph.node("Flatten", pooled)
 
 
-def _adaptive_average_pooling2d(graph: _Graph, layer: own.AdaptiveAveragePooling2D, x: str) -> str:
+def _adaptive_average_pooling2d(graph: Graph, layer: own.AdaptiveAveragePooling2D, x: str) -> str:
     (height, width), (rows, columns) = layer.input.shape[1:3], layer.output_size
     if width != columns:
         x = graph.node("MatMul", x, graph.constant("columns", own.mean_windows(width, columns)))
@@ -287,12 +203,12 @@ def _adaptive_average_pooling2d(graph: _Graph, layer: own.AdaptiveAveragePooling
     return x
 
 
-def _zero_padding2d(graph: _Graph, layer: layers.ZeroPadding2D, x: str) -> str:
+def _zero_padding2d(graph: Graph, layer: layers.ZeroPadding2D, x: str) -> str:
     (top, bottom), (left, right) = layer.padding
     return _pad(graph, x, [0, 0, top, left, 0, 0, bottom, right])
 
 
-def _identity_shortcut(graph: _Graph, layer: own.IdentityShortcut, x: str) -> str:
+def _identity_shortcut(graph: Graph, layer: own.IdentityShortcut, x: str) -> str:
     added = layer.filters - layer.input.shape[-1]
     if layer.strides > 1:
         # A 1x1 max pooling subsamples without changing values.
@@ -300,16 +216,16 @@ def _identity_shortcut(graph: _Graph, layer: own.IdentityShortcut, x: str) -> st
     return _pad(graph, x, [0, 0, 0, 0, 0, added, 0, 0]) if added else x
 
 
-def _pad(graph: _Graph, x: str, pads: list[int]) -> str:
+def _pad(graph: Graph, x: str, pads: list[int]) -> str:
     """Adds zero padding: `pads` has the beginnings of all axes, then their ends."""
     return graph.node("Pad", x, graph.constant("pads", pads, "int64"))
 
 
-def _add(graph: _Graph, layer: layers.Add, *inputs: str) -> str:
+def _add(graph: Graph, layer: layers.Add, *inputs: str) -> str:
     return functools.reduce(functools.partial(graph.node, "Add"), inputs)
 
 
-def _batch_normalization(graph: _Graph, layer: layers.BatchNormalization, x: str) -> str:
+def _batch_normalization(graph: Graph, layer: layers.BatchNormalization, x: str) -> str:
     maps = layer.moving_mean.shape
     statistics = {
         "gamma": np.ones(maps) if layer.gamma is None else layer.gamma,
@@ -322,7 +238,7 @@ def _batch_normalization(graph: _Graph, layer: layers.BatchNormalization, x: str
 
 
 def _local_response_normalization(
-    graph: _Graph, layer: own.LocalResponseNormalization, x: str
+    graph: Graph, layer: own.LocalResponseNormalization, x: str
 ) -> str:
     # ONNX divides alpha by n.
     alpha = layer.alpha if layer.divide_alpha_by_n else layer.alpha * layer.n
@@ -330,7 +246,7 @@ def _local_response_normalization(
     return graph.node("LRN", x, size=layer.n, **{n: float(c) for n, c in constants.items()})
 
 
-def _euclidean_rbf(graph: _Graph, layer: own.EuclideanRBF, x: str) -> str:
+def _euclidean_rbf(graph: Graph, layer: own.EuclideanRBF, x: str) -> str:
     # 0 keeps the batch axis.
     row = graph.constant("row", [0, 1, layer.codes.shape[1]], "int64")
     codes = graph.constant("codes", layer.codes)
@@ -339,7 +255,7 @@ def _euclidean_rbf(graph: _Graph, layer: own.EuclideanRBF, x: str) -> str:
     return graph.node("ReduceSum", square, graph.constant("axes", [2], "int64"), keepdims=0)
 
 
-def _activate(graph: _Graph, layer: layers.Layer, x: str) -> str:
+def _activate(graph: Graph, layer: layers.Layer, x: str) -> str:
     if layer.activation not in ACTIVATIONS:
         name = getattr(layer.activation, "__name__", layer.activation)
         supported = ", ".join(activation.__name__ for activation in ACTIVATIONS)
@@ -350,24 +266,24 @@ def _activate(graph: _Graph, layer: layers.Layer, x: str) -> str:
     return ACTIVATIONS[layer.activation](graph, x)
 
 
-def _softmax(graph: _Graph, x: str) -> str:
+def _softmax(graph: Graph, x: str) -> str:
     return graph.node("Softmax", x, axis=1)
 
 
-def _softmin(graph: _Graph, x: str) -> str:
+def _softmin(graph: Graph, x: str) -> str:
     return _softmax(graph, graph.node("Neg", x))
 
 
-def _scaled_tanh(graph: _Graph, x: str) -> str:
+def _scaled_tanh(graph: Graph, x: str) -> str:
     x = graph.node("Mul", x, graph.constant("inner_scale", 2.0 / 3.0))
     return graph.node("Mul", graph.node("Tanh", x), graph.constant("outer_scale", 1.7159))
 
 
-def _plain(operator: str) -> Callable[[_Graph, str], str]:
+def _plain(operator: str) -> Callable[[Graph, str], str]:
     return lambda graph, x: graph.node(operator, x)
 
 
-ACTIVATIONS: dict[Callable, Callable[[_Graph, str], str]] = {
+ACTIVATIONS: dict[Callable, Callable[[Graph, str], str]] = {
     keras.activations.linear: lambda graph, x: x,
     keras.activations.relu: _plain("Relu"),
     keras.activations.sigmoid: _plain("Sigmoid"),
