@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.training import Adam, LevenbergMarquardt, Momentum
-from keras_classics.training.optimizer import LossScale, Updater
+from keras_classics.training.optimizer import LossScale, MovingAverage, Updater
 from tests.helpers.replicas import mirrored
 
 
@@ -127,3 +127,32 @@ def test_a_loss_scale_is_at_least_1():
     assert [variable.numpy() for variable in scale.variables] == [1, 0]
     assert scale.finite([tf.constant([1.0]), tf.constant([-1.0])])
     assert [variable.numpy() for variable in scale.variables] == [1, 1]
+
+
+def test_a_loss_scale_doubles_after_each_run_of_good_steps(monkeypatch):
+    monkeypatch.setattr(LossScale, "GROWTH", 2)
+    scale, found = LossScale(), []
+    for gradient in (1.0, 1.0, 1.0, np.inf, 1.0, 1.0):
+        scale.finite([tf.constant(gradient)])
+        found.append([variable.numpy() for variable in scale.variables])
+    first = 2.0**15
+    assert found == [
+        [first, 1],
+        [2 * first, 0],
+        [2 * first, 1],
+        [first, 0],
+        [first, 1],
+        [2 * first, 0],
+    ]
+
+
+def test_a_moving_average_starts_at_the_weights_and_takes_its_share():
+    model = tiny_model()
+    average = MovingAverage(model, 0.75)
+    assert [variable.numpy().ravel().tolist() for variable in average.variables] == [[1, 2], [3]]
+    model.set_weights([np.float32([[5.0], [2.0]]), np.float32([-1.0])])
+    average.update()
+    assert [v.numpy().ravel().tolist() for v in average.variables] == [[2, 2], [2]]
+    average.swap()
+    assert [w.ravel().tolist() for w in model.get_weights()] == [[2, 2], [2]]
+    assert [v.numpy().ravel().tolist() for v in average.variables] == [[5, 2], [-1]]
