@@ -1,4 +1,4 @@
-"""Weights from one kind of file to another."""
+"""Converts files of weights from one format to another."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from keras_classics.files import refuse_existing
 from keras_classics.models.registry import find_model, get_model
 from keras_classics.weights import builder_arguments, hdf5, load_weights, torchvision
 
-# By whose names and layouts a file has: how files of it end, and what writes one.
+# By the library whose names and layouts a file has: its endings, and the function that writes it.
 LIBRARIES: dict[str, tuple[tuple[str, ...], Callable[[keras.Model, Path], None]]] = {
     "keras": ((".weights.h5",), hdf5.write),
     "torchvision": ((".pth", ".safetensors"), torchvision.write),
@@ -26,24 +26,24 @@ def convert_weights(
     library: str = "keras",
     **arguments: Any,
 ) -> keras.Model:
-    """Writes the weights of a file to another one, as this package or torchvision has them.
+    """Writes the weights of a file to another file, in the format of this package or torchvision.
 
-    There and back again gives the same bits.
+    Converting there and back gives the same bits.
 
     Args:
         source: File of weights, see `weights.identify.FORMATS`.
-        model: Name of the network whose weights they are.
+        model: Name of the network that the weights belong to.
         target: File to write: `.weights.h5` for `"keras"`, `.pth` or `.safetensors` for
             `"torchvision"`.
         library: One of `LIBRARIES`.
-        **arguments: What the network's builder takes, such as `classes`.
+        **arguments: Arguments of the network's builder, such as `classes`.
 
     Returns:
         The network with the weights.
 
     Raises:
-        UserError: The file does not hold all of the network's weights and nothing else, there is a
-            `target` already, or torchvision has no such network.
+        UserError: The file does not hold exactly the network's weights, `target` exists, or
+            torchvision has no such network.
     """
     endings, write = LIBRARIES[library]
     target = Path(target)

@@ -1,4 +1,4 @@
-"""Initial weights that only these papers have."""
+"""Initial weights of these papers that Keras does not have."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class FanInUniform(keras.initializers.RandomUniform):
 
     Args:
         fan_in: Inputs of a unit: one number, or one for each entry of the weight's last axis.
-            None takes the product of all axes but the last, as fits a dense or convolution kernel.
+            None takes the product of all axes but the last, for a dense or convolution kernel.
         seed: Integer, or None for one drawn from the global seed.
     """
 

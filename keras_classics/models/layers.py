@@ -1,4 +1,4 @@
-"""Layers that only these papers have."""
+"""Layers of these papers that Keras does not have."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def softmin(x):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class TrainableSubsampling(keras.layers.Layer):
-    """Sum over 2x2 windows, times one trainable coefficient a map, plus one trainable bias a map.
+    """Sum over 2x2 windows, times a trainable coefficient per map, plus a trainable bias per map.
 
     LeCun et al. 1998, section II-B, layers S2 and S4. Windows do not overlap; an odd last row or
     column is left out.
@@ -87,12 +87,12 @@ class TrainableSubsampling(keras.layers.Layer):
 class TableConv2D(keras.layers.Layer):
     """Convolution in which each output map sees only the input maps that a table connects it to.
 
-    LeCun et al. 1998, Table I. Only connected taps are weights: the kernel has shape
-    (size, size, links), in the order of the table read row by row, so a missing connection costs
-    no parameter and stays zero whatever the optimiser does. Stride 1, no padding.
+    LeCun et al. 1998, Table I. Only connections are weights: the kernel has shape
+    (size, size, links), in the order of the table read row by row, so a missing connection has no
+    parameter and stays zero in training. Stride 1, no padding.
 
     Args:
-        table: One row an input map and one column an output map; 1 where they are connected.
+        table: A row per input map and a column per output map; 1 where they are connected.
         kernel_size: Side of the square kernel.
         activation: Function on the result.
         kernel_initializer: Initial taps.
@@ -172,13 +172,13 @@ class TableConv2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class EuclideanRBF(keras.layers.Layer):
-    """Squared Euclidean distances of the input to fixed codes, one a class; the nearest wins.
+    """Squared Euclidean distances of the input to fixed codes, one per class; the nearest wins.
 
     LeCun et al. 1998, section II-B, output layer: y_i = sum_j (x_j - w_ij)^2.
 
     Args:
-        codes: One code a class, all of the input's length. They are stored with the model and
-            never trained.
+        codes: One code per class, each of the input's length. They are stored with the model and
+            not trained.
 
     Shapes: (batch, length) to (batch, classes); values are 0 or more.
     """
@@ -215,10 +215,10 @@ class EuclideanRBF(keras.layers.Layer):
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides each value by (k + alpha * sum of squares over n adjacent maps) ** beta.
 
-    Krizhevsky et al. 2012, section 3.3. The papers' and programs' constants do not mean the same:
-    the original code, Caffe and PyTorch divide alpha by n; the paper's formula and TensorFlow's
-    operation do not. On inputs near 1 the layer is all but a constant factor; it is meant for
-    activations of images in 0..255.
+    Krizhevsky et al. 2012, section 3.3. The constants differ in meaning between the paper and the
+    programs: the original code, Caffe and PyTorch divide alpha by n; the paper's formula and
+    TensorFlow's operation do not. For inputs near 1 the layer is nearly a constant factor; it is
+    meant for activations of images in 0..255.
 
     Args:
         n: Number of adjacent maps, odd; fewer at the first and the last maps.
@@ -282,12 +282,12 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class TowerConv2D(keras.layers.Conv2D):
-    """Convolution in towers: each sees its share of the input maps and makes its share of outputs.
+    """Convolution in towers: each computes a part of the output maps from a part of the input maps.
 
-    Krizhevsky et al. 2012, Figure 2, where each tower has its own GPU. The same function and the
-    same variables as `keras.layers.Conv2D` with `groups` towers. Under TensorFlow it runs as one
-    plain convolution a tower, because Keras gives `groups` to XLA there: several times slower to
-    train on a CPU, and not to be served or converted without XLA.
+    Krizhevsky et al. 2012, Figure 2, where each tower has its own GPU. It has the same function and
+    variables as `keras.layers.Conv2D` with `groups`. Under TensorFlow it runs as one plain
+    convolution per tower, because Keras runs `groups` through XLA there: that trains several times
+    slower on a CPU, and cannot be served or converted without XLA.
 
     Args:
         filters: Output maps of all towers together.
@@ -311,7 +311,7 @@ class TowerConv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class IdentityShortcut(keras.layers.Layer):
-    """Shortcut of option A: every `strides`-th position, and zeros in the maps that are new.
+    """Shortcut of option A: every `strides`-th position, and zeros in the additional maps.
 
     He et al. 2015, section 3.3. It has no parameters.
 
@@ -378,7 +378,7 @@ class FlattenWindows(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
-    """Mean over windows that together cover a map of any size, also of one smaller than the result.
+    """Mean over windows that cover a map of any size, also a map smaller than the result.
 
     As PyTorch's: window i of n on a side of s positions goes from floor(i * s / n) to
     ceil((i + 1) * s / n). Keras's own layer refuses a map that is smaller than its result.

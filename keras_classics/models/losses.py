@@ -1,11 +1,11 @@
-"""Losses that only these papers have."""
+"""Losses of these papers that Keras does not have."""
 
 import keras
 from keras import ops
 
 
 def _true_distance(y_true, distances):
-    """Distance to the code of the true class, shape (batch,)."""
+    """Returns the distances to the codes of the true classes, shape (batch,)."""
     labels = ops.cast(ops.reshape(y_true, (-1, 1)), "int32")
     return ops.squeeze(ops.take_along_axis(distances, labels, axis=1), axis=1)
 
@@ -25,8 +25,8 @@ class CodeDistance(keras.losses.Loss):
 class DiscriminativeMAP(keras.losses.Loss):
     """The discriminative loss of LeCun et al. 1998, equation 9.
 
-    y_c + log(exp(-j) + sum_i exp(-y_i)): near the true code, and far from the others. A class
-    pushes only while it is nearer than about j. The paper prints no value of j.
+    y_c + log(exp(-j) + sum_i exp(-y_i)) is small near the true code and far from the others. A
+    wrong class counts only while its distance is below about j. The paper prints no value of j.
 
     Called with integer labels of shape (batch,) and distances of shape (batch, classes).
 
@@ -53,7 +53,7 @@ class DiscriminativeMAP(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("keras_classics")
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy in which the true class's share is 1 - smoothing, the rest spread over all.
+    """Cross-entropy with label smoothing: 1 - smoothing for the true class, the rest for all alike.
 
     Szegedy et al. 2016, section 7. Without smoothing it is the multinomial logistic loss of the
     AlexNet, VGG and ResNet papers.
@@ -61,7 +61,7 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     Called with integer labels of shape (batch,) and scores of shape (batch, classes).
 
     Args:
-        smoothing: What the true class gives up, 0 to 1.
+        smoothing: Probability that is taken from the true class, 0 to 1.
         reduction: As in `keras.losses.Loss`.
         name: Name of the loss.
     """

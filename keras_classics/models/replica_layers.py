@@ -1,4 +1,4 @@
-"""Layers that know of replicas: batch normalisation and dropout under `tf.distribute`."""
+"""Batch normalisation and dropout that are correct on several replicas of `tf.distribute`."""
 
 import keras
 
@@ -22,12 +22,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     backends, on other than four axes, with a mask or options that the kernel lacks, Keras's own
     path runs.
 
-    Under a distribution strategy each replica normalises by its own images. Its moving statistics
-    are its own while it trains; whoever reads them outside of the replicas (saving does), or
-    normalises by them (inference), gets the mean over the replicas. Keras's layer saves those of
-    the first replica alone. With `synchronized=True` all replicas normalise by the images of all,
-    as one device would with the whole batch, for one exchange of statistics forward and one
-    backward.
+    Under a distribution strategy each replica normalises by its own images and keeps its own moving
+    statistics in training. Reading them outside of the replicas, as saving does, and inference use
+    their mean over the replicas; Keras's layer saves only those of the first replica. With
+    `synchronized=True` all replicas normalise by the images of all, as one device would with the
+    whole batch. That costs one exchange of statistics forward and one backward.
 
     Args:
         momentum: Weight of the old moving statistics at an update.
@@ -154,19 +153,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 def _replicas() -> int:
-    """Number of the replicas that run this step; 1 outside of them."""
+    """Returns the number of replicas that run this step; 1 outside of them."""
     context = tf.distribute.get_replica_context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
 def _biased(x, mean, variance):
-    """Number of positions, mean and biased variance, from the kernel's, which is unbiased."""
+    """Returns number of positions, mean and biased variance; the kernel's variance is unbiased."""
     count = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
     return count, mean, variance * (tf.maximum(count - 1.0, 1.0) / count)
 
 
 def _pooled(count, mean, variance):
-    """Number, mean and biased variance of the positions of all replicas, in one exchange.
+    """Returns number, mean and biased variance of the positions of all replicas, in one exchange.
 
     Each replica adds a row to a table that is zero elsewhere, and so gets the rows of all. Their
     variance is taken around their mean: the mean of the squares minus the square of the mean would
@@ -193,12 +192,12 @@ class Dropout(keras.layers.Dropout):
 
     Hinton et al. 2012 (arXiv 1207.0580). The same arguments, names, configuration and seed state
     as `keras.layers.Dropout`. Under TensorFlow the mask of an image is a function of that state and
-    of the image's place in the global batch, of which each replica has an equal part; it is the
-    same with XLA and without. Keras's layer draws one and the same mask on every replica. On other
-    backends, and with a `noise_shape`, Keras's own path runs.
+    of the image's place in the global batch, of which each replica has an equal part; XLA does not
+    change it. Keras's layer draws the same mask on every replica. On other backends, and with a
+    `noise_shape`, Keras's own path runs.
 
     Args:
-        rate: Share of the values that becomes 0; the others are divided by 1 - rate.
+        rate: Fraction of the values that becomes 0; the others are divided by 1 - rate.
         **kwargs: Arguments of `keras.layers.Dropout`.
 
     Shapes: any to the same, images along the first axis.
@@ -213,7 +212,7 @@ class Dropout(keras.layers.Dropout):
         return inputs * (kept * (1.0 / (1.0 - self.rate)))
 
     def _numbers(self, shape):
-        """Draws from 0 to 2 ** 32 - 1, for each image from its own part of one stream."""
+        """Draws integers from 0 to 2 ** 32 - 1, for each image from its own part of one stream."""
         # As Keras does: XLA takes seeds of 32 bits.
         seed = tf.cast(self.seed_generator.next() % (tf.int32.max - 1), tf.int32)
         key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
