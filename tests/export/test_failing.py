@@ -184,7 +184,7 @@ def test_a_file_above_the_size_limit(write, given, tmp_path):
 
 def test_images_of_a_wrong_shape(given, tmp_path):
     for shape in ((0, 28, 28, 1), (4, 0, 0, 1), (28, 28, 1)):
-        refused(given, tmp_path, shape, "calibration must be uint8, .* with count >= 1")
+        refused(given, tmp_path, shape, "calibration must be uint8 of shape .* with count >= 1")
     refused(given, tmp_path, (4, 28, 28, 4), "that the preprocessing of lenet5 supports.*28, 4")
 
 
