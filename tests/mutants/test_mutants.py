@@ -73,6 +73,16 @@ def test_operators_are_found_between_operands_of_any_form():
     assert ("y", "(not (y))") in changes("x = 1 if y else 2")
 
 
+def test_what_is_left_as_it_is():
+    assert changes("for a, b in zip(c, d, strict=True):\n    pass") == set()
+    assert changes("@dataclass(frozen=True)\nclass A:\n    b: int") == set()
+    assert changes("__all__ = ['a']\nfrom b import c\nx: Literal['d']") == set()
+    assert changes("if TYPE_CHECKING:\n    x = 1") == set()
+    assert changes("warnings.warn('one', stacklevel=2)") == {
+        ("warnings.warn('one', stacklevel=2)", "None")
+    }
+
+
 def test_every_change_is_python():
     for module in (path for pattern in MODULES for path in ROOT.glob(pattern)):
         source = module.read_text()
