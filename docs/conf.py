@@ -23,7 +23,8 @@ extensions = [
 ]
 
 # Sphinx reads what lies below docs/, so the notebooks are copied there; git ignores the copies.
-(HERE / "notebooks").mkdir(exist_ok=True)
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+(HERE / "notebooks").mkdir()
 for notebook in (HERE.parent / "notebooks").glob("*.ipynb"):
     shutil.copy2(notebook, HERE / "notebooks")
 
