@@ -23,7 +23,7 @@ def _starts_a_program() -> bool:
     program = Path(sys.argv[0]).name if sys.argv else ""
     return (
         os.environ.pop("KERAS_CLASSICS_LAZY", "") == "1"
-        or program.startswith("keras-classics")
+        or program in ("keras-classics", "keras-classics.exe")
         or (program == "-m" and "keras_classics.cli" in sys.orig_argv)
     )
 
