@@ -165,3 +165,7 @@ def test_with_colour_is_of_seed_epoch_and_place_alone():
 def test_a_colour_that_is_to_end_is_refused_in_memory():
     with pytest.raises(UserError, match="in-memory images. Received: until=3. Use until=None."):
         WithColour(CropFlip(), PCAColour(until=3))
+
+
+def test_random_numbers_per_image():
+    assert (AffineDistortion.num_random, CropFlip.num_random) == (5, 3)

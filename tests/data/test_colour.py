@@ -64,3 +64,7 @@ def test_grey_shift_s_deviation():
     assert (shifts < -9).mean() == pytest.approx(0.1587, abs=0.005)
     ends = GreyShift(pixels=90)(tf.constant([[0.0], [LAST]]), tf.constant(0)).numpy()
     assert np.isfinite(ends).all()
+
+
+def test_random_numbers_per_image():
+    assert (PCAColour.num_random, GreyShift.num_random) == (3, 1)

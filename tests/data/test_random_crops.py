@@ -165,3 +165,12 @@ def test_numbers_behind_the_view_s_own_are_left_to_the_colour():
         longer = [*own, 0.5, 0.5, 0.5]
         assert num_random_of(crop) == len(longer)
         np.testing.assert_array_equal(box(crop, 300, 400, longer), box(crop, 300, 400, own))
+
+
+def test_random_numbers_per_image():
+    # Two for the place and one for the mirror image; a length; an area and a shape for each try.
+    crops = (AlexNetCrop(colour=None), ScaleJitter(256, 512, colour=None), RandomResizedCrop())
+    assert [crop.num_random for crop in crops] == [3, 4, 23]
+    assert [num_random_of(crop) for crop in crops] == [3, 4, 23]
+    assert RandomResizedCrop.tries == 10
+    assert num_random_of(AlexNetCrop()) == 6

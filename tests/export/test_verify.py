@@ -7,7 +7,7 @@ import pytest
 
 from keras_classics.errors import UserError, VerificationError
 from keras_classics.export import verify
-from keras_classics.export.verify import BOUNDS, Bound
+from keras_classics.export.verify import BOUNDS, LATENCY_RUNS, WARM_UP_RUNS, Bound
 
 
 def fake_source(images: int, labels: bool = True) -> SimpleNamespace:
@@ -41,6 +41,11 @@ def check(source: SimpleNamespace, found: np.ndarray, quantize: str = "none") ->
     return verify.check(
         source, lambda batch: np.array([next(rows, found[0]) for _ in batch]), quantize=quantize
     )
+
+
+def test_numbers_of_timed_runs():
+    # As they are when the module is imported, before `untimed`.
+    assert (LATENCY_RUNS, WARM_UP_RUNS) == (50, 5)
 
 
 def test_bounds_of_the_formats():
