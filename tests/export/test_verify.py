@@ -11,7 +11,7 @@ from keras_classics.export.verify import BOUNDS, LATENCY_RUNS, WARM_UP_RUNS, Bou
 
 
 def fake_source(images: int, labels: bool = True) -> SimpleNamespace:
-    """What a network is fake_source to that gives its first class 0.8 and its second 0.2."""
+    """Source of a network that gives its first class 0.8 and its second 0.2."""
     return SimpleNamespace(
         model=SimpleNamespace(name="net"),
         images=np.zeros((images, 1, 1, 1), "uint8"),
@@ -91,6 +91,13 @@ def test_one_changed_image_is_always_allowed(quantize):
         check(source, altered(source, 2), quantize)
 
 
+@pytest.mark.parametrize("quantize", ["dynamic", "int8", "int16x8"])
+def test_without_labels_8_bits_are_not_judged(quantize):
+    source = fake_source(10, labels=False)
+    agreement = check(source, altered(source, 10), quantize).agreement
+    assert (agreement.same_prediction, agreement.accuracy) == (0, None)
+
+
 @pytest.mark.parametrize("quantize", ["none", "float16"])
 def test_no_prediction_may_change_in_floating_point(quantize):
     source = fake_source(200, labels=False)
@@ -123,7 +130,12 @@ def test_latency_leaves_out_the_first_runs(monkeypatch):
     monkeypatch.setattr(verify, "LATENCY_RUNS", 4)
     source = fake_source(1)
     found = altered(source)
-    latency = verify.check(source, lambda batch: found, threads=3).latency
+    calls = []
+    latency = verify.check(
+        source, lambda batch: calls.append(len(batch)) or found, threads=3
+    ).latency
+    # Once to compare, then as often as it is timed.
+    assert calls == [1] * 6
     assert (latency.p50_ms, latency.p95_ms) == (1.0, 1.0)
     assert (latency.runs, latency.threads) == (4, 3)
 

@@ -91,6 +91,15 @@ def test_initial_weights_are_uniform_in_the_paper_s_bounds(paper_net):
         assert 0.9 * bound < np.abs(of_map).max() <= bound
 
 
+def test_inputs_of_the_units_of_c3(paper_net):
+    # 25 positions in each of three, four or six maps, for each of 60 connections.
+    fan_in = paper_net.get_layer("c3").get_config()["kernel_initializer"]["config"]["fan_in"]
+    counts = [len(inputs) for inputs in C3_INPUTS]
+    rows = [25 * counts[column] for row in np.array(C3_TABLE) for column in np.flatnonzero(row)]
+    assert fan_in == rows
+    assert set(fan_in) == {75, 100, 150}
+
+
 def test_missing_connections_stay_zero_in_training(paper_net):
     model = keras.models.clone_model(paper_net)
     layer = model.get_layer("c3")

@@ -93,6 +93,13 @@ def test_defaults():
     assert (LossScale.FIRST, LossScale.GROWTH) == (32768, 2000)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "samples"), [(Momentum(), 0), (Adam(), 0), (LevenbergMarquardt(), 500)]
+)
+def test_images_wanted_before_an_epoch(optimizer, samples):
+    assert optimizer.start(tiny_model(), None).samples == samples
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 @pytest.mark.parametrize("decayed", ["kernels", "all"])
