@@ -19,6 +19,15 @@ TESTS = {
     "training": ("training/test_optim*.py", "training/test_step.py", "training/test_recipes.py"),
     "weights": ("weights/test_*.py",),
 }
+# Where the test file of a module has another name.
+OWN = {
+    "keras_classics/models/conversion.py": "weights/test_files.py",
+    "keras_classics/models/docstrings.py": "models/test_registry.py",
+    "keras_classics/models/resnet_v2_keras.py": "models/test_resnet.py",
+    "keras_classics/weights/hdf5.py": "weights/test_files.py",
+    "keras_classics/weights/identify.py": "weights/test_files.py",
+    "keras_classics/weights/load.py": "weights/test_files.py",
+}
 LEFT_OUT = ("tests/models/test_backends.py", "tests/weights/test_live.py")
 PATIENCE = 600.0
 
@@ -120,10 +129,10 @@ class Trial:
         return wanted, spent
 
     def _files(self, module: str) -> tuple[list[str], list[str]]:
-        """The test files of a module's own name, and the others of its package."""
+        """The test file of a module's own name, and the others of its package."""
         package = Path(module).parent.name
         tests = self.root / "tests"
-        own = sorted(tests.glob(f"{package}/test_{Path(module).stem}.py"))
+        own = list(tests.glob(OWN.get(module, f"{package}/test_{Path(module).stem}.py")))
         others = {path for pattern in TESTS.get(package, ()) for path in tests.glob(pattern)}
         groups = own, sorted(others.difference(own))
         own, others = ([p.relative_to(self.root).as_posix() for p in group] for group in groups)
