@@ -11,9 +11,6 @@ from absl import flags
 
 HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
-# Modules with these first names define flags of ours; the other flags are absl's.
-PACKAGES = ("keras_classics", "reproduce")
-
 # What stands for a flag's value, by the type that absl gives it.
 VALUES = {
     "int": "N",
@@ -63,15 +60,12 @@ def _groups(own: ModuleType) -> dict[str, list[flags.Flag]]:
     groups = {"Flags of this program": by_module[id(own)]} if id(own) in by_module else {}
     # Last imported first: the module that shares the most comes last.
     for module in reversed(list(sys.modules.values())):
-        if id(module) in by_module and module is not own and _is_ours(module):
-            for title, holders in module.FLAG_GROUPS.items():
+        # Flags of modules without groups are absl's.
+        if id(module) in by_module and module is not own:
+            for title, holders in getattr(module, "FLAG_GROUPS", {}).items():
                 shared = [flags.FLAGS[holder.name] for holder in holders]
                 groups.setdefault(title, []).extend(shared)
     return groups
-
-
-def _is_ours(module: ModuleType) -> bool:
-    return module.__name__.partition(".")[0] in PACKAGES
 
 
 def _lines(flag: flags.Flag, width: int) -> str:

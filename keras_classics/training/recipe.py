@@ -42,7 +42,7 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Paper:
-    """The figure that a paper reports for the run that a recipe reproduces.
+    """The figure that a paper reports for the run that a recipe repeats.
 
     Attributes:
         metric: Name of the metric, as in `result.json`.
