@@ -7,7 +7,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.replica_layers import BatchNormalization
-from keras_classics.models.vgg import vgg_variant
+from keras_classics.models.vgg import CONFIGS, FILTERS, HIDDEN, LRN, vgg_variant
 from tests.helpers.golden import fill
 from tests.helpers.images import random_images
 
@@ -44,6 +44,30 @@ MINI = {
 
 def normalizations(model: keras.Model) -> list[str]:
     return [layer.name for layer in model.layers if isinstance(layer, BatchNormalization)]
+
+
+# Table 1: the number of 3x3 convolutions in each block.
+@pytest.mark.parametrize(
+    ("config", "counts"),
+    [
+        ("9", (1, 1, 2, 2)),
+        ("A", (1, 1, 2, 2, 2)),
+        ("A-LRN", (1, 1, 2, 2, 2)),
+        ("B", (2, 2, 2, 2, 2)),
+        ("C", (2, 2, 2, 2, 2)),
+        ("D", (2, 2, 3, 3, 3)),
+        ("E", (2, 2, 4, 4, 4)),
+    ],
+)
+def test_table_1(config, counts):
+    extra = [()] * len(counts)
+    if config == "C":
+        extra[2:] = [(1,)] * 3
+    if config == "A-LRN":
+        extra[0] = (LRN,)
+    expected = tuple((3,) * n + more for n, more in zip(counts, extra, strict=True))
+    assert CONFIGS[config] == expected
+    assert (FILTERS, HIDDEN) == ((64, 128, 256, 512, 512), (4096, 4096))
 
 
 def test_configuration_d_layer_by_layer():
