@@ -81,7 +81,7 @@ def test_without_top(pooling, name, pooled):
 
 def test_on_a_tensor_and_on_one_of_several_inputs():
     first, second = keras.Input((6, 6, 1)), keras.Input((6, 6, 1))
-    model = toy(input_tensor=keras.layers.Rescaling(2.0)(first))
+    model = toy(input_tensor=keras.layers.Rescaling(2.0, name="rescaling")(first))
     assert model.input_shape == (None, 6, 6, 1)
     assert [layer.name for layer in model.layers][1:] == [
         "rescaling",

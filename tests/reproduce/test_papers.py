@@ -30,7 +30,7 @@ def test_resnet_on_digits(run_program, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([*VGG, "--recipe=paper_384", "--smoke"], "there is no paper.weights.h5. Name the"),
+        ([*VGG, "--recipe=paper_384", "--smoke"], "there is no file paper.weights.h5. Name the"),
         ([*VGG, "--recipe=papr"], "Unknown recipe 'papr'. Did you mean paper"),
         (
             ["-m", "reproduce.resnet_imagenet", "--shortcut=none"],
