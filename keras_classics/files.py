@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from keras_classics.errors import UserError
 
 # Arguments of Linux's renameat2: relative to the working directory; exchange both paths.
@@ -64,6 +66,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def process_lock(path: str | os.PathLike, timeout: float = -1) -> filelock.BaseFileLock:
+    """Returns a lock that one process at a time holds, and that ends with the process.
+
+    Args:
+        path: The file of the lock.
+        timeout: Seconds to wait before `filelock.Timeout` is raised; -1 waits for ever.
+    """
+    # A soft lock, which filelock falls back to by default, would outlive a killed process.
+    return filelock.FileLock(path, timeout=timeout, fallback_to_soft=False)
 
 
 def refuse_existing(path: Path) -> None:

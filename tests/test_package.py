@@ -17,7 +17,8 @@ FLOORS = [
     {"weights", "data"},
     {"models"},
     {"evaluation"},
-    {"training", "export", "demo"},
+    {"training", "export"},
+    {"demo"},
     {"cli"},
 ]
 

@@ -15,6 +15,7 @@ from keras_classics.demo.runtime import copy_runtime, runtime
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, list_models
 from keras_classics.models.layers import TableConv2D
+from keras_classics.training import read_result
 
 PAGES = Path(__file__).parent / "site"
 NETWORK = "model.tflite"
@@ -150,7 +151,7 @@ def _dataset(manifest: dict[str, Any], run: Path) -> str | None:
     """Returns the name of the training data, or None if it is unknown."""
     result = run / "result.json"
     if "dataset" not in manifest and result.is_file():
-        return json.loads(result.read_text())["dataset"]
+        return read_result(result)["dataset"]
     return manifest.get("dataset")
 
 

@@ -57,8 +57,7 @@ class RunDirectory:
             UserError: If another process has locked it, it belongs to another recipe, or it cannot
                 be made.
         """
-        # A soft lock, which filelock falls back to by default, would outlive a killed process.
-        lock = filelock.FileLock(self.path / ".lock", timeout=0, fallback_to_soft=False)
+        lock = files.process_lock(self.path / ".lock", timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock.acquire()

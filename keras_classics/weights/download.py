@@ -1,19 +1,17 @@
 """Downloads published files, checks their hashes, and keeps only complete files."""
 
-import contextlib
 import hashlib
 import http.client
 import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
 import keras
 
+from keras_classics import files
 from keras_classics.errors import UserError
 
 # Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
@@ -50,7 +48,8 @@ class RemoteFile:
         path = cache_folder() / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path):
+            # Other processes wait, and then find the file.
+            with files.process_lock(path.with_name(f".aside-{path.name}.lock")):
                 if not (path.is_file() and is_intact(path, self.digest)):
                     _download(self, path)
         except OSError as error:
@@ -68,14 +67,6 @@ def is_intact(path: Path, digest: str) -> bool:
     algorithm, expected = digest.split(":")
     with open(path, "rb") as content:
         return hashlib.file_digest(content, algorithm).hexdigest().startswith(expected)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lets one process at a time download a file; the others wait and then find it."""
-    # A soft lock, which filelock falls back to by default, would outlive a killed process.
-    with filelock.FileLock(path.with_name(f".aside-{path.name}.lock"), fallback_to_soft=False):
-        yield
 
 
 def _download(file: RemoteFile, path: Path) -> None:

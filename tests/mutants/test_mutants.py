@@ -117,20 +117,24 @@ print("unsound", trial.unsound(["tests/models/test_toy.py::test_that_fails_anywa
 """
 
 
+def run_in(folder, code: str) -> subprocess.CompletedProcess:
+    """Runs code in a process of its own: one that has run TensorFlow must not fork."""
+    path = os.pathsep.join((str(ROOT), str(folder)))
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
 def test_survivors_and_kills(tmp_path):
     for folder in ("zoo/models", "tests/models"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "zoo/models/toy.py").write_text(TOY)
     (tmp_path / "tests/models/test_toy.py").write_text(WEAK)
-    # A process of its own: one that has run TensorFlow must not fork.
-    path = os.pathsep.join((str(ROOT), str(tmp_path)))
-    done = subprocess.run(
-        [sys.executable, "-c", TRY_SOME],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    done = run_in(tmp_path, TRY_SOME)
     assert done.returncode == 0, done.stderr
     told = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
     assert {(old, new): end for old, _, new, end, _ in told} == {
@@ -162,12 +166,5 @@ print(toy.flip(0.47), "0.45" in inspect.getsource(toy.flip))
 
 def test_autograph_reads_the_replaced_source(tmp_path):
     (tmp_path / "toy.py").write_text(TOY)
-    path = os.pathsep.join((str(ROOT), str(tmp_path)))
-    done = subprocess.run(
-        [sys.executable, "-c", SEE],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    done = run_in(tmp_path, SEE)
     assert done.stdout == "False True\n", done.stderr
