@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.data.image_size import MAX_PIXELS, first_frame, image_size, limited
+
 # Format of a file by the end of its name.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
 EXTENSIONS = tuple(FORMATS)
@@ -50,7 +52,7 @@ class Fault:
     fatal: bool
 
 
-def decode(encoded: tf.Tensor) -> tf.Tensor:
+def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     """Decodes an image file of any format that TensorFlow knows; the content decides which.
 
     Grey becomes three equal channels and CMYK becomes RGB. An alpha channel is dropped, without
@@ -58,13 +60,15 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
     Args:
         encoded: Scalar string, the bytes of the file. May be symbolic, in a `tf.data` pipeline.
+        max_pixels: Most pixels that the image may have; the header is read first.
 
     Returns:
         uint8, shape (height, width, 3).
 
     Raises:
-        tf.errors.InvalidArgumentError: If it is not a complete image.
+        tf.errors.InvalidArgumentError: If it is not a complete image, or larger.
     """
+    encoded = limited(encoded, max_pixels)
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         # The decoder's default is slightly faster and differs by up to 7 of 255.
@@ -96,15 +100,20 @@ def faults(
             progress(len(states))
 
 
-def fault_of(encoded: bytes, name: str | Path) -> Fault | None:
+def fault_of(encoded: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> Fault | None:
     """Returns what is wrong with one file, given its bytes, or None.
 
     Args:
         encoded: The content of the file.
         name: Its name or path, whose end gives the expected format.
+        max_pixels: Most pixels that it may have.
     """
     try:
-        decode(tf.constant(encoded))
+        height, width = image_size(encoded)
+        if height * width > max_pixels:
+            size = f"{width:,} x {height:,} pixels, more than {max_pixels:,}"
+            return Fault(Path(name), size, fatal=True)
+        decode(tf.constant(encoded), max_pixels)
     except tf.errors.OpError as error:
         return Fault(Path(name), _why_unreadable(encoded, error), fatal=True)
     return _unusual(encoded, Path(name))
@@ -194,8 +203,10 @@ def _has_png_alpha(png: bytes) -> bool:
 
 
 def _is_gif_animated(gif: bytes) -> bool:
+    rest = gif[len(first_frame(gif)) - 1 :]
     try:
-        return len(tf.io.decode_gif(gif)) > 1
+        # As if the second frame were the first.
+        return image_size(b"GIF89a" + bytes(7) + rest + b";") != (0, 0)
     except tf.errors.OpError:  # Cut short after its first frame.
         return True
 
