@@ -1,11 +1,13 @@
-"""Atomic writing of files and folders: they are complete or do not exist."""
+"""Files: written whole or not at all, and read with one line for whatever is wrong with them."""
 
 import contextlib
 import csv
 import ctypes
+import io
 import json
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 
 from keras_classics.errors import UserError
 
 # Arguments of Linux's renameat2: relative to the working directory; exchange both paths.
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+
+# Largest size of a JSON file that is read.
+JSON_BYTES = 2**26
 
 
 @contextlib.contextmanager
@@ -66,6 +72,80 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:
+    """Returns the content of a file.
+
+    Args:
+        path: The file.
+        most: Largest size that it may have, in bytes; None for any.
+
+    Raises:
+        UserError: If it cannot be read, is larger, or is no file, such as a folder or a FIFO.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path} cannot be read: it is no file.")
+            if most is not None and status.st_size > most:
+                raise UserError(
+                    f"{path} must have at most {most:,} bytes. Received: {status.st_size:,}."
+                )
+            return file.read()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens a file without waiting for the writer of a FIFO."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Returns the content of a JSON file.
+
+    Raises:
+        UserError: If it cannot be read, is no JSON, or holds a number that is not finite.
+    """
+    try:
+        return json.loads(read_bytes(path, JSON_BYTES), parse_constant=_refuse_constant)
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not a JSON file: {error}.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a finite number")
+
+
+def read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """Returns the arrays of a file that `np.savez` wrote, after checking all of its checksums.
+
+    Raises:
+        UserError: If it is damaged, or holds something else; the message says what only.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > len(content):
+                raise UserError("its arrays are larger than the file")
+            if len({member.filename for member in members}) < len(members):
+                raise UserError("two of its arrays have one name")
+            if archive.testzip() is not None:
+                raise UserError("its checksums are wrong")
+        with np.load(io.BytesIO(content)) as arrays:
+            found = dict(arrays)
+    except UserError:
+        raise
+    except Exception as error:
+        # Wrong bytes lead to any exception of zipfile, zlib and NumPy.
+        raise UserError(" ".join(str(error).split()) or type(error).__name__) from error
+    if not all(isinstance(array, np.ndarray) for array in found.values()):
+        raise UserError("it does not hold arrays alone")
+    return found
 
 
 def process_lock(path: str | os.PathLike, timeout: float = -1) -> filelock.BaseFileLock:

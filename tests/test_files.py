@@ -1,10 +1,14 @@
 """Files and folders are written completely, or not at all."""
 
+import contextlib
+import io
 import os
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keras_classics import files
@@ -128,3 +132,65 @@ def test_a_path_without_permission_is_refused(locked):
         files.refuse_unwritable(locked / "file")
     with pytest.raises(UserError, match="new/file cannot be written: Permission denied"):
         files.refuse_unwritable(locked / "new" / "file")
+
+
+def test_only_files_are_read_and_none_is_waited_on(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for name, message in (
+        ("none", "No such file"),
+        (".", "Is a directory"),
+        ("fifo", "it is no file"),
+        ("n" * 300, "File name too long"),
+    ):
+        with pytest.raises(UserError, match=message):
+            files.read_bytes(tmp_path / name)
+    (tmp_path / "four").write_bytes(b"1234")
+    assert files.read_bytes(tmp_path / "four", most=4) == b"1234"
+    with pytest.raises(UserError, match="at most 3 bytes. Received: 4"):
+        files.read_bytes(tmp_path / "four", most=3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"\x00", b'{"a": NaN}', b"-Infinity", b"[" * 100_000, b"9" * 5000],
+    ids=lambda content: repr(content[:9]),
+)
+def test_what_is_no_json_is_one_line(tmp_path, content):
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"x.json is not a JSON file: .+") as raised:
+        files.read_json(tmp_path / "x.json")
+    assert "\n" not in str(raised.value)
+
+
+def test_arrays_are_read_whole_or_not_at_all():
+    written = io.BytesIO()
+    np.savez(written, a=np.arange(3), b=np.eye(2))
+    arrays = files.read_arrays(written.getvalue())
+    assert sorted(arrays) == ["a", "b"]
+    np.testing.assert_array_equal(arrays["b"], np.eye(2))
+    packed, twice, objects = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.savez_compressed(packed, a=np.zeros(100_000))
+    np.savez(objects, a=np.array([{}], object))
+    with zipfile.ZipFile(twice, "w") as archive:
+        archive.writestr("a.npy", b"1")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.npy", b"2")
+    for content, message in (
+        (b"", "not a zip"),
+        (written.getvalue()[:-30], "not a zip"),
+        (written.getvalue().replace(np.eye(2).tobytes(), bytes(32)), "checksums are wrong"),
+        (packed.getvalue(), "larger than the file"),
+        (twice.getvalue(), "two of its arrays have one name"),
+        (objects.getvalue(), "allow_pickle"),
+    ):
+        with pytest.raises(UserError, match=message):
+            files.read_arrays(content)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_lock_empties_no_file_behind_a_link(tmp_path, link):
+    (tmp_path / "precious").write_text("content")
+    link(tmp_path / "precious", tmp_path / ".lock")
+    with contextlib.suppress(OSError), files.process_lock(tmp_path / ".lock", timeout=0):
+        pass
+    assert (tmp_path / "precious").read_text() == "content"
