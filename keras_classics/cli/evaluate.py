@@ -11,6 +11,7 @@ folder for the predictions, which --compare reads, the figures and two plots.
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,7 +147,7 @@ def _numbers(flag: str, values: Sequence[str], kind: type) -> list:
         numbers = [kind(value) for value in values]
     except ValueError:
         numbers = [-1]
-    if any(number < 0 for number in numbers):
+    if not all(0 <= number < math.inf for number in numbers):
         raise UserError(f"--{flag} takes numbers, such as 256,384. Received: {','.join(values)}.")
     return numbers
 

@@ -28,8 +28,10 @@ class _Moments:
         """
         count = self.count + other.count
         fraction, step = other.count / count, other.mean - self.mean
-        within = self.variance + fraction * (other.variance - self.variance)
-        between = fraction * (1.0 - fraction) * np.square(step)
+        # What is not finite is refused at the end.
+        with np.errstate(invalid="ignore"):
+            within = self.variance + fraction * (other.variance - self.variance)
+            between = fraction * (1.0 - fraction) * np.square(step)
         return _Moments(count, self.mean + fraction * step, within + between)
 
 
@@ -51,8 +53,8 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.T
             differ in size; every image has the same weight.
 
     Raises:
-        UserError: If the network has no batch normalisation, or there are no images. The network
-            is then unchanged.
+        UserError: If the network has no batch normalisation, there are no images, or a statistic is
+            not a finite number. The network is then unchanged.
     """
     layers = list(_batch_norms(model))
     if not layers:
@@ -70,6 +72,12 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.T
                 totals[index] = totals[index].merged(_Moments(*map(np.float64, new)))
     if not all(total.count for total in totals):
         raise UserError("Statistics need at least one image. Received: no batches.")
+    for layer, total in zip(layers, totals, strict=True):
+        if not (np.isfinite(total.mean).all() and np.isfinite(total.variance).all()):
+            raise UserError(
+                "Statistics must be finite numbers. Received: NaN or infinity for the inputs of "
+                f"{layer.name}. Check the network's weights and the images."
+            )
     for layer, total in zip(layers, totals, strict=True):
         layer.moving_mean.assign(total.mean)
         layer.moving_variance.assign(total.variance)

@@ -1,5 +1,6 @@
 """Ensembles: averaged predictions of several networks or protocols."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,15 +24,18 @@ def average(members: Sequence[Evaluation], weights: Sequence[float] | None = Non
 
     Raises:
         UserError: If there is no member, the number of weights differs from the number of members,
-            a weight is negative, all are 0, or the members have different classes or images.
+            a weight is negative or not finite, all are 0, or the members have different classes or
+            images.
     """
     if not members:
         raise UserError("An ensemble needs at least one member. Received: none.")
     weights = [1.0] * len(members) if weights is None else list(weights)
-    if len(weights) != len(members) or min(weights) < 0 or not sum(weights) > 0:
+    total = sum(weights)
+    # Neither NaN nor a sum beyond the largest number is between these bounds.
+    if len(weights) != len(members) or min(weights) < 0 or not 0 < total < math.inf:
         raise UserError(
-            f"An ensemble needs one weight for each of its {len(members)} members, none negative "
-            f"and not all 0. Received: {weights}."
+            f"An ensemble needs one weight for each of its {len(members)} members, finite numbers, "
+            f"none negative and not all 0. Received: {weights}."
         )
     classes = [member.probabilities.shape[1] for member in members]
     if len(set(classes)) > 1:
@@ -43,7 +47,7 @@ def average(members: Sequence[Evaluation], weights: Sequence[float] | None = Non
         raise UserError(
             "The members of an ensemble must be evaluated on the same images in the same order."
         )
-    fractions = np.array(weights) / sum(weights)
+    fractions = np.array(weights) / total
 
     def mean(values: list[np.ndarray]) -> np.ndarray:
         return sum(f * value for f, value in zip(fractions, values, strict=True)).astype("float32")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_classics.data import pipeline
 from keras_classics.data.splits import AnySplit
 from keras_classics.data.unreadable import naming_unreadable
+from keras_classics.evaluation.finite import check_finite
 from keras_classics.evaluation.views import Stacks
 from keras_classics.models.builder import scores_and_probabilities
 
@@ -26,11 +27,18 @@ class Evaluation:
         probabilities: float32, shape (count, classes): the mean over an image's views.
         losses: float32, shape (count,): the mean over an image's views.
         labels: int32, shape (count,).
+
+    Raises:
+        NonFiniteOutputError: If a probability or a loss is not a finite number.
     """
 
     probabilities: np.ndarray
     losses: np.ndarray
     labels: np.ndarray
+
+    def __post_init__(self):
+        check_finite(self.probabilities, "Probabilities")
+        check_finite(self.losses, "Losses")
 
     @property
     def predictions(self) -> np.ndarray:
@@ -121,6 +129,7 @@ class Evaluator:
 
         Raises:
             UserError: If an image cannot be read.
+            NonFiniteOutputError: If the network's outputs for an image are not finite numbers.
         """
         batches = pipeline.evaluation_batches(
             self._split, self._views, self._batch_size, self._strategy
@@ -137,7 +146,13 @@ class Evaluator:
                 before = done()
                 results.append([self._joined(values) for values in self._evaluate(stacks, labels)])
                 on_progress(done() - before)
-        return Evaluation(*(np.concatenate(parts)[:count] for parts in zip(*results, strict=True)))
+        values = [np.concatenate(parts)[:count] for parts in zip(*results, strict=True)]
+        check_finite(values[0], "Probabilities", self._image_name)
+        return Evaluation(*values)
+
+    def _image_name(self, index: int) -> str:
+        paths = getattr(self._split, "paths", None)
+        return f"image {index}" if paths is None else f"image {index} ({paths[index]})"
 
     def _from_all_workers(self, values: tf.Tensor) -> tf.Tensor:
         """Gathers the values of all replicas if they are on several machines."""

@@ -1,11 +1,8 @@
 """Predictions of a network on a split, saved in a file to compare and combine networks."""
 
 import hashlib
-import io
 import os
 import struct
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,18 +12,8 @@ import numpy as np
 
 from keras_classics.data.splits import AnySplit, FileSplit, Split
 from keras_classics.errors import UserError
-from keras_classics.files import atomic_write
-
-# Exceptions that zipfile and NumPy raise for damaged files.
-DAMAGED = (
-    EOFError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+from keras_classics.evaluation.finite import check_finite
+from keras_classics.files import atomic_write, read_arrays, read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +30,8 @@ class Predictions:
         model: Name of the network.
 
     Raises:
-        UserError: If the shapes do not match, or a label is out of range.
+        UserError: If there are no images, the shapes do not match, a probability is not a finite
+            number, or a label is out of range.
     """
 
     probabilities: np.ndarray
@@ -66,6 +54,9 @@ class Predictions:
                 "Probabilities must have a row per label and a column per class. Received: shape "
                 f"{p.shape}, {len(labels)} labels and {len(self.class_names)} class names."
             )
+        if not len(labels):
+            raise UserError("Predictions must be of at least one image. Received: none.")
+        check_finite(p, "Probabilities")
         outside = labels[(labels < 0) | (labels >= p.shape[1])]
         if outside.size:
             raise UserError(f"Labels must be 0 to {p.shape[1] - 1}. Received: {outside[0]}.")
@@ -147,18 +138,10 @@ def check_same_images(a: Predictions, b: Predictions) -> None:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """Returns all arrays of an `.npz` file, after checking the whole file."""
+    content = read_bytes(path)
     try:
-        content = io.BytesIO(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        with zipfile.ZipFile(content) as archive:
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile("its checksums are wrong")
-        content.seek(0)
-        with np.load(content) as arrays:
-            return dict(arrays)
-    except DAMAGED as error:
+        return read_arrays(content)
+    except UserError as error:
         raise UserError(
             f"{path} must be an intact file of predictions. Received: {error}. Save them again."
         ) from error

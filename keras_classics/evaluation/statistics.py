@@ -65,8 +65,9 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
         correct_b: The same for the second network, for the same images in the same order.
 
     Raises:
-        UserError: If the shapes are wrong or differ, or scipy is missing.
+        UserError: If a value is not finite, the shapes are wrong or differ, or scipy is missing.
     """
+    _check_finite(correct_a, correct_b)
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     if a.ndim != 1 or a.shape != b.shape:
         raise UserError(
@@ -99,7 +100,7 @@ def mean_difference(
         The mean of `a` minus that of `b`, and the lower and the upper end of the interval.
 
     Raises:
-        UserError: If an argument is out of range, or scipy is missing.
+        UserError: If an argument is out of range or not finite, or scipy is missing.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.ndim != 1 or b.ndim != 1 or min(a.size, b.size) < 2:
@@ -107,6 +108,7 @@ def mean_difference(
             "An interval of a difference needs two or more values of each. Received: shapes "
             f"{a.shape} and {b.shape}."
         )
+    _check_finite(a, b)
     _check_confidence(confidence)
     difference = float(a.mean() - b.mean())
     squared_errors = [values.var(ddof=1) / values.size for values in (a, b)]
@@ -119,6 +121,13 @@ def mean_difference(
     quantile = require("scipy.stats", "train").t.ppf((1 + confidence) / 2, freedom)
     half = float(quantile) * math.sqrt(variance)
     return difference, difference - half, difference + half
+
+
+def _check_finite(*several: ArrayLike) -> None:
+    for values in several:
+        # NaN would count as correct: it is not 0.
+        if not np.isfinite(np.asarray(values, float)).all():
+            raise UserError("Statistics need finite numbers. Received: NaN or infinity among them.")
 
 
 def _check_confidence(confidence: float) -> None:

@@ -21,6 +21,9 @@ from keras_classics.image_preprocessing import ImagePreprocessing, scaled, with_
 # The scales of VGG's Tables 4 and 5 for networks trained with scale jitter.
 VGG_SCALES = (256, 384, 512)
 
+# Largest scale: an image of that height and width takes 200 MB.
+MOST_SCALE = 4096
+
 # A tensor (batch, views, height, width, channels) for each size of the views.
 Stacks = tuple[tf.Tensor, ...]
 
@@ -194,7 +197,7 @@ class Views:
 
 
 def check_scales(scales: Sequence[int], least: int, what: str) -> None:
-    """Checks that no scale is smaller than `least`.
+    """Checks that no scale is smaller than `least`, and none larger than `MOST_SCALE`.
 
     Args:
         scales: Lengths of the short side.
@@ -202,12 +205,14 @@ def check_scales(scales: Sequence[int], least: int, what: str) -> None:
         what: What that length is the side of, for the message.
 
     Raises:
-        UserError: If a scale is smaller.
+        UserError: If a scale is smaller or larger.
     """
     if min(scales) < least:
         raise UserError(
             f"Scales must be at least {least}, the side of {what}. Received: {_words(scales)}."
         )
+    if max(scales) > MOST_SCALE:
+        raise UserError(f"Scales must be at most {MOST_SCALE}. Received: {_words(scales)}.")
 
 
 def _square(images: tf.Tensor, side: int, down: float = 0.5, right: float = 0.5) -> tf.Tensor:

@@ -18,6 +18,7 @@ from keras_classics.data.plan import Plan, steps_per_block
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import NonFiniteLossError, UserError
 from keras_classics.evaluation import Evaluation, Evaluator, one_view
+from keras_classics.evaluation.finite import NonFiniteOutputError
 from keras_classics.models import get_model, transfer
 from keras_classics.training import schedules
 from keras_classics.training.optimizer import LossScale, MovingAverage, values
@@ -183,18 +184,31 @@ class Trainer:
         return plan.order(tf.constant(epoch, tf.int64), tf.cast(positions, tf.int64)).numpy()
 
     def evaluate(self, split: str = "test") -> Evaluation:
-        """Evaluates the network, or its averaged weights if the recipe keeps them, on a split."""
+        """Evaluates the network, or its averaged weights if the recipe keeps them, on a split.
+
+        Raises:
+            NonFiniteLossError: If its outputs are not finite.
+        """
         with self.averaged():
-            return self._evaluators[split]()
+            try:
+                return self._evaluators[split]()
+            except NonFiniteOutputError as error:
+                epoch = min(self.progress.epoch + 1, self.plan.epochs)
+                raise NonFiniteLossError(
+                    f"The {split} loss is no longer finite after epoch {epoch}. Use a smaller "
+                    "learning rate."
+                ) from error
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Puts the averaged weights into the network for a while, if the recipe keeps them."""
         if self._average:
             self._average.swap()
-        yield
-        if self._average:
-            self._average.swap()
+        try:
+            yield
+        finally:
+            if self._average:
+                self._average.swap()
 
     def end_epoch(self) -> Evaluation:
         """Evaluates, adds the epoch's row to the history, and starts the next epoch.
@@ -203,19 +217,13 @@ class Trainer:
             The evaluation on the test split.
 
         Raises:
-            NonFiniteLossError: If the loss on a split is not finite.
+            NonFiniteLossError: If the outputs on a split are not finite.
         """
         start = time.perf_counter()
         progress, plan = self.progress, self.plan
         evaluations = {split: self.evaluate(split) for split in self._evaluators}
         evaluation_seconds = time.perf_counter() - start
         epoch = progress.epoch + 1
-        for split, evaluation in evaluations.items():
-            if not np.isfinite(evaluation.loss):
-                raise NonFiniteLossError(
-                    f"The {split} loss is no longer finite after epoch {epoch}. Use a smaller "
-                    "learning rate."
-                )
         rates = schedules.rates(self._schedules, plan, self.step - 1, 1, progress.history)
         row = {
             "epoch": epoch,
