@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_classics.analysis.nested import flat, refuse_nested
 from keras_classics.analysis.profile import receptive_fields
 from keras_classics.errors import UserError
 
@@ -27,8 +28,10 @@ def feature_extractor(model: keras.Model, levels: Sequence[int] | None = None) -
         maps of shape (batch, height, width, channels), with keys such as `"level_3"`.
 
     Raises:
-        UserError: If the network does not have one of the levels.
+        UserError: If the network does not have one of the levels, or contains another network.
     """
+    refuse_nested(model, "A feature extractor")
+    model = flat(model)
     ends = _level_ends(model)
     levels = list(ends) if levels is None else list(levels)
     for level in levels:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_classics.analysis.nested import flat, refuse_nested
 from keras_classics.errors import UserError
 
 
@@ -84,11 +85,15 @@ def profile(model: keras.Model) -> Profile:
     """Returns the profile of a functional model, layer by layer.
 
     Args:
-        model: A network with a fixed input height and width.
+        model: A network with a fixed input height and width. Nested functional networks are
+            profiled by their layers.
 
     Raises:
-        UserError: If the height or width is not fixed.
+        UserError: If the height or width is not fixed, or a layer is made of layers in code of its
+            own.
     """
+    model = flat(model)
+    refuse_nested(model, "A profile")
     if None in model.input_shape[1:]:
         raise UserError(
             f"{model.name} must have a fixed input height and width for a profile. "

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.analysis.nested import flat
+
 
 def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
     """Returns the layer responses of He et al. 2015, section 4.2 and Figure 7.
@@ -18,6 +20,7 @@ def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
         The standard deviation of the output, in inference, of each batch normalisation after a
         convolution larger than 1x1, in the order of the network.
     """
+    model = flat(model)
     layers = [
         layer
         for layer in model.layers
@@ -47,6 +50,7 @@ def sizes(
         Magnitudes of outputs and of gradients for the name of each convolution and dense layer, in
         the order of the network.
     """
+    model = flat(model)
     layers = [layer for layer in model.layers if hasattr(layer, "kernel")]
     network = keras.Model(model.input, [model.output, [layer.output for layer in layers]])
     stored = model.get_weights()

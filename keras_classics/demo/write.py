@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_classics import files
+from keras_classics.analysis.nested import flat
 from keras_classics.demo.runtime import copy_runtime, runtime
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, list_models
@@ -97,11 +98,12 @@ def first_layer(model: keras.Model) -> keras.Model:
     """Returns a network up to its first convolution and the normalisation and activation after it.
 
     Args:
-        model: A network with a convolution. It shares its layers with the result.
+        model: A network with a convolution.
 
     Raises:
         UserError: If the network has no convolution.
     """
+    model = flat(model)
     layers = iter(model.layers)
     last = next((layer for layer in layers if _is_convolution(layer)), None)
     if last is None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.analysis.nested import all_layers
 from keras_classics.errors import UserError
 
 
@@ -56,7 +57,8 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.T
         UserError: If the network has no batch normalisation, there are no images, or a statistic is
             not a finite number. The network is then unchanged.
     """
-    layers = list(_batch_norms(model))
+    kind = keras.layers.BatchNormalization
+    layers = [layer for layer in all_layers(model) if isinstance(layer, kind)]
     if not layers:
         raise UserError(
             "Only networks with batch normalisation have statistics to recompute. Received: "
@@ -66,7 +68,7 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.T
     measure = _measure(model, layers)
     totals = [_Moments() for _ in layers]
     for batch in filter(len, batches):
-        for index, moments in enumerate(measure(tf.cast(batch, model.input.dtype))):
+        for index, moments in enumerate(measure(tf.cast(batch, model.inputs[0].dtype))):
             # A layer that is called twice has two inputs.
             for new in moments:
                 totals[index] = totals[index].merged(_Moments(*map(np.float64, new)))
@@ -83,15 +85,6 @@ def recompute_batch_norm(model: keras.Model, batches: Iterable[np.ndarray | tf.T
         layer.moving_variance.assign(total.variance)
 
 
-def _batch_norms(model: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
-    """Yields all batch normalisations of a network, nested networks included."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            yield layer
-        elif isinstance(layer, keras.Model):
-            yield from _batch_norms(layer)
-
-
 def _measure(model: keras.Model, layers: list[keras.layers.BatchNormalization]) -> Callable:
     """Compiles a function from a batch to the input moments of each layer, one per call of it."""
 
@@ -102,7 +95,7 @@ def _measure(model: keras.Model, layers: list[keras.layers.BatchNormalization]) 
         return moments
 
     # Traced once, for all batch sizes.
-    images = tf.TensorSpec(model.input_shape, model.input.dtype)
+    images = tf.TensorSpec(model.input_shape, model.inputs[0].dtype)
     return tf.function(measure).get_concrete_function(images)
 
 

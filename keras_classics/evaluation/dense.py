@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.analysis.nested import refuse_nested
 from keras_classics.errors import UserError
 from keras_classics.evaluation.views import (
     Stacks,
@@ -40,8 +41,10 @@ def fully_convolutional(model: keras.Model) -> keras.Model:
         layers, the input of the result's layer `map_average` is the map of class scores.
 
     Raises:
-        UserError: If a layer after the last map cannot be converted to a convolution.
+        UserError: If a layer after the last map cannot be converted to a convolution, or the
+            network contains another.
     """
+    refuse_nested(model, "Dense evaluation")
     scores = scores_and_probabilities(model).outputs[0]
     image = keras.Input((None, None, model.input_shape[-1]), name="image")
     *layers, probabilities = model.layers

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_classics.analysis.nested import flat
 from keras_classics.models.layers import TowerConv2D
 
 # Layers whose kernel has the output channels as its last axis.
@@ -25,12 +26,14 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     result computes the same in inference; it is not suitable for training.
 
     Args:
-        model: A functional network in which each layer is called once. It does not change, and
-            shares no layers with the result.
+        model: A functional network; layers of nested ones are folded too. It does not change.
 
     Returns:
-        A network with the same layer names; the layers with a folded normalisation have a bias.
+        A network with the same layer names, which shares no layers with the model; the layers with
+        a folded normalisation have a bias. If a layer is called more than once, it is the network
+        with nothing folded.
     """
+    model = flat(model)
     norms = _folded_norms(model)
     folded_norms = {norm.name for norm in norms.values()}
 
@@ -38,10 +41,15 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
         bias = {"use_bias": True} if layer.name in norms else {}
         return type(layer).from_config({**layer.get_config(), **bias})
 
-    def call(layer: keras.layers.Layer, inputs, **options):
-        return inputs if layer.name in folded_norms else layer(inputs, **options)
+    calls: Counter[str] = Counter()
+
+    def call(layer: keras.layers.Layer, *inputs, **options):
+        calls[layer.name] += 1
+        return inputs[0] if layer.name in folded_norms else layer(*inputs, **options)
 
     folded = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    if any(calls[name] > 1 for name in {*norms, *folded_norms}):
+        return model
     sources = {layer.name: layer for layer in model.layers}
     for layer in folded.layers:
         source, norm = sources[layer.name], norms.get(layer.name)
@@ -60,7 +68,7 @@ def _folded_norms(model: keras.Model) -> dict[str, keras.layers.BatchNormalizati
         if isinstance(layer, keras.layers.BatchNormalization)
         and layer.axis in (-1, len(layer.input.shape) - 1)
         and uses[id(layer.input)] == 1
-        and _is_foldable(producers[id(layer.input)])
+        and _is_foldable(producers.get(id(layer.input)))
     }
 
 
@@ -70,7 +78,8 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
     return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
-def _is_foldable(layer: keras.layers.Layer) -> bool:
+def _is_foldable(layer: keras.layers.Layer | None) -> bool:
+    # None: another operation, such as a sum written as x + y.
     return type(layer) in FOLDABLE and layer.activation is keras.activations.linear
 
 

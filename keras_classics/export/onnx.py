@@ -20,6 +20,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_classics import files
+from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError, require
 from keras_classics.export.onnx_graph import Graph
 from keras_classics.models import layers as own
@@ -36,7 +37,7 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
 
     Args:
         model: A network of this package, with or without its top, or another functional network
-            with the same kinds of layers, each called once.
+            with the same kinds of layers, each called once; nested networks too.
         path: File to write.
         opset: Version of ONNX's operator set, at least 13.
 
@@ -82,6 +83,7 @@ def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:
 
 def _fill(graph: Graph, model: keras.Model) -> None:
     """Adds a network's inputs, layers and outputs to a graph."""
+    model = flat(model)
     graph.proto.name = model.name
     values = {id(tensor): graph.start(tensor) for tensor in model.inputs}
     for layer in model.layers:
@@ -89,13 +91,23 @@ def _fill(graph: Graph, model: keras.Model) -> None:
             continue
         write = _writer(layer)
         graph.layer = layer.name
-        inputs = [values[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        inputs = [_value(values, tensor, layer) for tensor in keras.tree.flatten(layer.input)]
         # Dense layers and dropout accept either order of a flattened map.
         if write not in (_dense, _dropout):
             inputs = [graph.in_order(value) for value in inputs]
         values[id(layer.output)] = write(graph, layer, *inputs)
     for name, tensor in zip(model.output_names, model.outputs, strict=True):
-        graph.end(name, tensor, values[id(tensor)])
+        graph.end(name, tensor, _value(values, tensor, model))
+
+
+def _value(values: dict[int, str], tensor: keras.KerasTensor, reader: layers.Layer) -> str:
+    if id(tensor) not in values:
+        raise UserError(
+            "The ONNX export supports networks of layers, each called once. Received: "
+            f"{reader.name}, whose input or output comes from an operation that is no layer, or "
+            "from another call. Use Keras's model.export instead."
+        )
+    return values[id(tensor)]
 
 
 def _writer(layer: layers.Layer) -> Callable[..., str]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.analysis.nested import all_layers, flat
 from keras_classics.errors import UserError
 from keras_classics.export.fold import fold_batch_norm
 
@@ -70,7 +71,8 @@ class Source:
         self.inputs = preprocess(self.images, preprocessing, model)
         model = _in_float32(model)
         # Folding copies the network; large networks without normalisation do not need it.
-        normalized = any(isinstance(x, keras.layers.BatchNormalization) for x in model.layers)
+        kind = keras.layers.BatchNormalization
+        normalized = any(isinstance(layer, kind) for layer in all_layers(model))
         self.network = fold_batch_norm(model) if normalized else model
         predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
         self.expected = in_batches(predict, self.inputs)
@@ -173,8 +175,9 @@ def check_uint8(name: str, images: np.ndarray) -> None:
 
 def _in_float32(model: keras.Model) -> keras.Model:
     """Returns the model, or a float32 copy if a layer has another dtype policy."""
-    if all(layer.compute_dtype == "float32" for layer in model.layers):
+    if all(layer.compute_dtype == "float32" for layer in all_layers(model)):
         return model
+    model = flat(model)
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config({**layer.get_config(), "dtype": "float32"})

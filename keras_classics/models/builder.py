@@ -192,7 +192,8 @@ class ModelBuilder:
             start = sources[0] if len(sources) == 1 else sources
         model = keras.Model(start, end, name=self.name)
         if self._weights is not None:
-            load_weights(model, self._weights)
+            # Without the layers before `input_tensor`, which are not the network's.
+            load_weights(keras.Model(self.image, end, name=self.name), self._weights)
         return model
 
 

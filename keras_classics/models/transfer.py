@@ -1,7 +1,10 @@
 """Transfer learning: which layers train, a new classifier, and a deeper network's first weights."""
 
+from collections.abc import Container
+
 import keras
 
+from keras_classics.analysis.nested import all_layers, is_nested
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.builder import probabilities_of
 
@@ -11,7 +14,8 @@ BATCH_NORMS = ("frozen", "train", "synchronized")
 def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
     """Makes only the last trainable layer trainable and freezes all layers before it.
 
-    `unfreeze` undoes it. Compile the model after either.
+    Layers of nested networks count like all others. `unfreeze` undoes it. Compile the model after
+    either.
 
     Args:
         model: A network; it is changed.
@@ -20,15 +24,20 @@ def freeze_backbone(model: keras.Model, batch_norm: str = "frozen") -> None:
             beta; `"synchronized"`: the same, with the statistics of the batch of all replicas.
 
     Raises:
-        UserError: `batch_norm` is none of these.
+        UserError: `batch_norm` is none of these, or no layer can train.
     """
     unfreeze(model, batch_norm)
-    *_, last = [layer for layer in model.layers if layer.trainable_weights]
-    _let_train(model, {last.name}, batch_norm)
+    able = [layer for layer in _single_layers(model) if layer.trainable_weights]
+    able = [layer for layer in able if not _is_batch_norm(layer)]
+    if not able:
+        raise UserError(
+            f"A network needs a layer that can train. Received: {model.name}, which has none."
+        )
+    _let_train(model, able[-1:], batch_norm)
 
 
 def unfreeze(model: keras.Model, batch_norm: str = "frozen") -> None:
-    """Makes all layers trainable, after `freeze_backbone`.
+    """Makes all layers trainable, those of nested networks too, after `freeze_backbone`.
 
     `model.trainable = True` has no effect under TensorFlow, where it counts as set already.
 
@@ -39,18 +48,29 @@ def unfreeze(model: keras.Model, batch_norm: str = "frozen") -> None:
     Raises:
         UserError: `batch_norm` is none of these.
     """
-    _let_train(model, {layer.name for layer in model.layers}, batch_norm)
+    _let_train(model, _single_layers(model), batch_norm)
 
 
-def _let_train(model: keras.Model, names: set[str], batch_norm: str) -> None:
+def _let_train(model: keras.Model, trained: Container[keras.layers.Layer], batch_norm: str) -> None:
     if batch_norm not in BATCH_NORMS:
         raise unknown_name("batch_norm", batch_norm, BATCH_NORMS)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
+    # A nested network that was frozen as a whole would hide that its layers train. Setting it sets
+    # its layers too, which follow it here.
+    model.trainable = True
+    for layer in all_layers(model):
+        if _is_batch_norm(layer):
             layer.trainable = batch_norm != "frozen"
             layer.synchronized = batch_norm == "synchronized"
         else:
-            layer.trainable = layer.name in names
+            layer.trainable = is_nested(layer) or layer in trained
+
+
+def _single_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in all_layers(model) if not is_nested(layer)]
+
+
+def _is_batch_norm(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:
@@ -101,7 +121,7 @@ def copy_first_and_last(
 
 
 def _of_kind(model: keras.Model, kind: type[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    return [layer for layer in model.layers if isinstance(layer, kind)]
+    return [layer for layer in all_layers(model) if isinstance(layer, kind)]
 
 
 def _paired(

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_classics.analysis.nested import refuse_nested
 from keras_classics.errors import UserError
 from keras_classics.models.layers import EuclideanRBF, TableConv2D, TrainableSubsampling
 
@@ -37,6 +38,7 @@ def diagonal_curvature(
     Raises:
         UserError: If the model has a layer for which the rule above is not implemented.
     """
+    refuse_nested(model, "The diagonal Levenberg-Marquardt method")
     signals, sums = _forward(model, images)
     output = model.get_layer("distances")
     curvature = _output_curvature(output, loss, signals["distances"], labels)

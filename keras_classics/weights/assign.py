@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_classics.analysis.nested import is_nested
 from keras_classics.errors import UserError
 
 Tensors = dict[str, np.ndarray]
@@ -36,7 +37,15 @@ Slots = Mapping[str, Slot]
 
 
 def weights_of(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Returns the variables of a layer that files contain: all but the seed generator's state."""
+    """Returns the variables of a layer that files contain: all but the seed generator's state.
+
+    Raises:
+        UserError: If it is a nested network, whose layers might share names with others.
+    """
+    if is_nested(layer):
+        raise UserError(
+            f"its layer {layer.name!r} is a network of its own. Use get_layer({layer.name!r})"
+        )
     return [v for v in layer.variables if v.name != "seed_generator_state"]
 
 

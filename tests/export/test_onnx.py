@@ -227,7 +227,6 @@ def test_unsupported_layers_and_arguments(path, tmp_path):
         "Received: odd, a Halved": Halved(2, 3, name="odd"),
         "Received: odd, a UpSampling2D": layers.UpSampling2D(name="odd"),
         "Received: gelu, of odd": layers.Conv2D(2, 3, activation="gelu", name="odd"),
-        "Received: odd, a Functional": keras.Model(image, image, name="odd"),
     }
     for message, layer in refused.items():
         with pytest.raises(UserError, match=message):
