@@ -10,8 +10,10 @@ from absl import flags
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import SmoothedCrossEntropy
+from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training import load_run
-from keras_classics.weights import builder_arguments, load_weights
+from keras_classics.weights import load_weights
+from keras_classics.weights.identify import read_metadata
 
 MODEL = flags.DEFINE_multi_string(
     "model", [], "Folder of a finished run, or name of a network. Several form an ensemble."
@@ -104,15 +106,21 @@ def _of_name(name: str, weights: str) -> Network:
             weights=record.name,
             arguments=dict(record.arguments),
         )
-    if IMAGES.value is None:
+    said = read_metadata(Path(weights))
+    if IMAGES.value is not None:
+        preprocessing = find_weights(IMAGES.value).preprocessing()
+    else:
+        preprocessing = said and said.make_preprocessing()
+    if preprocessing is None:
         raise UserError(
-            "A file of weights does not say which images they take. Received: "
+            "This file of weights does not say which images they take. Received: "
             f"--weights={weights}. Name known weights that take the same, such as "
             f"--images={name}/imagenet."
         )
-    preprocessing = find_weights(IMAGES.value).preprocessing()
-    arguments = builder_arguments(name, {"weights": weights})
+    class_names = said and said.class_names and tuple(said.class_names)
+    classes = {"classes": len(class_names)} if class_names else {}
+    arguments = arguments_for_weights(name, {**classes, "weights": weights})
     del arguments["weights"]
     model = get_model(name, **arguments)
     load_weights(model, weights, strict=True)
-    return Network(model, preprocessing, loss, None, Path(weights).name, arguments)
+    return Network(model, preprocessing, loss, class_names, Path(weights).name, arguments)

@@ -9,11 +9,15 @@ import keras
 
 from keras_classics.errors import UserError
 from keras_classics.files import refuse_existing
-from keras_classics.models.registry import find_model, get_model
-from keras_classics.weights import builder_arguments, hdf5, load_weights, torchvision
+from keras_classics.models.registry import arguments_for_weights, find_model, get_model
+from keras_classics.weights import hdf5, load_weights, torchvision
+from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.metadata import FileMetadata, metadata_of
 
 # By the library whose names and layouts a file has: its endings, and the function that writes it.
-LIBRARIES: dict[str, tuple[tuple[str, ...], Callable[[keras.Model, Path], None]]] = {
+LIBRARIES: dict[
+    str, tuple[tuple[str, ...], Callable[[keras.Model, Path, FileMetadata | None], None]]
+] = {
     "keras": ((".weights.h5",), hdf5.write),
     "torchvision": ((".pth", ".safetensors"), torchvision.write),
 }
@@ -54,9 +58,12 @@ def convert_weights(
     if library == "torchvision" and not find_model(model).torchvision:
         raise UserError(f"torchvision has no {model}, so nothing there would read its weights.")
     refuse_existing(target)
-    arguments = builder_arguments(model, {**arguments, "weights": Path(source)})
+    source = Path(source)
+    arguments = arguments_for_weights(model, {**arguments, "weights": source})
     del arguments["weights"]
     network = get_model(model, **arguments)
     load_weights(network, source, strict=True)
-    write(network, target)
+    said = read_metadata(source) or FileMetadata({})
+    metadata = metadata_of(network, arguments, said.make_preprocessing(), said.class_names)
+    write(network, target, metadata)
     return network

@@ -2,8 +2,9 @@
 
 import fnmatch
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 import keras
@@ -12,7 +13,9 @@ from keras_classics.analysis.profile import Profile, profile
 from keras_classics.errors import UserError, natural_key, unknown_name
 from keras_classics.models.builder import CommonArguments, ModelBuilder, ModelMetadata
 from keras_classics.models.docstrings import builder_docstring
-from keras_classics.weights import builder_arguments
+from keras_classics.models.unseen import decided, report_assumed
+from keras_classics.weights import WeightsRecord, builder_arguments
+from keras_classics.weights.identify import read_metadata
 
 Config = TypeVar("Config")
 Arguments = ParamSpec("Arguments")
@@ -100,7 +103,7 @@ def _register(family: Callable, metadata: ModelMetadata, defaults: dict[str, Any
 
     def build(*positional: Any, **arguments: Any) -> keras.Model:
         _check_names(name, positional, arguments, list(signature.parameters))
-        return family(metadata, **{**defaults, **builder_arguments(name, arguments)})
+        return family(metadata, **{**defaults, **arguments_for_weights(name, arguments)})
 
     build.__name__ = build.__qualname__ = name
     build.__module__ = family.__module__
@@ -162,6 +165,31 @@ def get_model(model: str, /, **arguments: Any) -> keras.Model:
         UserError: No network has that name, or an argument is wrong.
     """
     return find_model(model).builder(**arguments)
+
+
+def arguments_for_weights(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds the arguments that the weights imply to the arguments of a network's builder.
+
+    A file that says what its network computes decides the arguments that are not given. For one
+    that does not, a warning says which were assumed.
+
+    Args:
+        model: Name of the network.
+        arguments: Arguments of its builder; `weights` may be a name, a record or a file.
+
+    Raises:
+        UserError: The weights are unknown, or an argument contradicts their record.
+    """
+    used = builder_arguments(model, dict(arguments))
+    weights = used.get("weights")
+    if weights is None or isinstance(weights, WeightsRecord) or not Path(weights).is_file():
+        return used
+    entry = find_model(model)
+    metadata = read_metadata(Path(weights))
+    if metadata is not None:
+        return decided(entry.builder, used, metadata)
+    report_assumed(model, inspect.signature(entry.builder).parameters, arguments, used)
+    return used
 
 
 def describe(model: str | keras.Model, /, **arguments: Any) -> Profile:

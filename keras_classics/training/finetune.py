@@ -10,10 +10,11 @@ from keras_classics.data.augment import CropFlip
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import find_weights, preprocessing
+from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.schedules import Cosine
-from keras_classics.weights import builder_arguments
+from keras_classics.weights.identify import read_metadata
 
 # The pretrained weights are good already: they train at a tenth of the new layer's rate.
 WHOLE_RATE = 0.1
@@ -77,7 +78,7 @@ def finetuning_recipes(
         batch_norm=batch_norm,
         seed=seed,
     )
-    decided = builder_arguments(model, {"weights": weights})
+    decided = arguments_for_weights(model, {"weights": weights})
     whole = dataclasses.replace(
         head,
         name="whole",
@@ -95,12 +96,16 @@ def _preprocessing(
 ) -> tuple[str, keras.layers.Layer]:
     """Returns kind and layer of the preprocessing of some weights, at another size if given."""
     if images is None and Path(weights).suffix:
-        raise UserError(
-            "A file does not say which preprocessing its weights need. Received: "
-            f"weights={weights!r}. Name known weights that need the same, such as "
-            f"images='{model}/imagenet'."
-        )
-    layer = preprocessing(images or find_weights(f"{model}/{weights}"))
+        said = read_metadata(Path(weights))
+        layer = said and said.make_preprocessing()
+        if layer is None:
+            raise UserError(
+                "This file does not say which preprocessing its weights need. Received: "
+                f"weights={weights!r}. Name known weights that need the same, such as "
+                f"images='{model}/imagenet'."
+            )
+    else:
+        layer = preprocessing(images or find_weights(f"{model}/{weights}"))
     if not isinstance(layer, ImagePreprocessing):
         if side is not None:
             raise UserError(

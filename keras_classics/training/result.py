@@ -21,6 +21,8 @@ from keras_classics.training.recipe import LOSSES, MEANS
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import from_chief
 from keras_classics.training.trainer import Trainer
+from keras_classics.weights import hdf5
+from keras_classics.weights.metadata import metadata_of
 
 PROTOCOL = "single view, whole test split, after the last epoch"
 
@@ -140,8 +142,11 @@ def write_final_files(
     """Writes the trained network, its weights and the plots."""
     with trainer.averaged():
         model = _copy_on_one_device(trainer)
-    with files.atomic_write(run.weights) as aside:
-        model.save_weights(aside)
+    recipe = trainer.recipe
+    metadata = metadata_of(
+        model, recipe.model_arguments, trainer.preprocess, list(data.class_names)
+    )
+    hdf5.write(model, run.weights, metadata)
     with files.atomic_write(run.model) as aside:
         model.save(aside)
     plots.curves(trainer.progress.history, run.plots / "curves.png")

@@ -83,7 +83,7 @@ class Trainer:
         self.progress = Progress()
         self.strategy = strategy
         self._data = data
-        self._preprocess = preprocess
+        self.preprocess = preprocess
         loss = recipe.make_loss()
         with strategy.scope():
             self.model = initial_network(recipe, data)
@@ -136,7 +136,7 @@ class Trainer:
         """Iterates over the remaining blocks of images of the run."""
         first = self.progress.epoch * self.plan.full_blocks_per_epoch + self.progress.block
         return pipeline.training_blocks(
-            self._data.train, self._preprocess, self.plan, self.strategy, first
+            self._data.train, self.preprocess, self.plan, self.strategy, first
         )
 
     def train_block(self, blocks: Iterator, stop: bool = False) -> bool:
@@ -244,7 +244,7 @@ class Trainer:
         train = self._data.train
         draw = np.random.default_rng((self.recipe.seed, self.progress.epoch))
         chosen = train.take(draw.permutation(len(train))[: self._updater.samples])
-        return self._preprocess(tf.constant(chosen.images)), tf.constant(chosen.labels)
+        return self.preprocess(tf.constant(chosen.images)), tf.constant(chosen.labels)
 
 
 def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:

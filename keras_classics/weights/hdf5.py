@@ -5,7 +5,9 @@ layers' names. Both are read to tensors named `layer/variable`; numbers are reso
 """
 
 import contextlib
+import dataclasses
 import io
+import json
 import re
 import zipfile
 from collections import Counter
@@ -14,10 +16,20 @@ from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import atomic_write, refuse_escaping_members
 from keras_classics.weights.assign import Tensors, weights_of
+from keras_classics.weights.computation import is_own, of_config
+from keras_classics.weights.metadata import (
+    ENTRY,
+    MAX_BYTES,
+    FileMetadata,
+    digest,
+    from_text,
+    metadata_of,
+)
 
 # Names of a layer's variables, in the order of files from before 2017, by how many there are.
 ORDERS = {
@@ -65,7 +77,7 @@ def layer_names(path: Path) -> list[str]:
 def _opened(path: Path) -> Iterator[h5py.File]:
     content: Path | io.BytesIO = path
     if path.suffix == ".keras":
-        content = io.BytesIO(_weights_in_archive(path))
+        content = io.BytesIO(_member(path, "model.weights.h5"))
     try:
         file = h5py.File(content, "r")
     except (OSError, RuntimeError) as error:
@@ -74,12 +86,12 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def _weights_in_archive(path: Path) -> bytes:
-    """Returns the weights file in a `.keras` archive, without writing to the disk."""
+def _member(path: Path, name: str) -> bytes:
+    """Returns a file in a `.keras` archive, without writing to the disk."""
     try:
         refuse_escaping_members(path)
         with zipfile.ZipFile(path) as archive:
-            return archive.read("model.weights.h5")
+            return archive.read(name)
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError) as error:
         raise UserError(f"it is not an intact .keras archive ({error})") from error
 
@@ -134,7 +146,60 @@ def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def write(model: keras.Model, path: Path) -> None:
-    """Writes a network's weights to a `.weights.h5` file."""
+def read_metadata(path: Path) -> FileMetadata | None:
+    """Returns what a file says of its network: by this package's entry, or Keras's configuration.
+
+    Raises:
+        UserError: If the file or the entry is damaged.
+    """
+    if path.suffix == ".keras":
+        return _of_config(_member(path, "config.json"))
+    with _opened(path) as file:
+        if ENTRY in file:
+            return from_text(_entry(file))
+        return _of_config(file.attrs.get("model_config"))
+
+
+def _entry(file: h5py.File) -> bytes:
+    entry = file[ENTRY]
+    if not isinstance(entry, h5py.Dataset) or entry.dtype != np.uint8 or entry.size > MAX_BYTES:
+        raise UserError(f"its entry {ENTRY!r} is damaged")
+    return entry[()].tobytes()
+
+
+def _of_config(text: bytes | str | None) -> FileMetadata | None:
+    """Returns the metadata that Keras's configuration of a graph of layers implies, or None."""
+    try:
+        config = json.loads(text or "{}")["config"]
+        computation = of_config(config)
+        return FileMetadata(computation, exact=is_own(config)) if computation else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) -> None:
+    """Writes a network's weights to a `.weights.h5` file.
+
+    Args:
+        model: The network.
+        path: The file.
+        metadata: What the file says of the network, by default what the network itself shows.
+    """
     with atomic_write(path) as aside:
         model.save_weights(aside)
+        with h5py.File(aside, "r+") as file:
+            digests = {name: digest(dataset[()]) for name, dataset in _datasets(file).items()}
+            text = dataclasses.replace(metadata or metadata_of(model), digests=digests).to_text()
+            file.create_dataset(ENTRY, data=np.frombuffer(text.encode(), np.uint8))
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Returns the tensors of a file by their paths."""
+    found: dict[str, h5py.Dataset] = {}
+
+    def add(name: str, entry: h5py.Dataset | h5py.Group) -> None:
+        if isinstance(entry, h5py.Dataset):
+            found[name] = entry
+
+    file.visititems(add)
+    return found

@@ -9,7 +9,9 @@ import keras
 
 from keras_classics.errors import UserError
 from keras_classics.weights.assign import Slot, Slots, Tensors, assign, named_slots
+from keras_classics.weights.computation import difference, of_model
 from keras_classics.weights.identify import FORMATS, KERAS, Format, arguments_for_file, format_of
+from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
 
 logger = logging.getLogger("keras_classics")
@@ -40,6 +42,7 @@ def load_weights(
             raise UserError(f"weights must name an existing file. Received: {str(path)!r}.")
     file_format = format_of(path)
     try:
+        _refuse_other_computation(file_format.metadata(path), model)
         tensors, slots = file_format.read(path, model), dict(file_format.slots(model))
         skipped = None if strict else _skip_top(tensors, slots, file_format)
         assign(tensors, slots)
@@ -49,6 +52,17 @@ def load_weights(
         ) from error
     if skipped:
         logger.warning("%s: %s. All other weights come from %s.", model.name, skipped, path.name)
+
+
+def _refuse_other_computation(metadata: FileMetadata | None, model: keras.Model) -> None:
+    """Raises an error if a file's network computes something else with the same tensors."""
+    if metadata is None:
+        return
+    found = difference(metadata.computation, of_model(model), metadata.exact)
+    if found:
+        raise UserError(
+            f"{found}. Build the network with the arguments that the file's was built with"
+        )
 
 
 def _has_top(slots: Slots, file_format: Format) -> bool:

@@ -11,6 +11,7 @@ first dense weight, inputs flattened as (channel, row, column)    as (row, colum
 torchvision's counter of batches, `num_batches_tracked`, is not needed and ignored.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from keras_classics.errors import UserError, require
 from keras_classics.files import atomic_write, refuse_escaping_members
 from keras_classics.weights.assign import Slot, Tensors, extract, weights_of
+from keras_classics.weights.metadata import ENTRY, FileMetadata, digest, from_text, metadata_of
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 
@@ -105,8 +107,31 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def write(model: keras.Model, path: Path) -> None:
+def read_metadata(path: Path) -> FileMetadata | None:
+    """Returns what a `.safetensors` file says of its network; a `.pth` file says nothing.
+
+    Raises:
+        UserError: If the file or this package's entry is damaged.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    safetensors = require("safetensors", "torch")
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            entry = (file.metadata() or {}).get(ENTRY)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"it is not an intact safetensors file ({error})") from error
+    return None if entry is None else from_text(entry)
+
+
+def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) -> None:
     """Writes a network's weights with torchvision's names to a `.pth` or `.safetensors` file.
+
+    Args:
+        model: The network.
+        path: The file.
+        metadata: What a `.safetensors` file says of the network, by default what the network
+            itself shows.
 
     Raises:
         UserError: If torchvision has no such network, or the extra `torch` is missing.
@@ -114,8 +139,10 @@ def write(model: keras.Model, path: Path) -> None:
     tensors = extract(slots(model))
     if path.suffix == ".safetensors":
         save_file = require("safetensors.numpy", "torch").save_file
+        digests = {name: digest(tensor) for name, tensor in tensors.items()}
+        text = dataclasses.replace(metadata or metadata_of(model), digests=digests).to_text()
         with atomic_write(path) as aside:
-            save_file(tensors, aside)
+            save_file(tensors, aside, metadata={ENTRY: text})
         return
     torch = require("torch", "torch")
     with atomic_write(path) as aside:

@@ -94,7 +94,7 @@ def test_recipes_of_known_weights():
     ("arguments", "message"),
     [
         (("resnet18", "imagnet"), "Unknown weights 'resnet18/imagnet'"),
-        (("resnet18", "my.pth"), "A file does not say which preprocessing its weights need"),
+        (("resnet18", "my.pth"), "This file does not say which preprocessing its weights need"),
         (("resnet20", "fashion_mnist", 64), "takes images of one size. Received: side=64. Leave"),
     ],
 )
@@ -102,6 +102,15 @@ def test_what_is_wrong(arguments, message):
     model, weights, *side = arguments
     with pytest.raises(UserError, match=message):
         finetuning_recipes(model, weights, "digits", "run", **({"side": side[0]} if side else {}))
+
+
+def test_a_file_that_a_run_wrote_says_its_preprocessing(finished):
+    weights = finished[0] / "whole" / "final.weights.h5"
+    head, whole = finetuning_recipes("resnet20", str(weights), "digits", "run")
+    first = kc.preprocessing("resnet20/fashion_mnist").get_config()
+    assert head.preprocessing == "canvas"
+    assert dict(head.preprocessing_arguments) == {k: v for k, v in first.items() if k != "name"}
+    assert "weights" not in whole.model_arguments
 
 
 def test_a_file_with_the_images_of_known_weights():

@@ -18,6 +18,7 @@ from keras_classics.errors import UserError
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.assign import extract, named_slots
+from keras_classics.weights.metadata import metadata_of
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
 
@@ -360,24 +361,29 @@ def test_a_file_of_resnet50v2_decides_the_version(tmp_path):
     np.testing.assert_allclose(model(images), network(images), atol=1e-5)
 
 
-def test_a_file_of_torch_decides_the_place_of_the_stride(tmp_path):
-    torchvision.write(kc.resnet50(classes=2, input_shape=(32, 32, 3)), tmp_path / "a.safetensors")
+def test_a_file_of_torch_decides_the_place_of_the_stride(tmp_path, caplog):
+    path = tmp_path / "a.safetensors"
+    torchvision.write(kc.resnet50(classes=2, input_shape=(32, 32, 3)), path)
+    save_file(load_file(path), path)  # As torchvision writes it, without this package's entry.
 
     def stride(**arguments) -> tuple[int, int]:
-        model = kc.resnet50(
-            weights=tmp_path / "a.safetensors", classes=2, input_shape=(32, 32, 3), **arguments
-        )
+        caplog.clear()
+        model = kc.resnet50(weights=path, classes=2, input_shape=(32, 32, 3), **arguments)
         return tuple(model.get_layer(f"conv3_block1_{i}_conv").strides[0] for i in (1, 2))
 
     assert stride() == (1, 2)
+    assert "a.safetensors does not say which version the weights of resnet50 need" in caplog.text
+    assert "version='v1.5' is assumed" in caplog.text
     # The file does not say what it was trained as, so what is asked for counts.
     assert stride(version="v1") == (2, 1)
+    assert not caplog.text
 
 
 def test_converting_there_and_back_gives_the_same_bits(source, written_files, tmp_path):
     small = {"classes": 7, "input_shape": (32, 32, 3)}
     first = tmp_path / "first.safetensors"
-    torchvision.write(kc.resnet18(**small), first)
+    resnet18 = kc.resnet18(**small)
+    torchvision.write(resnet18, first, metadata_of(resnet18, {}))
     convert_weights(first, "resnet18", tmp_path / "a.weights.h5", **small)
     back = tmp_path / "back.safetensors"
     convert_weights(tmp_path / "a.weights.h5", "resnet18", back, "torchvision", **small)

@@ -1,0 +1,122 @@
+"""What this package writes into a file of weights beside the tensors, and reads back.
+
+The computation decides which of several networks with the same shapes the file belongs to; the
+digests find damage that leaves the file readable.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_classics.errors import UserError
+from keras_classics.image_preprocessing import PREPROCESSINGS
+from keras_classics.weights.computation import Computation, of_model
+
+# Name of the entry in a file.
+ENTRY = "keras_classics"
+MAX_BYTES = 1 << 26
+
+# Arguments of all builders, which belong to the use of a network and not to its weights.
+COMMON = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "name"}
+COMMON |= {"classifier_activation"}
+
+FIELDS = ("computation", "arguments", "preprocessing", "class_names", "digests")
+
+
+@dataclass(frozen=True)
+class FileMetadata:
+    """What a file of weights says of its network.
+
+    Attributes:
+        computation: See `computation.of_model`.
+        arguments: Arguments of the builder that are its family's own; None if not known.
+        preprocessing: `kind`, a key of `PREPROCESSINGS`, and the arguments of the layer; or None.
+        class_names: Name of each class, in the order of the scores; or None.
+        digests: SHA-256 of each tensor, see `digest`, by its name in the file.
+        exact: Whether the network was built by this package, see `computation.difference`.
+    """
+
+    computation: Computation
+    arguments: Mapping[str, Any] | None = None
+    preprocessing: Mapping[str, Any] | None = None
+    class_names: Sequence[str] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    exact: bool = True
+
+    def to_text(self) -> str:
+        """Returns the metadata as JSON, with a SHA-256 of its own."""
+        content = json.dumps({name: getattr(self, name) for name in FIELDS})
+        return json.dumps({"sha256": _sha256(content), "content": content})
+
+    def make_preprocessing(self) -> keras.layers.Layer | None:
+        """Returns the preprocessing layer of the network, or None if the file does not say it."""
+        if self.preprocessing is None:
+            return None
+        arguments = {**self.preprocessing}
+        return PREPROCESSINGS[arguments.pop("kind")](**arguments)
+
+
+def from_text(text: str | bytes) -> FileMetadata:
+    """Returns the metadata that `FileMetadata.to_text` returned as JSON.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    try:
+        outer = json.loads(text)
+        if outer["sha256"] != _sha256(outer["content"]):
+            raise ValueError("another SHA-256")
+        content = json.loads(outer["content"])
+        return FileMetadata(**{name: content[name] for name in FIELDS})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"its entry {ENTRY!r} is damaged ({error})") from error
+
+
+def metadata_of(
+    model: keras.Model,
+    arguments: Mapping[str, Any] | None = None,
+    preprocessing: keras.layers.Layer | None = None,
+    class_names: Sequence[str] | None = None,
+) -> FileMetadata:
+    """Returns what a file should say of a network, without digests.
+
+    Args:
+        model: The network.
+        arguments: Arguments that it was built with, if known.
+        preprocessing: The layer from uint8 images to what it takes, if known.
+        class_names: Name of each class, if known.
+    """
+    if arguments is not None:
+        arguments = {k: v for k, v in arguments.items() if k not in COMMON and _is_plain(v)}
+    return FileMetadata(of_model(model), arguments, _config(preprocessing), class_names)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON holds a value; initializers that are objects it does not."""
+    return value is None or isinstance(value, str | int | float | tuple | list)
+
+
+def _config(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
+    for kind, layer_class in PREPROCESSINGS.items():
+        if type(layer) is layer_class:
+            config = {k: v for k, v in layer.get_config().items() if k != "name"}
+            return {"kind": kind, **config}
+    return None
+
+
+def digest(tensor: np.ndarray) -> str:
+    """Returns the SHA-256 of a tensor's type, shape and values."""
+    head = f"{tensor.dtype.str}{tensor.shape}".encode()
+    # hashlib takes only memory in the order of the axes.
+    content = hashlib.sha256(head)
+    content.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
+    return content.hexdigest()
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
