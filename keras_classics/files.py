@@ -107,18 +107,14 @@ def read_json(path: str | os.PathLike) -> Any:
     """Returns the content of a JSON file.
 
     Raises:
-        UserError: If it cannot be read, is no JSON, or holds a number that is not finite.
+        UserError: If it cannot be read, or is no JSON.
     """
     try:
-        return json.loads(read_bytes(path, JSON_BYTES), parse_constant=_refuse_constant)
+        return json.loads(read_bytes(path, JSON_BYTES))
     except UserError:
         raise
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a JSON file: {error}.") from error
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a finite number")
 
 
 def read_arrays(content: bytes) -> dict[str, np.ndarray]:

@@ -152,7 +152,7 @@ def test_only_files_are_read_and_none_is_waited_on(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"\x00", b'{"a": NaN}', b"-Infinity", b"[" * 100_000, b"9" * 5000],
+    [b"", b"{", b"\xff\xfe", b"\x00", b"[" * 100_000, b"9" * 5000],
     ids=lambda content: repr(content[:9]),
 )
 def test_what_is_no_json_is_one_line(tmp_path, content):

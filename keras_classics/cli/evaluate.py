@@ -280,14 +280,11 @@ def _write(
         classes = _classes(evaluation, predictions.class_names)
         files.write_csv(aside / "classes.csv", tuple(classes[0]), classes)
         names = predictions.class_names
-        plots.confusion(evaluation.confusion, names, aside / "confusion.png")
-        plots.mistakes(
-            split.image,
-            evaluation.labels,
-            evaluation.probabilities,
-            names,
-            aside / "mistakes.png",
-        )
+        with plots.optional(aside / "confusion.png") as path:
+            plots.confusion(evaluation.confusion, names, path)
+        with plots.optional(aside / "mistakes.png") as path:
+            labels, probabilities = evaluation.labels, evaluation.probabilities
+            plots.mistakes(split.image, labels, probabilities, names, path)
     print(f"files   {folder}/")
 
 

@@ -10,6 +10,7 @@ changes the recipes of both runs, --set=head.FIELD=VALUE and --set=whole.FIELD=V
 
 from pathlib import Path
 
+import tensorflow as tf
 from absl import flags
 
 from keras_classics.cli._program import default_run_dir
@@ -19,6 +20,7 @@ from keras_classics.data import load
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training import Recipe, finetuning_recipes, make_strategy, train
+from keras_classics.training.finetune import fitting_batch
 
 MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
 WEIGHTS = flags.DEFINE_string("weights", "imagenet", "Name of known weights of it, or a file.")
@@ -43,7 +45,9 @@ HEAD_EPOCHS = flags.DEFINE_integer(
     "head_epochs", 5, "Epochs that train the new last layer alone.", lower_bound=1
 )
 EPOCHS = flags.DEFINE_integer("epochs", 10, "Epochs that train all layers.", lower_bound=1)
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Global batch size.", lower_bound=1)
+BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 32, "Global batch size; smaller if there are fewer images.", lower_bound=1
+)
 LEARNING_RATE = flags.DEFINE_float(
     "learning_rate",
     0.02,
@@ -84,6 +88,7 @@ def main() -> None:
     )
     recipes = [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
     data = load(DATASET.value, DATA_DIR.value, recipes[0].make_preprocessing().resize)
+    recipes = [_with_fitting_batch(recipe, len(data.train), strategy) for recipe in recipes]
     for recipe, what in zip(recipes, ("the new last layer", "all layers"), strict=True):
         print(f"{what}, {recipe.epochs} epochs")
         with ProgressLine() as line:
@@ -94,6 +99,17 @@ def main() -> None:
             f"{result['images']:,} images"
         )
     print(f"files   {folder}/")
+
+
+def _with_fitting_batch(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Recipe:
+    """Returns the recipe with a smaller batch if there are fewer images, and says so."""
+    fitting = fitting_batch(recipe, images, strategy.num_replicas_in_sync)
+    if fitting != recipe:
+        print(
+            f"{recipe.name}: batches of {fitting.batch_size} images instead of "
+            f"{recipe.batch_size}, because there are no more to train on"
+        )
+    return fitting
 
 
 def _with_settings(recipe: Recipe, names: set[str]) -> Recipe:

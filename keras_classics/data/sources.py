@@ -1,6 +1,7 @@
 """From the name of a data set to its images, labels and class names."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -150,7 +151,12 @@ def _loaded(
         splits, class_names = _tfds(name, parts, data_dir, resize, encoded)
     for part, split in zip(parts, splits, strict=True):
         _check_labels(name, part, split, len(class_names))
-    return splits, class_names
+    return splits, tuple(map(_as_text, class_names))
+
+
+def _as_text(name: str) -> str:
+    """Returns a class name that files can hold: of bytes that are not UTF-8, the numbers."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:

@@ -91,6 +91,22 @@ def finetuning_recipes(
     return head, whole
 
 
+def fitting_batch(recipe: Recipe, images: int, replicas: int = 1) -> Recipe:
+    """Returns a recipe whose batch is at most as large as its training images are many.
+
+    Args:
+        recipe: The recipe.
+        images: Number of training images of its data set.
+        replicas: Number of devices, each of which takes an equal share of a batch.
+    """
+    images = min(images, recipe.limit_train or images) - recipe.validation
+    shares = replicas * recipe.gradient_accumulation_steps
+    fitting = images // shares * shares
+    if fitting < 1 or recipe.batch_size <= images:
+        return recipe
+    return dataclasses.replace(recipe, batch_size=fitting)
+
+
 def _preprocessing(
     model: str, weights: str, images: str | None, side: int | None
 ) -> tuple[str, keras.layers.Layer]:

@@ -1,6 +1,7 @@
 """What interrupts a run: signals, its time limit, lost workers, a full disk."""
 
 import errno
+import os
 import signal
 import threading
 import time
@@ -73,17 +74,21 @@ def stop_on_signals(max_minutes: float | None = None) -> Iterator[StopRequest]:
 
 @contextmanager
 def explained_failures(run_dir: Path) -> Iterator[None]:
-    """Turns a full disk, and TensorFlow's errors about a lost worker, into one line.
+    """Turns errors of the file system, and TensorFlow's about a lost worker, into one line.
 
     Raises:
-        UserError: If the disk is full.
+        UserError: If the disk is full, or a file cannot be written or read.
         StoppedError: If another worker is lost.
     """
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            if error.filename is None:
+                raise
+            # Renaming names two files; the second is the one that somebody knows.
+            path = os.fsdecode(error.filename2 or error.filename)
+            raise UserError(f"{path} cannot be written or read: {error.strerror}.") from error
         raise UserError(
             f"No space is left for {run_dir}. Its last checkpoint is kept: free some space and "
             "repeat the command."

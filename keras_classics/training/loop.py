@@ -23,6 +23,7 @@ from keras_classics.training.interrupts import (
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.result import (
     RunResult,
+    draw_plots,
     make_result,
     result_of_finished,
     write_final_files,
@@ -91,7 +92,8 @@ def train(
 
     Raises:
         UserError: If the recipe, its data and the devices do not fit together, the folder is in
-            use or belongs to another recipe, an image cannot be read, or the disk is full.
+            use, belongs to another recipe or is deleted during the run, a file in it or an image
+            cannot be read, or the disk is full.
         NonFiniteLossError: If the loss is no longer finite. The last checkpoint is kept.
         StoppedError: After SIGTERM, SIGINT or the time limit: the state is saved. If another worker
             is lost: the last checkpoint is kept.
@@ -102,7 +104,7 @@ def train(
     chief = is_chief(strategy)
     run = RunDirectory(run_dir)
     with run.claimed(recipe) if chief else nullcontext(), explained_failures(run.path):
-        finished = result_of_finished(run, strategy)
+        finished = result_of_finished(run, recipe, strategy)
         if finished is not None:
             return finished
         data = data or load_data(recipe, data_dir)
@@ -118,8 +120,10 @@ def train(
             evaluation = _train_to_end(trainer, run, checkpoints, stop, on_progress)
         result = make_result(trainer, data, evaluation, environment, bad_images)
         if chief:
-            write_final_files(trainer, run, data, evaluation)
+            run.check_unchanged()
+            write_final_files(trainer, run, data)
             write_result(run.result, result)
+            draw_plots(trainer, run, data, evaluation)
         # A worker that left now would take down those that are still at the last step.
         with suppress(*LOST_WORKER):
             from_chief(strategy, b"written")

@@ -1,6 +1,7 @@
 """A recipe: the complete description of a training run."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_classics import files
 from keras_classics.data.augment import Augmentation
 from keras_classics.data.random_crops import RANDOM_CROPS
 from keras_classics.errors import UserError, unknown_name
@@ -30,6 +32,20 @@ LOSSES = {
 
 # Means of the training images that preprocessing may subtract.
 MEANS = ("per_pixel", "per_channel")
+
+# Smallest and largest value of fields. Products of two counts fit into 64 bits; Keras takes seeds
+# of 32 bits.
+MOST = 2**31 - 1
+RANGES = {
+    "epochs": (1, MOST),
+    "steps": (1, MOST),
+    "batch_size": (1, MOST),
+    "gradient_accumulation_steps": (1, MOST),
+    "validation": (0, MOST),
+    "limit_train": (1, MOST),
+    "limit_test": (1, MOST),
+    "seed": (0, 2**32 - 1),
+}
 
 CHOICES = {
     "loss": LOSSES,
@@ -142,16 +158,18 @@ class Recipe:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in (
-            "epochs",
-            "steps",
-            "batch_size",
-            "gradient_accumulation_steps",
-            "limit_train",
-            "limit_test",
-        ):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise UserError(f"{name} must be at least {low}. Received: {value}.")
+            if value is not None and value > high:
+                raise UserError(f"{name} must be at most {high}. Received: {value}.")
+        for name, value in typed_json.numbers(self):
+            if not typed_json.is_number(value):
+                raise UserError(
+                    f"{name} must be a finite number, and a whole one must fit into 64 bits. "
+                    f"Received: {value}."
+                )
         if (self.epochs is None) == (self.steps is None):
             raise UserError(
                 "A recipe needs either epochs or steps. "
@@ -167,6 +185,12 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
+        if "classes" in self.model_arguments:
+            raise UserError(
+                "The number of classes is that of the data set. Received: "
+                f"model_arguments.classes={self.model_arguments['classes']}. Leave it out, or name "
+                "the classes to keep in only_classes."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the recipe in a form that JSON can hold: each part a mapping with its `kind`."""
@@ -174,6 +198,11 @@ class Recipe:
         if self.paper is not None:
             content["paper"] = typed_json.encode_fields(self.paper)
         return content
+
+    @property
+    def digest(self) -> str:
+        """What identifies the recipe in checkpoints and results, see `recipe_digest`."""
+        return recipe_digest(self.to_json())
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Recipe":
@@ -237,18 +266,18 @@ class Recipe:
         return isinstance(self.augmentation, RANDOM_CROPS)
 
 
+def recipe_digest(content: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a recipe's JSON form; it is the same for equal recipes alone."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_recipe(path: Path) -> Recipe:
     """Reads the `recipe.json` of a run.
 
     Raises:
         UserError: If it cannot be read, or holds no recipe.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not a JSON file: {error}.") from error
+    content = files.read_json(path)
     try:
         return Recipe.from_json(content)
     except UserError as error:

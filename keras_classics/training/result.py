@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import keras
 import numpy as np
@@ -16,22 +17,45 @@ from keras_classics.data import ImageData
 from keras_classics.errors import UserError
 from keras_classics.evaluation import Evaluation
 from keras_classics.image_preprocessing import PREPROCESSINGS
+from keras_classics.training import typed_json
 from keras_classics.training.optimizer import copies, values
-from keras_classics.training.recipe import LOSSES, MEANS
+from keras_classics.training.recipe import LOSSES, MEANS, Paper, Recipe, recipe_digest
 from keras_classics.training.run_directory import RunDirectory
-from keras_classics.training.strategy import from_chief
+from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.training.trainer import Trainer
+from keras_classics.training.training_data import read_mean
 from keras_classics.weights import hdf5
 from keras_classics.weights.metadata import metadata_of
 
 PROTOCOL = "single view, whole test split, after the last epoch"
 
 
+class Metrics(TypedDict):
+    """The figures of a run; accuracies and errors from 0 to 1."""
+
+    test_accuracy: float
+    test_error: float
+    test_loss: float
+    train_accuracy: float
+    train_loss: float
+
+
+class Environment(TypedDict):
+    """What a run ran on, see `environment.current_environment`."""
+
+    versions: dict[str, str | None]
+    command: NotRequired[str]
+    commit: NotRequired[str | None]
+    constraints: NotRequired[str | None]
+    device: NotRequired[str]
+    python: NotRequired[str]
+
+
 class RunResult(TypedDict):
     """The content of `result.json`.
 
     Attributes:
-        metrics: `test_accuracy`, `test_error`, `test_loss`, `train_accuracy` and `train_loss`.
+        metrics: See `Metrics`.
         protocol: How the network was evaluated.
         images: Number of test images.
         train_images: Number of training images.
@@ -52,9 +76,11 @@ class RunResult(TypedDict):
         images_per_second: Training images over that time.
         environment: Versions, commit, device and command.
         bad_images: Number of unreadable images that were left out.
+        recipe_digest: The recipe's digest, see `Recipe.digest`. Runs of before there were digests
+            have none.
     """
 
-    metrics: dict[str, float]
+    metrics: Metrics
     protocol: str
     images: int
     train_images: int
@@ -73,8 +99,9 @@ class RunResult(TypedDict):
     batch_size: int
     seconds: float
     images_per_second: float
-    environment: dict[str, Any]
+    environment: Environment
     bad_images: int
+    recipe_digest: NotRequired[str]
 
 
 def make_result(
@@ -100,6 +127,7 @@ def make_result(
         "train_images": len(data.train),
         "paper": recipe.to_json()["paper"],
         "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
         "tags": dict(recipe.tags),
         "model": recipe.model,
         "model_arguments": dict(recipe.model_arguments),
@@ -125,39 +153,74 @@ def write_result(path: Path, result: RunResult) -> None:
 
 
 def read_result(path: Path) -> RunResult:
-    """Reads `result.json`."""
-    return json.loads(path.read_bytes())
+    """Reads `result.json`.
+
+    Raises:
+        UserError: If it cannot be read, or holds no result.
+    """
+    content = files.read_json(path)
+    try:
+        typed_json.decode(RunResult, content)
+        typed_json.decode(Paper | None, content["paper"], "paper")
+    except UserError as error:
+        raise UserError(f"{path} does not hold the result of a run: {error}") from error
+    return content
 
 
-def result_of_finished(run: RunDirectory, strategy: tf.distribute.Strategy) -> RunResult | None:
-    """Returns the result of the chief's run on every worker, or None if it is not finished."""
-    content = run.result.read_bytes() if run.result.exists() else b""
+def result_of_finished(
+    run: RunDirectory, recipe: Recipe, strategy: tf.distribute.Strategy
+) -> RunResult | None:
+    """Returns the result of the chief's run on every worker, or None if it is not finished.
+
+    Raises:
+        UserError: If there is a result that cannot be read, or belongs to another recipe.
+    """
+    content = b""
+    if is_chief(strategy) and run.result.exists():
+        content = json.dumps(_result_of(run, recipe.to_json())).encode()
     content = from_chief(strategy, content)
     return json.loads(content) if content else None
 
 
-def write_final_files(
-    trainer: Trainer, run: RunDirectory, data: ImageData, evaluation: Evaluation
-) -> None:
-    """Writes the trained network, its weights and the plots."""
+def _result_of(run: RunDirectory, recipe: Mapping[str, Any]) -> RunResult:
+    """Reads the result of a run, and checks that it is that of the recipe beside it."""
+    result = read_result(run.result)
+    if "recipe_digest" in result:
+        same = result["recipe_digest"] == recipe_digest(recipe)
+    else:
+        fields = ("model", "model_arguments", "seed", "batch_size", "paper", "tags")
+        given = json.loads(json.dumps(recipe))
+        same = all(result[name] == given.get(name) for name in fields)  # type: ignore[literal-required]
+    if not same:
+        raise UserError(
+            f"{run.result} is the result of another recipe than that of recipe.json beside it. "
+            "Restore the files of one run, or choose another run directory."
+        )
+    return result
+
+
+def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> None:
+    """Writes the trained network and its weights."""
     with trainer.averaged():
         model = _copy_on_one_device(trainer)
-    recipe = trainer.recipe
-    metadata = metadata_of(
-        model, recipe.model_arguments, trainer.preprocess, list(data.class_names)
-    )
+    arguments, names = trainer.recipe.model_arguments, list(data.class_names)
+    metadata = metadata_of(model, arguments, trainer.preprocess, names)
     hdf5.write(model, run.weights, metadata)
     with files.atomic_write(run.model) as aside:
         model.save(aside)
-    plots.curves(trainer.progress.history, run.plots / "curves.png")
-    plots.confusion(evaluation.confusion, data.class_names, run.plots / "confusion.png")
-    plots.mistakes(
-        data.test.image,
-        evaluation.labels,
-        evaluation.probabilities,
-        data.class_names,
-        run.plots / "mistakes.png",
-    )
+
+
+def draw_plots(
+    trainer: Trainer, run: RunDirectory, data: ImageData, evaluation: Evaluation
+) -> None:
+    """Draws the plots of a run whose result is written; one that cannot be drawn is a warning."""
+    names = data.class_names
+    with plots.optional(run.plots / "curves.png") as path:
+        plots.curves(trainer.progress.history, path)
+    with plots.optional(run.plots / "confusion.png") as path:
+        plots.confusion(evaluation.confusion, names, path)
+    with plots.optional(run.plots / "mistakes.png") as path:
+        plots.mistakes(data.test.image, evaluation.labels, evaluation.probabilities, names, path)
 
 
 def _copy_on_one_device(trainer: Trainer) -> keras.Model:
@@ -202,20 +265,52 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
     if not run.result.is_file() or not run.model.is_file():
         missing = run.model if run.result.is_file() else run.result
         raise UserError(f"{path} holds no finished run: there is no {missing}.")
-    result = read_result(run.result)
     recipe = run.read_recipe()
+    result = _result_of(run, recipe)
+    model = _load_model(run.model)
+    class_names = tuple(result["class_names"])
+    if model.output_shape != (None, len(class_names)):
+        raise UserError(
+            f"{run.model} must have an output for each of the {len(class_names)} classes of "
+            f"{run.result}. Received: the shape {model.output_shape}. Restore the files of one run."
+        )
     return FinishedRun(
         path=Path(path),
-        model=keras.models.load_model(run.model, compile=False),
-        preprocessing=_preprocessing(result["preprocessing"], run.mean),
-        loss=LOSSES[recipe["loss"]](**recipe["loss_arguments"]),
-        class_names=tuple(result["class_names"]),
+        model=model,
+        preprocessing=_preprocessing(result["preprocessing"], run),
+        loss=_loss(recipe, run),
+        class_names=class_names,
         result=result,
     )
 
 
-def _preprocessing(config: dict[str, Any], mean: Path) -> keras.layers.Layer:
+def _load_model(path: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        # Wrong bytes lead to any exception of zipfile, HDF5 and Keras.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path} is no network that Keras can load: {reason[:300]}. Restore it, or train again."
+        ) from error
+
+
+def _loss(recipe: Mapping[str, Any], run: RunDirectory) -> keras.losses.Loss:
+    name, arguments = recipe.get("loss"), recipe.get("loss_arguments")
+    if not isinstance(name, str) or name not in LOSSES or not isinstance(arguments, Mapping):
+        raise UserError(f"{run.path / 'recipe.json'} does not hold a recipe: it has no loss.")
+    return LOSSES[name](**typed_json.decode_arguments(LOSSES[name], arguments, "loss_arguments"))
+
+
+def _preprocessing(config: Mapping[str, Any], run: RunDirectory) -> keras.layers.Layer:
     arguments = {key: value for key, value in config.items() if key != "kind"}
+    kind = config.get("kind")
+    if not isinstance(kind, str) or kind not in PREPROCESSINGS:
+        raise UserError(f"{run.result} names no preprocessing. Received: {kind!r}.")
+    arguments = typed_json.decode_arguments(PREPROCESSINGS[kind], arguments, "preprocessing")
     if arguments.get("mean") in MEANS:
-        arguments["mean"] = np.load(mean).tolist()
-    return PREPROCESSINGS[config["kind"]](**arguments)
+        arguments["mean"] = read_mean(files.read_bytes(run.mean), run).tolist()
+    try:
+        return PREPROCESSINGS[kind](**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{run.result} holds no preprocessing: {error}") from error

@@ -1,9 +1,8 @@
 """The run directory: the files of a run, and the lock that keeps other processes out."""
 
 import functools
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
-from keras_classics.training.recipe import Recipe
+from keras_classics.training.recipe import Recipe, recipe_digest
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -48,26 +47,28 @@ class RunDirectory:
         self.mean = self.path / "mean.npy"
         self.bad_images = self.path / "bad_images.json"
         self.result = self.path / "result.json"
+        self._digest: str | None = None
 
     @contextmanager
     def claimed(self, recipe: Recipe) -> Iterator[None]:
         """Locks the folder for a run of `recipe`; the lock ends with the process at the latest.
 
         Raises:
-            UserError: If another process has locked it, it belongs to another recipe, or it cannot
-                be made.
+            UserError: If another process has locked it, it belongs to another recipe, it holds a
+                run without its recipe, or it cannot be made.
         """
-        lock = files.process_lock(self.path / ".lock", timeout=0)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            lock = files.process_lock(self.path / ".lock", timeout=0)
             lock.acquire()
         except filelock.Timeout as error:
             raise UserError(
                 f"{self.path} is in use by another process, which holds {self.path / '.lock'}. "
                 "Wait until it ends, or choose another run directory."
             ) from error
-        except OSError as error:
-            raise UserError(f"{self.path} cannot be a run directory: {error.strerror}.") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"{self.path} cannot be a run directory: {reason}.") from error
         try:
             self._check_recipe(recipe)
             yield
@@ -76,16 +77,46 @@ class RunDirectory:
 
     def _check_recipe(self, recipe: Recipe) -> None:
         if not self.begun:
+            self._refuse_run_without_recipe()
             return
         stored, given = self.read_recipe(), recipe.to_json()
         names = sorted(n for n in stored.keys() | given.keys() if stored.get(n) != given.get(n))
         if names:
             differences = "; ".join(
-                f"{name}: {stored.get(name)} there, {given.get(name)} now" for name in names
+                f"{name}: {_shown(stored.get(name))} there, {_shown(given.get(name))} now"
+                for name in names
             )
             raise UserError(
                 f"{self.path} holds a run of another recipe ({differences}). Choose another run "
                 "directory, or give the same flags."
+            )
+
+    def _refuse_run_without_recipe(self) -> None:
+        of_a_run = (self.result, self.model, self.weights, *self.checkpoints.glob("step_*.npz"))
+        for path in of_a_run:
+            if path.exists():
+                raise UserError(
+                    f"{self._recipe} is missing, and it alone says which run {path} belongs to. "
+                    "Restore it, or choose another run directory."
+                )
+
+    def check_unchanged(self) -> None:
+        """Checks, before the run writes a file, that the folder still belongs to it.
+
+        Raises:
+            UserError: If the folder was deleted, or another run has taken it.
+        """
+        try:
+            digest = recipe_digest(self.read_recipe())
+        except UserError as error:
+            raise UserError(
+                f"{self.path} was deleted or changed during the run, which ends here. {error} "
+                "Repeat the command to train again."
+            ) from error
+        if digest != self._digest:
+            raise UserError(
+                f"{self._recipe} was replaced during the run, which ends here. Choose another run "
+                "directory."
             )
 
     @property
@@ -93,9 +124,16 @@ class RunDirectory:
         """Whether the folder belongs to a recipe; if not, its other files belong to no run."""
         return self._recipe.exists()
 
-    def read_recipe(self) -> dict[str, Any]:
-        """Reads the recipe of the run, as `Recipe.to_json` returned it."""
-        return json.loads(self._recipe.read_text())
+    def read_recipe(self) -> Mapping[str, Any]:
+        """Reads the recipe of the run, as `Recipe.to_json` returned it.
+
+        Raises:
+            UserError: If it cannot be read, or is no recipe.
+        """
+        content = files.read_json(self._recipe)
+        if not isinstance(content, Mapping):
+            raise UserError(f"{self._recipe} does not hold a recipe.")
+        return content
 
     def begin(self, recipe: Recipe, command: str | None = None) -> dict[str, Any]:
         """Writes the recipe, to which the folder belongs from now on, and the environment.
@@ -108,6 +146,7 @@ class RunDirectory:
             The environment: versions, commit, device, command.
         """
         files.write_json(self._recipe, recipe.to_json())
+        self._digest = recipe.digest
         content = current_environment()
         if command is not None:
             content["command"] = command
@@ -120,12 +159,27 @@ class RunDirectory:
         files.write_csv(self.path / "history.csv", HISTORY_COLUMNS + validation, rows)
 
     def write_events(self, row: dict[str, Any]) -> None:
-        """Adds an epoch to the TensorBoard events."""
-        with self._events.as_default():
-            for name in row.keys() - {"epoch", "step"}:
-                tf.summary.scalar(name, row[name], step=row["epoch"])
-        self._events.flush()
+        """Adds an epoch to the TensorBoard events.
+
+        Raises:
+            UserError: If they cannot be written.
+        """
+        try:
+            with self._events.as_default():
+                for name in row.keys() - {"epoch", "step"}:
+                    tf.summary.scalar(name, row[name], step=row["epoch"])
+            self._events.flush()
+        except tf.errors.OpError as error:
+            raise UserError(
+                f"{self.path / 'events'} cannot be written: {error.message.splitlines()[0]}."
+            ) from error
 
     @functools.cached_property
     def _events(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(str(self.path / "events"))
+
+
+def _shown(value: Any) -> str:
+    """A value of a recipe in a message: on one line, and not longer than can be read."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_classics.data.plan import Plan
+from keras_classics.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -222,9 +223,21 @@ def rates(
 
     Returns:
         float32, shape (steps, schedules).
+
+    Raises:
+        UserError: If a schedule's arguments do not fit together.
     """
     infos = [
         StepInfo(step, plan.steps, plan.steps_per_epoch, history)
         for step in range(first_step, first_step + steps)
     ]
-    return np.array([[schedule(info) for schedule in schedules] for info in infos], "float32")
+    try:
+        with np.errstate(over="ignore"):
+            table = [[schedule(info) for schedule in schedules] for info in infos]
+            return np.array(table, "float32")
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
+        # Arguments that do not fit together: tables of other lengths, powers beyond all numbers.
+        raise UserError(
+            f"A schedule has no learning rate for a step from {first_step + 1} to "
+            f"{first_step + steps}: {error}. Received: {', '.join(map(str, schedules))}."
+        ) from error

@@ -20,9 +20,10 @@ from keras_classics.errors import NonFiniteLossError, UserError
 from keras_classics.evaluation import Evaluation, Evaluator, one_view
 from keras_classics.evaluation.finite import NonFiniteOutputError
 from keras_classics.models import get_model, transfer
-from keras_classics.training import schedules
+from keras_classics.training import schedules, typed_json
 from keras_classics.training.optimizer import LossScale, MovingAverage, values
 from keras_classics.training.recipe import Recipe
+from keras_classics.training.run_directory import HISTORY_COLUMNS, VALIDATION_COLUMNS
 from keras_classics.training.step import Step, compiled_block
 from keras_classics.weights import load_weights
 
@@ -49,7 +50,27 @@ class Progress:
     correct: float = 0.0
     images: int = 0
     seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, content: Any, plan: Plan) -> "Progress":
+        """Returns the progress that a checkpoint of a run with this plan holds.
+
+        Raises:
+            UserError: If it is not one.
+        """
+        progress = typed_json.decode(cls, content)
+        progress.history = [dict(row) for row in progress.history]
+        columns = {*HISTORY_COLUMNS}
+        if not (
+            progress.epoch == len(progress.history) <= plan.epochs
+            and 0 <= progress.block < max(1, plan.blocks_of(progress.epoch))
+            # All blocks before are full.
+            and progress.images == progress.block * plan.steps_per_block * plan.batch_size
+            and all(row.keys() - {*VALIDATION_COLUMNS} == columns for row in progress.history)
+        ):
+            raise UserError("its progress is not one of this run")
+        return progress
 
 
 class Trainer:
@@ -313,6 +334,11 @@ def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) ->
         raise UserError(
             f"batch_size must be a multiple of the {replicas} replicas{times}. "
             f"Received: {recipe.batch_size}."
+        )
+    if len(data.class_names) < 2:
+        raise UserError(
+            f"Training needs at least two classes. Received: {data.name} with "
+            f"{', '.join(data.class_names) or 'none'}."
         )
     if recipe.batch_size > len(data.train):
         raise UserError(

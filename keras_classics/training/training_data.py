@@ -2,9 +2,10 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import tensorflow as tf
@@ -12,9 +13,15 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.data import FileSplit, ImageData, image_files, load, pipeline
 from keras_classics.errors import UserError
+from keras_classics.training import typed_json
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import from_chief, is_chief
+
+
+class _BadImage(TypedDict):
+    path: str
+    fault: str
 
 
 def load_data(recipe: Recipe, data_dir: str | None = None) -> ImageData:
@@ -62,7 +69,27 @@ def training_mean(
         with files.atomic_write(run.mean) as aside:
             np.save(aside, mean)
 
-    return np.load(io.BytesIO(_computed_once(run.mean, compute, run, strategy)))
+    return read_mean(_computed_once(run.mean, compute, run, strategy), run)
+
+
+def read_mean(content: bytes, run: RunDirectory) -> np.ndarray:
+    """Returns the mean of the training images from the content of a run's `mean.npy`.
+
+    Raises:
+        UserError: If it holds no mean.
+    """
+    try:
+        mean = np.load(io.BytesIO(content))
+        right = mean.dtype == np.float32 and mean.ndim in (1, 3) and np.isfinite(mean).all()
+    except Exception:
+        # Wrong bytes lead to any exception of NumPy.
+        right = False
+    if not right:
+        raise UserError(
+            f"{run.mean} does not hold a mean of images: float32 numbers, one for each channel or "
+            "for each pixel. Restore it, or choose another run directory."
+        )
+    return mean
 
 
 def _without_bad_images(
@@ -86,7 +113,7 @@ def _without_bad_images(
         bad = [fault for fault in image_files.faults(paths) if fault.fatal]
         files.write_json(run.bad_images, [{"path": str(f.path), "fault": f.fault} for f in bad])
 
-    bad = json.loads(_computed_once(run.bad_images, check, run, strategy))
+    bad = _bad_images(_computed_once(run.bad_images, check, run, strategy), run)
     if len(bad) > most:
         raise UserError(
             f"{len(bad)} images cannot be read, the first {bad[0]['path']}: {bad[0]['fault']}. "
@@ -97,11 +124,21 @@ def _without_bad_images(
     return replace(data, train=train, test=test), len(bad)
 
 
+def _bad_images(content: bytes, run: RunDirectory) -> tuple[dict[str, str], ...]:
+    try:
+        return typed_json.decode(Sequence[_BadImage], json.loads(content))
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{run.bad_images} does not hold the list of unreadable images: {error} Remove it; all "
+            "images are then checked again."
+        ) from error
+
+
 def _computed_once(path: Path, write: Callable[[], None], run: RunDirectory, strategy) -> bytes:
     """Returns a file that the chief writes once per run, on every worker."""
     content = b""
     if is_chief(strategy):
         if not (run.begun and path.exists()):
             write()
-        content = path.read_bytes()
+        content = files.read_bytes(path)
     return from_chief(strategy, content)

@@ -40,12 +40,17 @@ class Text:
 
     def candidates(self) -> list[Any]:
         """Returns what the text may mean, the likelier meaning first."""
-        for parse in (json.loads, ast.literal_eval):
+        for parse in (json.loads, _python_literal):
             try:
                 return [parse(self.text), self.text]
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 continue
         return [self.text]
+
+
+def _python_literal(text: str) -> Any:
+    """The value of a Python literal in the form that JSON gives it."""
+    return json.loads(json.dumps(ast.literal_eval(text)))
 
 
 def encode(value: Any) -> Any:
@@ -83,6 +88,8 @@ def decode(hint: Any, content: Any, name: str = "") -> Any:
         return _decode_union(hint, content, name)
     if dataclasses.is_dataclass(hint):
         return _decode_dataclass(hint, content, name)
+    if typing.is_typeddict(hint):
+        return _decode_typed_dict(hint, content, name)
     if origin is typing.Literal:
         return _checked(content in arguments, hint, content, name)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -92,6 +99,9 @@ def decode(hint: Any, content: Any, name: str = "") -> Any:
         return _decode_sequence(hint, content, name)
     if hint in NAMES:
         return _checked(_is(hint, content), hint, content, name)
+    for path, value in numbers(content, name):
+        if not is_number(value):
+            raise _wrong(float, value, path)
     return _frozen(content)
 
 
@@ -214,7 +224,7 @@ def _decode_union(hint: Any, content: Any, name: str) -> Any:
     if classes and isinstance(content, Mapping):
         kind = content.get(KIND, next(iter(classes)) if len(classes) == 1 else None)
         kind = kind.text if isinstance(kind, Text) else kind
-        if kind not in classes:
+        if not (isinstance(kind, str) and kind in classes):
             raise unknown_name(_join(name, KIND), str(kind), classes)
         return _decode_dataclass(classes[kind], content, name)
     for member in members:
@@ -245,6 +255,17 @@ def _decode_dataclass(cls: type[T], content: Any, name: str) -> T:
     )
 
 
+def _decode_typed_dict(cls: type, content: Any, name: str) -> dict[str, Any]:
+    """Decodes the fields that the class has; others stay, as files of other versions have them."""
+    _checked(isinstance(content, Mapping), cls, content, name)
+    hints = typing.get_type_hints(cls)
+    for key in sorted(cls.__required_keys__ - content.keys()):
+        raise UserError(f"{_join(name, key)} is missing.")
+    return {
+        key: decode(hints.get(key, Any), value, _join(name, key)) for key, value in content.items()
+    }
+
+
 def _has_default(field: dataclasses.Field) -> bool:
     return any(d is not dataclasses.MISSING for d in (field.default, field.default_factory))
 
@@ -264,10 +285,29 @@ def _decode_sequence(hint: Any, content: Any, name: str) -> tuple:
 def _is(kind: type, content: Any) -> bool:
     if kind is float:
         number = isinstance(content, int | float) and not isinstance(content, bool)
-        return number and math.isfinite(content)
+        return number and is_number(content)
     if kind is int:
-        return isinstance(content, int) and not isinstance(content, bool)
+        return isinstance(content, int) and not isinstance(content, bool) and is_number(content)
     return isinstance(content, kind)
+
+
+def is_number(value: float) -> bool:
+    """Returns whether a number is finite, and if it is whole, fits into 64 bits."""
+    return -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
+
+
+def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yields all numbers inside dataclasses, mappings and sequences, each with its path."""
+    if dataclasses.is_dataclass(value):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from numbers(entry, _join(name, str(key)))
+    elif isinstance(value, tuple | list):
+        for i, entry in enumerate(value):
+            yield from numbers(entry, f"{name}[{i}]")
+    elif isinstance(value, int | float):
+        yield name, value
 
 
 def _frozen(content: Any) -> Any:
@@ -301,7 +341,7 @@ def described(hint: Any) -> str:
         return _either([*kinds, *others])
     if origin is typing.Literal:
         return _either([repr(value) for value in arguments])
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or typing.is_typeddict(hint):
         return f"a mapping with the fields of {hint.__name__}"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a mapping"

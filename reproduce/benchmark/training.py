@@ -123,7 +123,7 @@ def benchmark_checkpoint() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(TURNS.value):
             start = time.perf_counter()
-            checkpoint.save(Path(folder), turn, variables, {})
+            checkpoint.save(Path(folder), turn, variables, progress={}, digest="")
             seconds.append(time.perf_counter() - start)
     print(f"{'a checkpoint':<24}{statistics.median(seconds):>10.2f} s")
     print(f"{'fraction of a minute':<24}{statistics.median(seconds) / 60:>10.2%}")

@@ -1,6 +1,7 @@
 """Plots of training runs, comparisons and networks, written as image files."""
 
 from keras_classics.analysis.plots.comparisons import Line, error_by_size, lines, scaling
+from keras_classics.analysis.plots.drawing import optional
 from keras_classics.analysis.plots.networks import activations, diagram, filters, receptive_field
 from keras_classics.analysis.plots.runs import confusion, curves, image_grid, mistakes
 
@@ -15,6 +16,7 @@ __all__ = [
     "image_grid",
     "lines",
     "mistakes",
+    "optional",
     "receptive_field",
     "scaling",
 ]

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.analysis.plots.drawing import ACCENT, INK, PALETTE, new_figure, save
+from keras_classics.analysis.plots.drawing import (
+    ACCENT,
+    INK,
+    PALETTE,
+    literal,
+    new_figure,
+    save,
+)
 
 
 @dataclass(frozen=True)
@@ -62,17 +69,17 @@ def lines(
             if line.dashed:
                 ax.plot(x, runs.mean(axis=0), color=colour, lw=0.9, ls="--")
                 continue
-            ax.plot(x, runs.mean(axis=0), color=colour, lw=1.5, label=line.label)
+            ax.plot(x, runs.mean(axis=0), color=colour, lw=1.5, label=literal(line.label))
             ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, lw=0)
-        ax.set_title(title, fontsize=9, color=INK)
-        ax.set_xlabel(xlabel)
+        ax.set_title(literal(title), fontsize=9, color=INK)
+        ax.set_xlabel(literal(xlabel))
         ax.set_yscale("log" if log else "linear")
         if all(line.x is None for line in panel):
             ax.locator_params(axis="x", integer=True)
         if panel:
             ax.legend(frameon=False, fontsize=8)
     for ax in axes[:, 0]:
-        ax.set_ylabel(ylabel)
+        ax.set_ylabel(literal(ylabel))
     save(figure, path)
 
 
@@ -115,11 +122,13 @@ def scaling(
             colour = ACCENT if name in accented else INK
             ax.plot(gpus, 100 * np.array(values), color=colour, marker="o", markersize=2.5, lw=1.2)
             end = (gpus[-1] * 1.25, ends[name])
-            ax.annotate(name, end, color=colour, fontsize=8, va="center", annotation_clip=False)
+            ax.annotate(
+                literal(name), end, color=colour, fontsize=8, va="center", annotation_clip=False
+            )
         ax.set_xscale("log", base=2)
         ticks = gpus[:: max(1, len(gpus) // 4)]
         ax.set_xticks(ticks, [f"{number:,}" for number in ticks])
-        ax.set(xlabel="GPUs", title=title, ylim=(0, 102))
+        ax.set(xlabel="GPUs", title=literal(title), ylim=(0, 102))
         ax.title.set(fontsize=9, color=INK)
     axes.flat[0].set_ylabel("time spent computing, %")
     save(figure, path)

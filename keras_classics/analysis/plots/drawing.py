@@ -1,5 +1,8 @@
-"""What all plots share: colours, and figures that are drawn without a screen."""
+"""What all plots share: colours, texts, and figures that are drawn without a screen."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,11 @@ if TYPE_CHECKING:
 INK, ACCENT, MUTED = "#1f3a5f", "#d1495b", "#8d99ae"
 # Colours of lines in one plot.
 PALETTE = (INK, ACCENT, "#2a9d8f", "#e9a03b", "#7b5ea7", MUTED)
+
+# Most characters of a line of text; more would leave no room for the plot.
+LINE_LENGTH = 60
+
+logger = logging.getLogger(__name__)
 
 
 def new_figure(width: float, height: float, **subplots: Any) -> tuple["Figure", Any]:
@@ -35,6 +43,34 @@ def save(figure: "Figure", path: Path) -> None:
     """Writes a figure to a file."""
     with files.atomic_write(path) as aside:
         figure.savefig(aside, dpi=110)
+
+
+@contextmanager
+def optional(path: Path) -> Iterator[Path]:
+    """Yields the path of a plot; if it cannot be drawn, that is a warning and no exception.
+
+    For plots beside results, which they must not stop.
+    """
+    try:
+        yield path
+    except Exception as error:
+        logger.warning("%s cannot be drawn: %s", path, " ".join(str(error).split()))
+
+
+def literal(text: str) -> str:
+    """Returns a text so that matplotlib draws it as it is, each line shortened.
+
+    All texts that come from data or names pass here. Without it, a pair of dollar signs would be a
+    formula, and characters that no font has, such as bytes that are not UTF-8, an exception.
+    """
+    return "\n".join(_literal_line(line) for line in text.split("\n"))
+
+
+def _literal_line(line: str) -> str:
+    if len(line) > LINE_LENGTH:
+        line = f"{line[: LINE_LENGTH - 3]}..."
+    characters = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in line]
+    return "".join(characters).replace("$", r"\$")
 
 
 def tiled(tiles: np.ndarray, columns: int, blank: float) -> np.ndarray:

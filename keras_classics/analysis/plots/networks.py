@@ -11,6 +11,7 @@ from keras_classics.analysis.plots.drawing import (
     INK,
     MUTED,
     PALETTE,
+    literal,
     new_figure,
     save,
     tiled,
@@ -66,7 +67,7 @@ def activations(maps: Mapping[str, np.ndarray], path: Path) -> None:
         # The square root keeps weak activations visible beside strong ones.
         grid = np.sqrt(tiled(tiles, int(np.ceil(np.sqrt(len(tiles)))), np.nan))
         ax.imshow(grid, cmap="magma", interpolation="nearest")
-        ax.set_title(title, fontsize=9, color=INK)
+        ax.set_title(literal(title), fontsize=9, color=INK)
     save(figure, path)
 
 
@@ -91,7 +92,7 @@ def receptive_field(image: np.ndarray, sides: Mapping[str, int], path: Path) -> 
         )
         colour = PALETTE[1:][number % len(PALETTE[1:])]
         ax.plot(across, down, color="white", lw=4)
-        ax.plot(across, down, color=colour, lw=2, label=f"{name}: {side}")
+        ax.plot(across, down, color=colour, lw=2, label=literal(f"{name}: {side}"))
     ax.set_axis_off()
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save(figure, path)
@@ -116,7 +117,8 @@ def diagram(profile: "Profile", path: Path) -> None:
         high, wide = np.log2(side) / 4 + 0.3, np.log2(maps) / 16 + 0.1
         colour = MUTED if place == 0 else ACCENT if len(shape) == 1 else INK
         ax.bar(place, high, wide, bottom=-high / 2, color=colour)
-        ax.text(place, -1.9, _stage_text(rows), ha="center", va="top", fontsize=7, color=INK)
+        text = literal(_stage_text(rows))
+        ax.text(place, -1.9, text, ha="center", va="top", fontsize=7, color=INK)
     ax.set(xlim=(-0.6, len(stages) - 0.4), ylim=(-3.4, 1.8))
     ax.set_axis_off()
     save(figure, path)

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.analysis.plots.drawing import ACCENT, INK, MUTED, new_figure, save
+from keras_classics.analysis.plots.drawing import (
+    ACCENT,
+    INK,
+    MUTED,
+    literal,
+    new_figure,
+    save,
+)
 
 # Most classes whose names a confusion matrix shows.
 MOST_NAMED = 60
@@ -52,8 +59,9 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], path: Path) -> Non
             label = str(counts[row, column])
             ax.text(column, row, label, ha="center", va="center", color=colour, fontsize=8)
     if named:
-        ax.set_xticks(range(classes), class_names, rotation=60, ha="right")
-        ax.set_yticks(range(classes), class_names)
+        names = [literal(name) for name in class_names]
+        ax.set_xticks(range(classes), names, rotation=60, ha="right")
+        ax.set_yticks(range(classes), names)
     ax.set(xlabel="prediction", ylabel="label")
     save(figure, path)
 
@@ -101,7 +109,7 @@ def image_grid(
     for ax in axes.flat:
         ax.set_axis_off()
     for ax, title in zip(axes.flat, titles, strict=False):
-        ax.set_title(title, fontsize=7, color=INK)
+        ax.set_title(literal(title), fontsize=7, color=INK)
     for ax, image in zip(axes.flat, images, strict=False):
         ax.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray_r", vmin=0, vmax=255)
     save(figure, path)
