@@ -24,7 +24,7 @@ def _starts_a_program() -> bool:
     return (
         os.environ.pop("KERAS_CLASSICS_LAZY", "") == "1"
         or program in ("keras-classics", "keras-classics.exe")
-        or (program == "-m" and "keras_classics.cli" in sys.orig_argv)
+        or (program == "-m" and any(w.startswith("keras_classics.cli") for w in sys.orig_argv))
     )
 
 

@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable
 from types import ModuleType
 
+# Most names that a message lists. The registry holds fewer, TensorFlow Datasets many more.
+NAMES = 60
+
 
 class UserError(ValueError):
     """A wrong argument, flag or file. The message states the rule, the value and what to do.
@@ -39,6 +42,15 @@ class StoppedError(RuntimeError):
         self.status = 75 if signum is None else 128 + signum
 
 
+def one_line(text: str) -> str:
+    """Returns a text on one line.
+
+    Characters that do not print, as a newline in the name of a file, are shown as in Python's
+    strings.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def natural_key(name: str) -> list[int | str]:
     """Returns a key that sorts numbers in names by value: `vgg9` before `vgg11`."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
@@ -48,7 +60,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """Returns the error for an unknown name, with similar known names."""
     known = sorted(known, key=natural_key)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    rest = [f"and {len(known) - NAMES:,} others"] if len(known) > NAMES else []
+    names = ", ".join([*known[:NAMES], *rest])
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {names}."
     return UserError(f"Unknown {kind} {name!r}. {hint}")
 
 

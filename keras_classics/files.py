@@ -155,6 +155,27 @@ def process_lock(path: str | os.PathLike, timeout: float = -1) -> filelock.BaseF
     return filelock.FileLock(path, timeout=timeout, fallback_to_soft=False)
 
 
+def user_path(text: str | os.PathLike) -> Path:
+    """Returns the path that a user wrote, with `~` and `~USER` expanded.
+
+    Raises:
+        UserError: If it cannot be a path, or leads to what reading would wait for: a FIFO, a socket
+            or a device.
+    """
+    text = os.fspath(text)
+    if not text or "\0" in text:
+        raise UserError(f"A path has at least one character, and no NUL. Received: {text!r}.")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{text} starts with ~ and the name of an unknown user.") from error
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError(f"{path} is neither a file nor a folder.")
+    return path
+
+
 def refuse_existing(path: Path) -> None:
     """Raises a `UserError` if `path` exists."""
     if path.exists():

@@ -8,21 +8,28 @@ from pathlib import Path
 
 from keras_classics import cli
 from keras_classics.cli import _program
-from keras_classics.cli._terminal import prepare_terminal
+from keras_classics.cli._help import asks_for_help
+from keras_classics.cli._terminal import guarded_output, prepare_terminal
 from keras_classics.errors import unknown_name
 
 
 def main() -> None:
     """Runs the command that the first argument names."""
+    with guarded_output():
+        _run()
+
+
+def _run() -> None:
     commands = _commands()
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help", "help"):
+    words = sys.argv[1:]
+    if not words or words[0] == "help" or (words[0].startswith("-") and asks_for_help(words)):
         print("Usage: keras-classics COMMAND [--FLAG=VALUE ...]")
         print("keras-classics COMMAND --help lists the flags of a command.\n")
         width = max(map(len, commands))
         for name, summary in commands.items():
             print(f"  {name:<{width}} {summary}")
         return
-    name = sys.argv[1]
+    name = words[0]
     if name not in commands:
         print(unknown_name("command", name, commands), file=sys.stderr)
         sys.exit(2)

@@ -9,13 +9,15 @@ from types import ModuleType
 
 from absl import flags
 
-HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
+HELP = ("h", "help", "helpfull", "helpshort", "helpxml")
 
 # What stands for a flag's value, by the type that absl gives it.
 VALUES = {
     "int": "N",
     "float": "X",
+    "path": "PATH",
     "string": "TEXT",
+    "multi path": "PATH",
     "multi string": "TEXT",
     "comma separated list of strings": "A,B",
 }
@@ -27,7 +29,10 @@ INDENT = 28
 def asks_for_help(arguments: Sequence[str]) -> bool:
     """Returns whether the arguments of a program ask for its help."""
     flags_alone = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    return any(argument in HELP for argument in flags_alone)
+    return any(
+        argument.startswith("-") and argument.lstrip("-").partition("=")[0] in HELP
+        for argument in flags_alone
+    )
 
 
 def help_text(main: Callable[..., None], command: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from absl import flags
 
+from keras_classics.cli._paths import define_paths
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import SmoothedCrossEntropy
@@ -15,10 +16,10 @@ from keras_classics.training import load_run
 from keras_classics.weights import load_weights
 from keras_classics.weights.identify import read_metadata
 
-MODEL = flags.DEFINE_multi_string(
+MODEL = define_paths(
     "model", [], "Folder of a finished run, or name of a network. Several form an ensemble."
 )
-WEIGHTS = flags.DEFINE_multi_string(
+WEIGHTS = define_paths(
     "weights",
     ["imagenet"],
     "For networks given by name: known weights or a file, once for all or once for each.",

@@ -7,11 +7,14 @@
 4    an exported network disagrees with the model
 75   interrupted (time limit or lost worker); repeat the command to resume
 130  stopped by SIGINT, 143 by SIGTERM, after saving
+141  nobody reads the output any more
 """
 
 import errno
 import functools
 import inspect
+import math
+import os
 import re
 import signal
 import sys
@@ -21,25 +24,21 @@ from pathlib import Path
 from absl import app, flags
 
 from keras_classics.cli._help import asks_for_help, help_text
-from keras_classics.cli._terminal import prepare_terminal
+from keras_classics.cli._terminal import guarded_output, prepare_terminal
 from keras_classics.errors import (
     NonFiniteLossError,
     StoppedError,
     UserError,
     VerificationError,
+    one_line,
 )
+from keras_classics.files import user_path
 
-# Errors of the file system that the user can correct.
-UNWRITABLE = (
-    errno.EACCES,
-    errno.EBUSY,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.ENOSPC,
-    errno.ENOTDIR,
-    errno.EPERM,
-    errno.EROFS,
-)
+# Errors of the file system that the user can correct although no path is named. With a path, all.
+UNWRITABLE = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
+
+# Largest whole number of a flag: the largest seed. No other count comes near it.
+LARGEST = 2**32 - 1
 
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 
@@ -55,20 +54,21 @@ def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
 
     Args:
         main: The program. Its module defines the flags and has a docstring. Its parameters, if any,
-            are the positional arguments; one as in `*paths` takes one or more.
+            are the positional arguments, all of them paths; one as in `*paths` takes one or more.
         argv: Name of the program and its arguments, by default those of this process.
     """
-    prepare_terminal()
-    argv = sys.argv if argv is None else argv
-    if asks_for_help(argv[1:]):
-        print(help_text(main, _command(argv[0])))
-        return
-    parameters = list(inspect.signature(main).parameters.values())
-    app.run(
-        lambda rest: _guarded(functools.partial(main, *rest[1:])),
-        argv=argv,
-        flags_parser=functools.partial(_parse, parameters),
-    )
+    with guarded_output():
+        prepare_terminal()
+        argv = sys.argv if argv is None else argv
+        if asks_for_help(argv[1:]):
+            print(help_text(main, _command(argv[0])))
+            return
+        parameters = list(inspect.signature(main).parameters.values())
+        app.run(
+            lambda rest: _guarded(lambda: main(*(str(user_path(path)) for path in rest[1:]))),
+            argv=argv,
+            flags_parser=functools.partial(_parse, parameters),
+        )
 
 
 def _command(name: str) -> str:
@@ -82,7 +82,9 @@ def _command(name: str) -> str:
 def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
-    except flags.Error as error:
+        _check_numbers()
+    except (flags.Error, OSError, UnicodeError) as error:
+        # Those that are not flags.Error come from --flagfile.
         _fail(" ".join(str(error).split()), 2)
     many = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
     count = len(rest) - 1
@@ -94,6 +96,16 @@ def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
     return rest
 
 
+def _check_numbers() -> None:
+    """Raises `flags.Error` if a number is not finite, or too large for the code behind it."""
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise flags.Error(f"flag --{name}={value}: must be a finite number.")
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise flags.Error(f"flag --{name}={value}: must be at most {LARGEST}.")
+
+
 def _guarded(main: Callable[[], None]) -> None:
     try:
         main()
@@ -102,13 +114,18 @@ def _guarded(main: Callable[[], None]) -> None:
     except StoppedError as error:
         _fail(str(error), error.status)
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        # The second of two names is that of the file to write.
+        path = error.filename if error.filename2 is None else error.filename2
+        if not isinstance(path, str | bytes) and error.errno not in UNWRITABLE:
             raise
-        _fail(f"{error.filename or 'A file'} cannot be written or read: {error.strerror}.", 2)
+        path = os.fsdecode(path) if isinstance(path, str | bytes) else "A file"
+        _fail(f"{path} cannot be written or read: {error.strerror}.", 2)
+    except MemoryError as error:
+        _fail(f"There is not enough memory: {error}.", 2)
     except KeyboardInterrupt:
         _fail("Stopped by SIGINT.", 128 + signal.SIGINT)
 
 
 def _fail(message: str, status: int) -> None:
-    print(message, file=sys.stderr)
+    print(one_line(message.strip()), file=sys.stderr)
     sys.exit(status)

@@ -17,7 +17,7 @@ from keras_classics.errors import UserError
 
 def main(path: str) -> None:
     """Lists and counts the faults."""
-    root = Path(path).expanduser()
+    root = Path(path)
     images = _image_files(root)
     found = []
     # disable=None: no bar if the output is not a terminal.

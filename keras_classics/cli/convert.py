@@ -8,14 +8,15 @@ from pathlib import Path
 
 from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.models import find_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 
-FROM = flags.DEFINE_string(
+FROM = define_path(
     "from", None, "Weights to read: .weights.h5, .keras, .h5, .safetensors or .pth.", required=True
 )
 MODEL = flags.DEFINE_string("model", None, "Network that the weights are for.", required=True)
-OUT = flags.DEFINE_string("out", None, "File to write.", required=True)
+OUT = define_path("out", None, "File to write.", required=True)
 TO = flags.DEFINE_enum(
     "to", "keras", list(LIBRARIES), "Library whose names and layouts the file gets."
 )
@@ -33,9 +34,9 @@ def main() -> None:
     entry = find_model(MODEL.value)
     side = SIDE.value or entry.input_shape[0]
     network = convert_weights(
-        Path(FROM.value).expanduser(),
+        Path(FROM.value),
         entry.name,
-        Path(OUT.value).expanduser(),
+        Path(OUT.value),
         TO.value,
         include_top=TOP.value,
         classes=CLASSES.value or entry.classes,

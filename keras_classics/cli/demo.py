@@ -11,15 +11,14 @@ from pathlib import Path
 
 from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.demo import write_site
 
-EXPORT = flags.DEFINE_string(
+EXPORT = define_path(
     "export", None, "Folder of an exported network that contains model.tflite.", required=True
 )
-OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
-RUN = flags.DEFINE_string(
-    "run", None, "Run that was exported, if the export is not inside its folder."
-)
+OUT = define_path("out", None, "Folder to write.", required=True)
+RUN = define_path("run", None, "Run that was exported, if the export is not inside its folder.")
 DATASET = flags.DEFINE_string(
     "dataset", None, "Data set that the network was trained on, if the run does not say."
 )
@@ -27,7 +26,7 @@ DATASET = flags.DEFINE_string(
 
 def main() -> None:
     """Writes the site and prints how to open it."""
-    out = Path(OUT.value).expanduser()
-    run = Path(RUN.value).expanduser() if RUN.value else None
-    metadata = write_site(Path(EXPORT.value).expanduser(), out, run=run, dataset=DATASET.value)
+    out = Path(OUT.value)
+    run = Path(RUN.value) if RUN.value else None
+    metadata = write_site(Path(EXPORT.value), out, run=run, dataset=DATASET.value)
     print(f"{metadata['title']} is in {out}. To see it: python -m http.server --directory={out}")

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._networks import Network, networks
+from keras_classics.cli._paths import define_path, define_path_list
 from keras_classics.data import load_test
 from keras_classics.data.splits import AnySplit
 from keras_classics.environment import current_environment
@@ -41,9 +42,7 @@ PROTOCOLS = (*LAYOUTS, "dense")
 DATASET = flags.DEFINE_string(
     "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
 )
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
-)
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 PROTOCOL = flags.DEFINE_list(
     "protocol", ["single"], f"Protocols: {', '.join(PROTOCOLS)}. Several are averaged."
 )
@@ -80,8 +79,8 @@ NUM_REPLICAS = flags.DEFINE_integer(
     "Number of GPUs (or logical CPUs) for --strategy=mirrored.",
     lower_bound=1,
 )
-OUT = flags.DEFINE_string("out", None, "Folder to write; it must not exist yet.")
-COMPARE = flags.DEFINE_list("compare", [], "Two folders written by --out.")
+OUT = define_path("out", None, "Folder to write; it must not exist yet.")
+COMPARE = define_path_list("compare", "Two folders written by --out.")
 
 # Number of classes that are printed; if there are more, those with the lowest accuracy.
 PRINTED_CLASSES = 20

@@ -14,11 +14,12 @@ from absl import flags
 
 from keras_classics import export, files
 from keras_classics.cli._networks import Network, networks
+from keras_classics.cli._paths import define_path
 from keras_classics.data import load, pipeline
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 
-OUT = flags.DEFINE_string("out", None, "Folder to write.", required=True)
+OUT = define_path("out", None, "Folder to write.", required=True)
 FORMATS = flags.DEFINE_list(
     "formats", ["saved_model", "tflite"], f"Formats to write: {', '.join(export.FORMATS)}."
 )
@@ -28,9 +29,7 @@ QUANTIZE = flags.DEFINE_list(
 DATASET = flags.DEFINE_string(
     "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
 )
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
-)
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 LIMIT_TEST = flags.DEFINE_integer(
     "limit_test", export.COMPARED_IMAGES, "Compare on at most this many images.", lower_bound=1
 )

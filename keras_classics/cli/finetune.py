@@ -13,6 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.cli._recipe_flags import set_fields
@@ -23,7 +24,7 @@ from keras_classics.training import Recipe, finetuning_recipes, make_strategy, t
 from keras_classics.training.finetune import fitting_batch
 
 MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
-WEIGHTS = flags.DEFINE_string("weights", "imagenet", "Name of known weights of it, or a file.")
+WEIGHTS = define_path("weights", "imagenet", "Name of known weights of it, or a file.")
 IMAGES = flags.DEFINE_string(
     "images",
     None,
@@ -32,10 +33,8 @@ IMAGES = flags.DEFINE_string(
 DATASET = flags.DEFINE_string(
     "dataset", None, "folder:PATH, digits, or a name of TensorFlow Datasets.", required=True
 )
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
-)
-RUN_DIR = flags.DEFINE_string(
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+RUN_DIR = define_path(
     "run_dir", None, "Folder of both runs; runs/finetune_MODEL_DATASET_SEED if unset."
 )
 SIDE = flags.DEFINE_integer(

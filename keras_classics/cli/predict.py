@@ -10,13 +10,13 @@ The export is a folder that `keras-classics export` wrote, or a format in it: sa
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.data.image_files import fault_of
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
 
-MODEL_PATH = flags.DEFINE_string("model_path", None, "Exported network.", required=True)
+MODEL_PATH = define_path("model_path", None, "Exported network.", required=True)
 
 TOP = 5
 

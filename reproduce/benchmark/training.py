@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.data import load
 from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
 from keras_classics.models.layers import TowerConv2D
@@ -23,9 +24,7 @@ from reproduce.benchmark import baselines
 from reproduce.benchmark.turns import TURNS, Turn, compare
 
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
-)
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 
 FLAG_GROUPS = {"Data": (DATASET, DATA_DIR)}
 

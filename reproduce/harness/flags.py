@@ -7,12 +7,13 @@ from typing import Any
 
 from absl import flags
 
+from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, read_recipe
 from keras_classics.training.strategy import STRATEGIES
 
-RECIPE = flags.DEFINE_string(
+RECIPE = define_path(
     "recipe",
     None,
     "Name of a recipe of this program, the first one if unset; or the recipe.json of a run, which "
@@ -47,18 +48,14 @@ GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
     "Number of micro-batches into which each replica splits its part of a batch, to save memory.",
     lower_bound=1,
 )
-INITIAL_WEIGHTS = flags.DEFINE_string(
-    "initial_weights", None, "File of weights that the run starts from."
-)
+INITIAL_WEIGHTS = define_path("initial_weights", None, "File of weights that the run starts from.")
 
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
     "digits, a name of TensorFlow Datasets, or folder:PATH. The recipe's if unset.",
 )
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of TensorFlow Datasets; its default if unset."
-)
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 LIMIT_TRAIN = flags.DEFINE_integer(
     "limit_train", None, "Use at most this many training images.", lower_bound=1
 )
@@ -79,7 +76,7 @@ MAX_BAD_IMAGES = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-RUN_DIR = flags.DEFINE_string(
+RUN_DIR = define_path(
     "run_dir", None, "Folder of the run; runs/PROGRAM_DATASET_RECIPE_SEED if unset."
 )
 CHECKPOINT_MINUTES = flags.DEFINE_float(
@@ -158,7 +155,7 @@ def stored_recipe() -> Path | None:
     """Returns the file that --recipe names, or None if it is a recipe's name or unset."""
     if RECIPE.value is None or not ("/" in RECIPE.value or RECIPE.value.endswith(".json")):
         return None
-    path = Path(RECIPE.value).expanduser()
+    path = Path(RECIPE.value)
     return path / "recipe.json" if path.is_dir() else path
 
 

@@ -25,6 +25,7 @@ from absl import flags
 
 from keras_classics import files
 from keras_classics.analysis import plots
+from keras_classics.cli._paths import define_path_list
 from keras_classics.cli._program import run
 from keras_classics.training import recipes
 from reproduce.claims import CLAIMS
@@ -37,7 +38,7 @@ from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
 from reproduce.report.zoo_table import draw_diagrams, weights_table, zoo_table
 
-ADD = flags.DEFINE_list("add", [], "Folders of runs, evaluations and exports to add to the rows.")
+ADD = define_path_list("add", "Folders of runs, evaluations and exports to add to the rows.")
 ZOO = flags.DEFINE_bool("zoo", False, "Also build every network for its table and diagrams.")
 CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail if a page is out of date.")
 

@@ -25,7 +25,6 @@ from typing import Any
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.cli._program import run
 from keras_classics.data import load
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
@@ -64,6 +63,13 @@ class Load:
 
 # A network with its parameters in convolutions, and one with most of them in dense layers.
 LOADS = (Load("resnet20", 32), Load("vgg9", 16))
+
+# A worker's program.
+WORKER = """
+from keras_classics.cli._program import run
+from reproduce.scaling.loopback import main
+run(main)
+"""
 
 Turn = Callable[[], object]
 
@@ -123,7 +129,7 @@ def _cluster(count: int) -> list[list[dict[str, Any]]]:
 
 
 def _start(config: str, folder: Path, index: int) -> subprocess.Popen:
-    command = [sys.executable, "-m", "reproduce.scaling.loopback", folder]
+    command = [sys.executable, "-c", WORKER, folder]
     with open(folder / f"worker{index}.log", "wb") as log:
         return subprocess.Popen(
             command,
@@ -247,7 +253,3 @@ def _meet(strategy: tf.distribute.Strategy) -> None:
 def _row(what: str, load_: Load | None, size: int, seconds: float) -> dict[str, Any]:
     of_load = dataclasses.asdict(load_) if load_ else {"network": "", "batch": ""}
     return {"what": what, **of_load, "bytes": size, "seconds": seconds}
-
-
-if __name__ == "__main__":
-    run(main)

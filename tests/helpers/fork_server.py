@@ -47,7 +47,7 @@ class ForkServer:
             out, err = Path(folder) / "out", Path(folder) / "err"
             request = {"arguments": arguments, "environment": {**os.environ, **environment}}
             status = self._ask({**request, "out": str(out), "err": str(err)})
-            return subprocess.CompletedProcess(arguments, status, out.read_text(), err.read_text())
+            return subprocess.CompletedProcess(arguments, status, *map(_text, (out, err)))
 
     def close(self) -> None:
         """Ends the server."""
@@ -90,6 +90,10 @@ def take_over(request: dict[str, Any]) -> None:
         os.dup2(file, number)
         os.close(file)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="backslashreplace")
 
 
 def _created(path: str) -> int:
