@@ -120,10 +120,13 @@ def _guarded(main: Callable[[], None]) -> None:
             raise
         path = os.fsdecode(path) if isinstance(path, str | bytes) else "A file"
         _fail(f"{path} cannot be written or read: {error.strerror}.", 2)
-    except MemoryError as error:
-        _fail(f"There is not enough memory: {error}.", 2)
     except KeyboardInterrupt:
         _fail("Stopped by SIGINT.", 128 + signal.SIGINT)
+    except Exception as error:
+        # TensorFlow, which is not imported here, has an error of its own for it.
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+            raise
+        _fail(f"There is not enough memory: {str(error).splitlines()[0]}", 2)
 
 
 def _fail(message: str, status: int) -> None:

@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -29,6 +28,10 @@ NATIVE_CHATTER = (
     r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{|"
     r"fully_quantize: )"
 )
+
+
+# Number of the signal, which not every system has.
+SIGPIPE = 13
 
 
 def refuse_module(package: str, programs: Collection[str], way_out: str) -> None:
@@ -102,7 +105,7 @@ def _end(stream: TextIO, error: OSError) -> None:
     os.dup2(null, stream.fileno())
     os.close(null)
     if error.errno == errno.EPIPE:
-        sys.exit(128 + signal.SIGPIPE)
+        sys.exit(128 + SIGPIPE)
     ending = error.__context__
     if not (isinstance(ending, SystemExit) and ending.code):
         print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)

@@ -1,19 +1,30 @@
 """Imports data sets from local files into the format that TensorFlow Datasets reads."""
 
 import gzip
+import io
+import math
 import struct
+import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.data.sources import tensorflow_datasets
-from keras_classics.errors import UserError, unknown_name
+from keras_classics.data.sources import find_builder, tensorflow_datasets
+from keras_classics.errors import UserError
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the
 # number of its axes. All data sets in MNIST's format are unsigned bytes.
 UNSIGNED_BYTE = 8
+
+# Most values of an IDX file: twice those of EMNIST, the largest set in MNIST's format of
+# TensorFlow Datasets.
+IDX_BYTES = 2**30
+
+# MNIST's images have three axes, and their colour would be a fourth.
+MOST_AXES = 4
 
 IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -24,30 +35,48 @@ IDX_FILES = {
 def read_idx(path: Path) -> np.ndarray:
     """Reads an IDX file of unsigned bytes, plain or compressed by gzip.
 
+    Memory is taken only for what the file's header says, and no more than `IDX_BYTES`.
+
     Returns:
         uint8, of the shape that the file's header gives.
 
     Raises:
-        UserError: If the file is not IDX, or shorter or longer than its header says.
+        UserError: If the file cannot be read or is not IDX, or its values are more than the limit
+            or not as many as its header says.
     """
+    content = io.BytesIO(files.read_bytes(path, IDX_BYTES))
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+        with gzip.open(content) if path.suffix == ".gz" else content as file:
+            return _values(path, file)
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE:
+
+
+def _values(path: Path, file: IO[bytes]) -> np.ndarray:
+    start = file.read(4)
+    if len(start) < 4 or start[:3] != bytes((0, 0, UNSIGNED_BYTE)):
         raise UserError(f"{path} is not an IDX file of unsigned bytes.")
-    axes = content[3]
-    head = 4 + 4 * axes
-    if len(content) < head:
-        raise UserError(f"{path} is cut short: its header has {len(content)} of {head} bytes.")
-    shape = struct.unpack(f">{axes}I", content[4:head])
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(content) - head != expected:
+    axes = start[3]
+    if axes > MOST_AXES:
+        raise UserError(f"{path} must have at most {MOST_AXES} axes. Received: {axes}.")
+    head = file.read(4 * axes)
+    if len(head) < 4 * axes:
         raise UserError(
-            f"{path} holds {len(content) - head:,} values, but its header, of shape {shape}, "
-            f"says {expected:,}. The file is cut short or damaged; download it again."
+            f"{path} is cut short: its header has {4 + len(head)} of {4 + 4 * axes} bytes."
         )
-    return np.frombuffer(content, np.uint8, offset=head).reshape(shape)
+    shape = struct.unpack(f">{axes}I", head)
+    expected = math.prod(shape)
+    if expected > IDX_BYTES:
+        raise UserError(f"{path} must hold at most {IDX_BYTES:,} values. Received: shape {shape}.")
+    values = file.read(expected)
+    # The end of the file is read too, because it holds gzip's checksum.
+    if len(values) < expected or file.read(1):
+        count = f"{len(values):,}" if len(values) < expected else f"more than {expected:,}"
+        raise UserError(
+            f"{path} holds {count} values, but its header, of shape {shape}, says {expected:,}. "
+            "The file is cut short or damaged; download it again."
+        )
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) -> Path:
@@ -70,11 +99,7 @@ def prepare_from_idx(dataset: str, from_idx: Path, data_dir: str | None = None) 
             the data set. Then nothing is written.
     """
     tfds = tensorflow_datasets()
-    try:
-        builder = tfds.builder(dataset, data_dir=data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        known = tfds.list_builders(with_community_datasets=False)
-        raise unknown_name("dataset", dataset, known) from error
+    builder = find_builder(tfds, dataset, data_dir)
     target = Path(builder.data_dir)
     if target.exists():
         return target

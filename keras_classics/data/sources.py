@@ -2,11 +2,13 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -292,14 +294,24 @@ def _test_part(tfds, builder) -> str:
     return "test" if "test" in builder.info.splits else "validation"
 
 
-def _prepared_builder(tfds, name: str, data_dir: str | None):
+def find_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a data set of TensorFlow Datasets.
+
+    Raises:
+        UserError: If it has no such data set, version or configuration, or the folder is damaged.
+    """
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        return tfds.builder(name, data_dir=data_dir)
+    except Exception as error:
+        # A name can hold anything, and so can the files of a prepared data set.
         known = ["digits", "folder:PATH", *tfds.list_builders(with_community_datasets=False)]
-        if name.split("/")[0].split(":")[0] in known:
+        if re.split("[/:]", name)[0] in known:
             raise UserError(f"TensorFlow Datasets has no {name!r}: {_one_line(error)}") from error
         raise unknown_name("dataset", name, known) from error
+
+
+def _prepared_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
+    builder = find_builder(tfds, name, data_dir)
     _check_archives(builder)
     # Without a network, the retries of a download fill the screen.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
