@@ -122,7 +122,9 @@ def _normalize(
     channels = layer.axis % len(x.shape)
     mean, variance = tf.nn.moments(x, [axis for axis in range(len(x.shape)) if axis != channels])
     moments[index].append((tf.size(x) // x.shape[channels], mean, variance))
-    outputs = keras.ops.batch_normalization(
-        x, mean, variance, channels, layer.beta, layer.gamma, layer.epsilon
+    beta, gamma = (
+        None if variable is None else tf.cast(variable, x.dtype)
+        for variable in (layer.beta, layer.gamma)
     )
+    outputs = keras.ops.batch_normalization(x, mean, variance, channels, beta, gamma, layer.epsilon)
     return tf.cast(outputs, layer.compute_dtype)

@@ -18,7 +18,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Ioffe and Szegedy 2015. The same variables, names, configuration and results as
     `keras.layers.BatchNormalization`; the moving variance is the biased one, as there. bfloat16
-    and float16 images go into the kernel as they are, with the statistics in float32. On other
+    and float16 images go into the kernel as they are, and it computes in float32, whatever the
+    type of the variables. On other
     backends, on other than four axes, with a mask or options that the kernel lacks, Keras's own
     path runs.
 
@@ -141,11 +142,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return normalize(inputs, scale, offset)
 
     def _move(self, moving, batch) -> None:
-        moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        # In the type of the batch's statistics: the variables may have fewer digits.
+        moved = tf.cast(moving, batch.dtype) * self.momentum + batch * (1.0 - self.momentum)
+        moving.assign(tf.cast(moved, moving.dtype))
 
     def _mean_over_replicas(self) -> list:
         # Copies of this replica's own: only what has a place can be averaged over workers.
-        statistics = [tf.identity(v) for v in (self.moving_mean, self.moving_variance)]
+        variables = (self.moving_mean, self.moving_variance)
+        statistics = [tf.identity(tf.cast(v, tf.float32)) for v in variables]
         if self.synchronized or _replicas() == 1:
             return statistics
         context = tf.distribute.get_replica_context()

@@ -106,6 +106,21 @@ def test_batch_normalization_in_other_precisions(policy):
     assert layers[0].moving_variance.dtype == ("float64" if policy == "float64" else "float32")
 
 
+@pytest.mark.parametrize("policy", ["bfloat16", "float16"])
+def test_batch_normalization_with_weights_in_half_precision(policy):
+    half, exact = BatchNormalization(0.9, 1e-5, dtype=policy), BatchNormalization(0.9, 1e-5)
+    x = normal(4, 3, 3, 5)
+    for training in (True, False):
+        outputs = half(tf.cast(x, policy), training=training)
+        assert outputs.dtype == policy
+        np.testing.assert_allclose(
+            tf.cast(outputs, tf.float32), exact(x, training=training), atol=0.03
+        )
+    assert half.moving_variance.dtype == policy
+    for found, wanted in zip(half.get_weights(), exact.get_weights(), strict=True):
+        np.testing.assert_allclose(np.asarray(found, "float32"), wanted, rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize("shape", [(8, 5), (4, 6, 5), (2, 3, 3, 2, 5)])
 def test_batch_normalization_of_other_ranks(shape):
     layers = normalizations()
