@@ -162,6 +162,9 @@ def read_result(path: Path) -> RunResult:
     try:
         typed_json.decode(RunResult, content)
         typed_json.decode(Paper | None, content["paper"], "paper")
+        for name in ("test_accuracy", "test_error", "train_accuracy"):
+            if not 0 <= (value := content["metrics"][name]) <= 1:
+                raise UserError(f"metrics.{name} must be from 0 to 1. Received: {value}.")
     except UserError as error:
         raise UserError(f"{path} does not hold the result of a run: {error}") from error
     return content

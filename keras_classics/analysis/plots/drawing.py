@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_classics import files
-from keras_classics.errors import require
+from keras_classics.errors import one_line, require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ def optional(path: Path) -> Iterator[Path]:
     try:
         yield path
     except Exception as error:
-        logger.warning("%s cannot be drawn: %s", path, " ".join(str(error).split()))
+        logger.warning("%s cannot be drawn: %s", path, one_line(str(error)))
 
 
 def literal(text: str) -> str:
@@ -69,8 +69,7 @@ def literal(text: str) -> str:
 def _literal_line(line: str) -> str:
     if len(line) > LINE_LENGTH:
         line = f"{line[: LINE_LENGTH - 3]}..."
-    characters = [c if c.isprintable() else c.encode("unicode_escape").decode() for c in line]
-    return "".join(characters).replace("$", r"\$")
+    return one_line(line).replace("$", r"\$")
 
 
 def tiled(tiles: np.ndarray, columns: int, blank: float) -> np.ndarray:
