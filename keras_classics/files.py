@@ -194,16 +194,6 @@ def refuse_unwritable(path: Path) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def refuse_escaping_members(path: Path) -> None:
-    """Raises a `UserError` if an archive contains a path that leads out of it."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.startswith("/") or ".." in Path(name).parts or "\\" in name:
-                raise UserError(f"it is an archive with a path that leads out of it, {name!r}")
-
-
 def remove(path: Path) -> None:
     """Removes a file, or a folder with its contents, if it exists."""
     if path.is_dir() and not path.is_symlink():

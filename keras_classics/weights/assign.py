@@ -8,8 +8,10 @@ import numpy as np
 
 from keras_classics.analysis.nested import is_nested
 from keras_classics.errors import UserError
+from keras_classics.weights.stored import StoredTensor, Tensors, check_type
 
-Tensors = dict[str, np.ndarray]
+# Values that are checked at once: 1 MB in float32 stays in the processor's cache.
+CHUNK = 1 << 18
 
 
 def _same(array: np.ndarray) -> np.ndarray:
@@ -58,13 +60,29 @@ def named_slots(model: keras.Model) -> dict[str, Slot]:
     }
 
 
-def assign(tensors: Tensors, slots: Slots) -> None:
-    """Assigns to every slot's variable the tensor of the slot's name.
+def values_for(tensors: Tensors, slots: Slots) -> dict[str, np.ndarray]:
+    """Reads every slot's tensor, once all names, shapes and types fit.
+
+    Returns:
+        The values in the layout and type of the slots' variables.
 
     Raises:
-        UserError: If a tensor is missing, has no slot, or has the wrong shape or type. No variable
-            has then changed.
+        UserError: If a tensor is missing, has no slot, has the wrong shape or type, or is not
+            finite.
     """
+    _check_names(tensors, slots)
+    for name, slot in slots.items():
+        tensor = tensors[name]
+        if tensor.shape != slot.shape:
+            raise UserError(
+                f"its tensor {name!r} has the shape {tensor.shape}, but the network's has "
+                f"{slot.shape}"
+            )
+        check_type(name, tensor)
+    return {name: _value(name, tensors[name], slot) for name, slot in slots.items()}
+
+
+def _check_names(tensors: Tensors, slots: Slots) -> None:
     missing = [name for name in slots if name not in tensors]
     extra = [name for name in tensors if name not in slots]
     if missing and extra:
@@ -73,21 +91,32 @@ def assign(tensors: Tensors, slots: Slots) -> None:
         raise UserError(f"it lacks the tensor {missing[0]!r}")
     if extra:
         raise UserError(f"the network has no tensor {extra[0]!r}")
-    for name, slot in slots.items():
-        if tensors[name].shape != slot.shape:
-            raise UserError(
-                f"its tensor {name!r} has the shape {tensors[name].shape}, but the network's has "
-                f"{slot.shape}"
-            )
-        if not np.issubdtype(tensors[name].dtype, np.floating):
-            raise UserError(
-                f"its tensor {name!r} is of type {tensors[name].dtype}, not floating-point"
-            )
-    for name, slot in slots.items():
-        slot.variable.assign(slot.to_keras(tensors[name]))
 
 
-def extract(slots: Slots) -> Tensors:
+def _value(name: str, tensor: StoredTensor, slot: Slot) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        value = tensor.read().astype(slot.variable.dtype, copy=False)
+    if not is_finite(value):
+        raise UserError(
+            f"its tensor {name!r} must be finite. Received: values that are NaN, infinite, or too "
+            f"large for {slot.variable.dtype}"
+        )
+    return slot.to_keras(value)
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Returns whether all values of an array are finite numbers."""
+    flat = array.ravel(order="K")
+    return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
+
+
+def assign(values: Mapping[str, np.ndarray], slots: Slots) -> None:
+    """Assigns values to the variables of the slots of the same names."""
+    for name, slot in slots.items():
+        slot.variable.assign(values[name])
+
+
+def extract(slots: Slots) -> dict[str, np.ndarray]:
     """Returns the values of the slots' variables in the layout of the file."""
     return {
         name: np.ascontiguousarray(slot.from_keras(keras.ops.convert_to_numpy(slot.variable)))

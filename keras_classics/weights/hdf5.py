@@ -2,25 +2,29 @@
 
 Keras 3 numbers the layers of each class: `conv2d`, `conv2d_1`, ... Earlier versions store the
 layers' names. Both are read to tensors named `layer/variable`; numbers are resolved with a network.
+
+A file reads itself alone, as in Keras: links and datasets that lead elsewhere are refused.
 """
 
 import contextlib
 import dataclasses
-import io
 import json
+import math
 import re
-import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
 import keras
+import ml_dtypes
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.files import atomic_write, refuse_escaping_members
-from keras_classics.weights.assign import Tensors, weights_of
+from keras_classics.files import atomic_write
+from keras_classics.weights import archives
+from keras_classics.weights.assign import weights_of
 from keras_classics.weights.computation import is_own, of_config
 from keras_classics.weights.metadata import (
     ENTRY,
@@ -30,6 +34,15 @@ from keras_classics.weights.metadata import (
     from_text,
     metadata_of,
 )
+from keras_classics.weights.stored import (
+    SPARE_BYTES,
+    StoredTensor,
+    Tensors,
+    parsing,
+    unpacking_allowance,
+)
+
+KIND = "HDF5 file"
 
 # Names of a layer's variables, in the order of files from before 2017, by how many there are.
 ORDERS = {
@@ -40,94 +53,154 @@ ORDERS = {
 # Another name of the last layer in published files.
 RENAMED = {"probs": "predictions"}
 
+# Groups and tensors in a file, per layer of the network; Keras writes at most ten.
+ENTRIES_PER_LAYER = 50
 
-def read(path: Path, model: keras.Model) -> Tensors:
-    """Reads a file of Keras.
+# Largest list of names, and largest chunk of a tensor that is smaller than it.
+NAMES_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
+
+# Filters that can be bounded before they run: they keep the size, or are gzip's, see `_unpacks`.
+FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32)
+
+
+@contextlib.contextmanager
+def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
+    """Opens a file of Keras.
 
     Args:
         path: A `.weights.h5`, `.h5` or `.keras` file.
         model: The network whose layers the numbers in Keras 3 files refer to.
 
     Returns:
-        Tensors named `layer/variable`. A tensor without a layer in the network is named by its path
-        in the file.
+        Tensors named `layer/variable`, which can be read while the file is open. A tensor without a
+        layer in the network is named by its path in the file.
 
     Raises:
-        UserError: If it is no such file, or it is truncated or damaged.
+        UserError: If it is no such file, it is truncated or damaged, or refers to other files.
     """
-    with _opened(path) as file:
-        try:
-            group = file.get("model_weights", file)
-            if "layer_names" in group.attrs:
-                return _read_named(group)
-            if "layers" in group:
-                return _read_numbered(group["layers"], model)
-        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"it is truncated or damaged ({error})") from error
-    raise UserError("it is an HDF5 file without Keras weights")
+    with contextlib.ExitStack() as stack:
+        if path.suffix == ".keras":
+            with parsing(".keras archive"):
+                content = archives.read_member(path, "model.weights.h5", unpacking_allowance(model))
+        with parsing(KIND):
+            file = stack.enter_context(h5py.File(content if path.suffix == ".keras" else path, "r"))
+            tensors = _tensors(file, model)
+        yield tensors
 
 
 def layer_names(path: Path) -> list[str]:
     """Returns the names of the layers in a file of Keras 1 or 2; empty for other files."""
-    with _opened(path) as file:
-        return [_text(n) for n in file.get("model_weights", file).attrs.get("layer_names", [])]
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    content: Path | io.BytesIO = path
     if path.suffix == ".keras":
-        content = io.BytesIO(_member(path, "model.weights.h5"))
-    try:
-        file = h5py.File(content, "r")
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"it is not an intact HDF5 file ({error})") from error
-    with file:
-        yield file
+        return []
+    with parsing(KIND), h5py.File(path, "r") as file:
+        group = _named_layers(file)
+        return [] if group is None else _names(group, "layer_names")
 
 
-def _member(path: Path, name: str) -> bytes:
-    """Returns a file in a `.keras` archive, without writing to the disk."""
-    try:
-        refuse_escaping_members(path)
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError) as error:
-        raise UserError(f"it is not an intact .keras archive ({error})") from error
+def _tensors(file: h5py.File, model: keras.Model) -> Tensors:
+    group = _named_layers(file)
+    if group is not None:
+        return _read_named(group)
+    if _has(file, "layers"):
+        return _read_numbered(_group(file, "layers"), model)
+    raise UserError("it is an HDF5 file without Keras weights")
+
+
+def _named_layers(file: h5py.File) -> h5py.Group | None:
+    """Returns the group of a file of Keras 1 or 2 that lists its layers."""
+    group = _group(file, "model_weights") if _has(file, "model_weights") else file
+    return group if "layer_names" in group.attrs else None
+
+
+def _has(group: h5py.Group, name: str) -> bool:
+    return group.id.links.exists(name.encode("utf-8", "surrogateescape"))
+
+
+def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    """Returns a member of a group, if it is in the same file."""
+    if name in ("", ".") or not _has(group, name):
+        raise UserError(f"it has no {name!r} in {group.name!r}")
+    if group.id.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5py.h5l.TYPE_HARD:
+        raise UserError(f"it must not contain links, but {name!r} in {group.name!r} is one")
+    member = group[name]
+    if isinstance(member, h5py.Dataset):
+        if member.external:
+            raise UserError(f"its tensor {member.name!r} must not be in another file")
+        if member.is_virtual:
+            raise UserError(f"its tensor {member.name!r} must not be virtual")
+    return member
+
+
+def _group(parent: h5py.Group, path: str) -> h5py.Group:
+    for name in path.split("/"):
+        parent = _member(parent, name)
+        if not isinstance(parent, h5py.Group):
+            raise UserError(f"its {path!r} must be a group of HDF5")
+    return parent
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """Returns a list of names, which is an attribute of a group."""
+    stored = group.attrs.get_id(attribute)
+    size = math.prod(stored.shape or ()) * stored.dtype.itemsize
+    if size > NAMES_BYTES:
+        raise UserError(f"its {attribute} has {size:,} bytes, more than {NAMES_BYTES:,}")
+    names = np.atleast_1d(group.attrs[attribute]).tolist()
+    names = [name.decode() if isinstance(name, bytes) else name for name in names]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise UserError(f"its {attribute} must be different names")
+    return names
 
 
 def _read_named(group: h5py.Group) -> Tensors:
-    tensors = {}
-    for layer in map(_text, group.attrs["layer_names"]):
-        names = list(map(_text, group[layer].attrs["weight_names"]))
+    tensors: Tensors = {}
+    for layer in _names(group, "layer_names"):
+        layer_group = _group(group, layer)
+        names = _names(layer_group, "weight_names")
         variables = [name.split("/")[-1].split(":")[0] for name in names]
         if not set(variables) <= {v for order in ORDERS.values() for v in order}:
             variables = list(ORDERS.get(len(names), variables))
-        for name, variable in zip(names, variables, strict=True):
-            tensors[f"{RENAMED.get(layer, layer)}/{variable}"] = group[layer][name][()]
+        for path, variable in zip(names, variables, strict=True):
+            parent, _, name = path.rpartition("/")
+            dataset = _member(_group(layer_group, parent) if parent else layer_group, name)
+            _add(tensors, f"{RENAMED.get(layer, layer)}/{variable}", dataset)
     return tensors
 
 
 def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
     names = _numbered_layers(model)
-    tensors = {}
-
-    def read_one(name_in_file: str, entry: h5py.Dataset | h5py.Group) -> None:
-        layer, _, variable = name_in_file.partition("/")
-        if not isinstance(entry, h5py.Dataset) or variable.startswith("seed_generator/"):
-            return
+    tensors: Tensors = {}
+    for path, dataset in _datasets(layers, ENTRIES_PER_LAYER * (len(names) + 1)):
+        layer, _, variable = path.partition("/")
+        if variable.startswith("seed_generator/"):
+            continue
         number = variable.removeprefix("vars/")
-        name = f"layers/{name_in_file}"
+        name = f"layers/{path}"
         if layer in names and number.isdigit():
             variables = [v.name for v in weights_of(names[layer])]
             # Some files have a bias where the network has none.
             variables = ["kernel", "bias"] if variables == ["kernel"] else variables
             if int(number) < len(variables):
                 name = f"{names[layer].name}/{variables[int(number)]}"
-        tensors[name] = entry[()]
-
-    layers.visititems(read_one)
+        _add(tensors, name, dataset)
     return tensors
+
+
+def _datasets(group: h5py.Group, most: int) -> Iterator[tuple[str, h5py.Dataset]]:
+    """Yields the datasets in a group and in the groups below it, with their paths."""
+    pending, count = [("", group)], 0
+    while pending:
+        prefix, group = pending.pop()
+        count += len(group)
+        if count > most:
+            raise UserError(f"it must have at most {most:,} groups and tensors, but has more")
+        for name in group:
+            member = _member(group, name)
+            if isinstance(member, h5py.Group):
+                pending.append((f"{prefix}{name}/", member))
+            elif isinstance(member, h5py.Dataset):
+                yield prefix + name, member
 
 
 def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -142,8 +215,50 @@ def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return layers
 
 
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+def _add(tensors: Tensors, name: str, dataset: h5py.Group | h5py.Dataset) -> None:
+    if not isinstance(dataset, h5py.Dataset):
+        raise UserError(f"its {name!r} must be a tensor")
+    if name in tensors:
+        raise UserError(f"it has the tensor {name!r} twice")
+    # HDF5 has no bfloat16: Keras stores two bytes, and says in an attribute what they are.
+    halves = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2
+    bfloat16 = halves and "dtype" in dataset.attrs and _names(dataset, "dtype") == ["bfloat16"]
+
+    def read() -> np.ndarray:
+        with parsing(KIND):
+            _check_chunks(dataset)
+            return np.array(dataset, dtype=ml_dtypes.bfloat16 if bfloat16 else dataset.dtype)
+
+    tensors[name] = StoredTensor(
+        dataset.shape or (), "bfloat16" if bfloat16 else dataset.dtype.name, read
+    )
+
+
+def _check_chunks(dataset: h5py.Dataset) -> None:
+    """Refuses a dataset whose chunks take more memory than its shape says."""
+    if dataset.chunks is None:
+        return
+    chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    if chunk > max(dataset.nbytes, CHUNK_BYTES):
+        raise UserError(
+            f"its tensor {dataset.name!r} is in chunks of {chunk:,} bytes, more than it has"
+        )
+    settings = dataset.id.get_create_plist()
+    filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
+    if filters != [f for f in FILTERS if f in filters]:
+        raise UserError(
+            f"its tensor {dataset.name!r} is compressed in a way that is not supported. Use gzip, "
+            "or no compression"
+        )
+    if h5py.h5z.FILTER_DEFLATE in filters:
+        dataset.id.chunk_iter(lambda stored: _unpacks(dataset, stored.chunk_offset, chunk))
+
+
+def _unpacks(dataset: h5py.Dataset, offset: tuple[int, ...], size: int) -> None:
+    """Refuses a chunk that gzip would unpack to more than its size, however large."""
+    _, packed = dataset.id.read_direct_chunk(offset)
+    if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
+        raise UserError(f"its tensor {dataset.name!r} unpacks to more than its size")
 
 
 def read_metadata(path: Path) -> FileMetadata | None:
@@ -153,17 +268,20 @@ def read_metadata(path: Path) -> FileMetadata | None:
         UserError: If the file or the entry is damaged.
     """
     if path.suffix == ".keras":
-        return _of_config(_member(path, "config.json"))
-    with _opened(path) as file:
-        if ENTRY in file:
+        with parsing(".keras archive"):
+            text = archives.read_member(path, "config.json", SPARE_BYTES).getvalue()
+        return _of_config(text)
+    with parsing(KIND), h5py.File(path, "r") as file:
+        if _has(file, ENTRY):
             return from_text(_entry(file))
         return _of_config(file.attrs.get("model_config"))
 
 
 def _entry(file: h5py.File) -> bytes:
-    entry = file[ENTRY]
+    entry = _member(file, ENTRY)
     if not isinstance(entry, h5py.Dataset) or entry.dtype != np.uint8 or entry.size > MAX_BYTES:
         raise UserError(f"its entry {ENTRY!r} is damaged")
+    _check_chunks(entry)
     return entry[()].tobytes()
 
 
@@ -188,18 +306,7 @@ def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) 
     with atomic_write(path) as aside:
         model.save_weights(aside)
         with h5py.File(aside, "r+") as file:
-            digests = {name: digest(dataset[()]) for name, dataset in _datasets(file).items()}
+            datasets = _datasets(file, ENTRIES_PER_LAYER * (len(model.layers) + 1))
+            digests = {name: digest(dataset[()]) for name, dataset in datasets}
             text = dataclasses.replace(metadata or metadata_of(model), digests=digests).to_text()
             file.create_dataset(ENTRY, data=np.frombuffer(text.encode(), np.uint8))
-
-
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    """Returns the tensors of a file by their paths."""
-    found: dict[str, h5py.Dataset] = {}
-
-    def add(name: str, entry: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(entry, h5py.Dataset):
-            found[name] = entry
-
-    file.visititems(add)
-    return found

@@ -1,7 +1,8 @@
 """Identifies files of weights: their format by name, and the network's version by content."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights import hdf5, keras_applications, timm, torchvision
-from keras_classics.weights.assign import Slots, Tensors, named_slots
+from keras_classics.weights import hdf5, keras_applications, timm, torch_files, torchvision
+from keras_classics.weights.assign import Slots, named_slots
 from keras_classics.weights.metadata import FileMetadata
+from keras_classics.weights.stored import Tensors
 
 
 @dataclass(frozen=True)
@@ -19,30 +21,42 @@ class Format:
     """A file format for weights.
 
     Attributes:
-        read: Reads the tensors of a file, for a model.
+        opened: Opens a file, for a model, and returns its tensors.
         metadata: Returns what a file says of its network, or None.
         slots: Returns the slot in a model for each tensor name of the format.
         top: Prefixes of the names of tensors between the features and the scores.
         scores: Prefixes of the names of tensors of the last layer, which computes the scores.
     """
 
-    read: Callable[[Path, keras.Model], Tensors]
+    opened: Callable[[Path, keras.Model], AbstractContextManager[Tensors]]
     metadata: Callable[[Path], FileMetadata | None]
     slots: Callable[[keras.Model], Slots]
     top: tuple[str, ...]
     scores: tuple[str, ...]
 
 
+@contextlib.contextmanager
+def _opened_keras(path: Path, model: keras.Model) -> Iterator[Tensors]:
+    with hdf5.opened(path, model) as tensors:
+        yield keras_applications.folded(tensors, model)
+
+
+@contextlib.contextmanager
+def _opened_torch(path: Path, model: keras.Model) -> Iterator[Tensors]:
+    with torch_files.opened(path, model) as tensors:
+        yield timm.as_torchvision(tensors)
+
+
 KERAS = Format(
-    read=lambda path, model: keras_applications.folded(hdf5.read(path, model), model),
+    opened=_opened_keras,
     metadata=hdf5.read_metadata,
     slots=named_slots,
     top=("c5/", "f6/", "fc1/", "fc2/", "fc6/", "fc7/", "layers/dense"),
     scores=("predictions/", "distances/"),
 )
 TORCH = Format(
-    read=lambda path, model: timm.as_torchvision(torchvision.read(path)),
-    metadata=torchvision.read_metadata,
+    opened=_opened_torch,
+    metadata=torch_files.read_metadata,
     slots=torchvision.slots,
     top=("classifier.",),
     scores=("classifier.6.", "fc."),
@@ -54,6 +68,11 @@ FORMATS = {
     ".safetensors": TORCH,
     ".pth": TORCH,
 }
+
+
+def shown(path: Path) -> str:
+    """Returns a path for a message of one line, whatever characters it has."""
+    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 def format_of(path: Path) -> Format:
@@ -82,7 +101,7 @@ def read_metadata(path: Path) -> FileMetadata | None:
     try:
         return format_of(path).metadata(path)
     except UserError as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+        raise UserError(f"{shown(path)} cannot be read: {error}.") from error
 
 
 def arguments_for_file(model: str, path: Path) -> dict[str, Any]:

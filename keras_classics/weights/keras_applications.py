@@ -5,12 +5,14 @@ to the variance. So a network without those biases and with another epsilon comp
 moving_mean - bias and moving_variance + the difference in epsilon. VGG's weights need no change.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.weights.assign import Tensors
+from keras_classics.weights.stored import StoredTensor, Tensors, check_type
 
 EPSILON, MOMENTUM = 1.001e-5, 0.99
 
@@ -53,6 +55,7 @@ def folded(tensors: Tensors, model: keras.Model) -> Tensors:
         for needed in names:
             if needed not in tensors:
                 raise UserError(f"it lacks the tensor {needed!r}")
+            check_type(needed, tensors[needed])
         bias, mean, variance = (tensors[needed] for needed in names)
         if not bias.shape == mean.shape == variance.shape:
             raise UserError(
@@ -60,6 +63,18 @@ def folded(tensors: Tensors, model: keras.Model) -> Tensors:
                 f"{bias.shape}, {mean.shape} and {variance.shape}"
             )
         del tensors[names[0]]
-        tensors[names[1]] = mean - bias
-        tensors[names[2]] = variance + (EPSILON - model.get_layer(normalization).epsilon)
+        tensors[names[1]] = _plus(mean, lambda bias=bias: -bias.read())
+        shift = EPSILON - model.get_layer(normalization).epsilon
+        tensors[names[2]] = _plus(variance, lambda shift=shift: shift)
     return tensors
+
+
+def _plus(tensor: StoredTensor, addend: Callable[[], np.ndarray | float]) -> StoredTensor:
+    dtype = "float64" if tensor.dtype == "float64" else "float32"
+
+    def read() -> np.ndarray:
+        # Infinite values are refused when the sum is assigned.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return tensor.read().astype(dtype) + addend()
+
+    return StoredTensor(tensor.shape, dtype, read)

@@ -8,11 +8,19 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights.assign import Slot, Slots, Tensors, assign, named_slots
+from keras_classics.weights.assign import Slot, Slots, assign, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
-from keras_classics.weights.identify import FORMATS, KERAS, Format, arguments_for_file, format_of
+from keras_classics.weights.identify import (
+    FORMATS,
+    KERAS,
+    Format,
+    arguments_for_file,
+    format_of,
+    shown,
+)
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
+from keras_classics.weights.stored import Tensors
 
 logger = logging.getLogger("keras_classics")
 
@@ -37,21 +45,32 @@ def load_weights(
     if isinstance(weights, WeightsRecord):
         path = weights.fetch(with_top=_has_top(named_slots(model), KERAS))
     else:
-        path = Path(weights)
-        if not path.is_file():
-            raise UserError(f"weights must name an existing file. Received: {str(path)!r}.")
+        path = _existing_file(weights)
     file_format = format_of(path)
     try:
         _refuse_other_computation(file_format.metadata(path), model)
-        tensors, slots = file_format.read(path, model), dict(file_format.slots(model))
-        skipped = None if strict else _skip_top(tensors, slots, file_format)
-        assign(tensors, slots)
+        slots = dict(file_format.slots(model))
+        with file_format.opened(path, model) as tensors:
+            skipped = None if strict else _skip_top(tensors, slots, file_format)
+            values = values_for(tensors, slots)
     except UserError as error:
         raise UserError(
-            f"{path} cannot be loaded into {model.name}: {error}. The model is unchanged."
+            f"{shown(path)} cannot be loaded into {model.name}: {error}. The model is unchanged."
         ) from error
+    assign(values, slots)
     if skipped:
         logger.warning("%s: %s. All other weights come from %s.", model.name, skipped, path.name)
+
+
+def _existing_file(weights: str | os.PathLike) -> Path:
+    try:
+        path = Path(weights).expanduser()
+        exists = path.is_file()
+    except (OSError, RuntimeError, TypeError, ValueError):
+        exists = False
+    if not exists:
+        raise UserError(f"weights must name an existing file. Received: {str(weights)!r}.")
+    return path
 
 
 def _refuse_other_computation(metadata: FileMetadata | None, model: keras.Model) -> None:
@@ -84,10 +103,10 @@ def _skip_top(tensors: Tensors, slots: dict[str, Slot], file_format: Format) -> 
             return None
         return f"the model has no top, so the top's {len(unused)} tensors are not loaded"
     scores = [n for n in slots if n.startswith(file_format.scores) and n in tensors]
-    biases = [n for n in scores if tensors[n].ndim == 1 == len(slots[n].shape)]
+    biases = [n for n in scores if len(tensors[n].shape) == 1 == len(slots[n].shape)]
     if len(scores) != 2 or len(biases) != 1:
         return None
-    in_file, in_model = len(tensors[biases[0]]), slots[biases[0]].shape[0]
+    in_file, in_model = tensors[biases[0]].shape[0], slots[biases[0]].shape[0]
     for name in scores:
         shape = tuple(in_model if n == in_file else n for n in tensors[name].shape)
         if shape != slots[name].shape:
@@ -122,7 +141,7 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         weights = _record(name, weights)
     if not isinstance(weights, WeightsRecord):
         # A file does not state its network's arguments, so the caller's arguments win.
-        return {**arguments_for_file(name, Path(weights)), **arguments}
+        return {**arguments_for_file(name, _existing_file(weights)), **arguments}
     if weights.model != name:
         raise UserError(f"{weights.full_name} are weights of {weights.model}, not of {name}.")
     for argument, value in weights.arguments.items():

@@ -7,8 +7,6 @@ layerS.U.downsample.0, .1                conv{S+1}_block{U+1}_0_conv, _bn
 conv weight (out, in, height, width)     kernel (height, width, in, out)
 dense weight (out, in)                   kernel (in, out)
 first dense weight, inputs flattened as (channel, row, column)    as (row, column, channel)
-
-torchvision's counter of batches, `num_batches_tracked`, is not needed and ignored.
 """
 
 import dataclasses
@@ -20,9 +18,9 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError, require
-from keras_classics.files import atomic_write, refuse_escaping_members
-from keras_classics.weights.assign import Slot, Tensors, extract, weights_of
-from keras_classics.weights.metadata import ENTRY, FileMetadata, digest, from_text, metadata_of
+from keras_classics.files import atomic_write
+from keras_classics.weights.assign import Slot, extract, weights_of
+from keras_classics.weights.metadata import ENTRY, FileMetadata, digest, metadata_of
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 
@@ -57,71 +55,6 @@ def builder_arguments(model: str) -> dict[str, Any]:
     if model.endswith("_bn"):
         return {"batch_norm": "all", "batch_norm_after": "conv"}
     return {"lrn": None} if model.startswith("alexnet") else {"batch_norm": None}
-
-
-def read(path: Path) -> Tensors:
-    """Reads a `.pth` or `.safetensors` file. Code in a `.pth` file is never executed.
-
-    Raises:
-        UserError: If it is no such file, it contains more than tensors, or the extra `torch` is
-            missing.
-    """
-    tensors = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pth(path)
-    return {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
-
-
-def _read_safetensors(path: Path) -> Tensors:
-    safetensors = require("safetensors", "torch")
-    load_file = require("safetensors.numpy", "torch").load_file
-    try:
-        return load_file(path)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"it is not an intact safetensors file ({error})") from error
-
-
-def _read_pth(path: Path) -> Tensors:
-    torch = require("torch", "torch")
-    refuse_escaping_members(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
-            raise UserError(
-                "it contains code or objects besides tensors, which are not executed. Save only "
-                f"the state_dict() ({_first_line(error)})"
-            ) from error
-        raise UserError(f"it is not an intact torch file ({_first_line(error)})") from error
-    if not isinstance(content, dict) or not all(
-        isinstance(name, str) and torch.is_tensor(tensor) and tensor.layout == torch.strided
-        for name, tensor in content.items()
-    ):
-        raise UserError("it is not a state_dict, a mapping from names to dense tensors")
-    # NumPy has no bfloat16.
-    return {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        for name, tensor in content.items()
-    }
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def read_metadata(path: Path) -> FileMetadata | None:
-    """Returns what a `.safetensors` file says of its network; a `.pth` file says nothing.
-
-    Raises:
-        UserError: If the file or this package's entry is damaged.
-    """
-    if path.suffix != ".safetensors":
-        return None
-    safetensors = require("safetensors", "torch")
-    try:
-        with safetensors.safe_open(path, "numpy") as file:
-            entry = (file.metadata() or {}).get(ENTRY)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"it is not an intact safetensors file ({error})") from error
-    return None if entry is None else from_text(entry)
 
 
 def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) -> None:

@@ -24,7 +24,8 @@ import numpy as np
 
 import keras_classics as kc
 from keras_classics.weights import keras_applications, timm, torchvision
-from keras_classics.weights.assign import Tensors, assign, named_slots
+from keras_classics.weights.assign import assign, named_slots, values_for
+from keras_classics.weights.stored import Tensors, in_memory
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
 TOLERANCE = 1e-4
@@ -105,16 +106,16 @@ def ours(case: str) -> np.ndarray:
         **arguments,
     )
     if library == "keras":
+        slots = named_slots(model)
         tensors = keras_applications.folded(_keras_tensors(model, name), model)
-        assign(tensors, named_slots(model))
     else:
         slots = torchvision.slots(model)
         shapes = {n: slot.shape for n, slot in slots.items()}
         if library == "timm":
             tensors = timm.as_torchvision(_timm_tensors(shapes))
         else:
-            tensors = {n: generated(n, shape) for n, shape in shapes.items()}
-        assign(tensors, slots)
+            tensors = in_memory({n: generated(n, shape) for n, shape in shapes.items()})
+    assign(values_for(tensors, slots), slots)
     return model.predict(image(shape), verbose=0)[0]
 
 
@@ -125,7 +126,7 @@ def _keras_tensors(model: keras.Model, name: str) -> Tensors:
             if isinstance(layer, keras.layers.Conv2D):
                 bias = f"{layer.name}/bias"
                 tensors[bias] = generated(bias, (layer.filters,))
-    return tensors
+    return in_memory(tensors)
 
 
 def _timm_tensors(shapes: dict[str, tuple[int, ...]]) -> Tensors:
@@ -140,7 +141,7 @@ def _timm_tensors(shapes: dict[str, tuple[int, ...]]) -> Tensors:
             shape = (*shape, 1, 1)
         there = f"{back.get(module, module)}.{variable}"
         tensors[there] = generated(there, shape)
-    return tensors
+    return in_memory(tensors)
 
 
 def stored(outputs: np.ndarray) -> dict[str, float | list[float]]:

@@ -2,7 +2,6 @@
 
 import json
 
-import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +10,7 @@ import keras_classics as kc
 from keras_classics.data import ImageData, Split
 from keras_classics.errors import UserError
 from keras_classics.training import finetuning_recipes, train
-from keras_classics.weights.hdf5 import read
+from keras_classics.weights import hdf5
 
 RESNET = ("resnet20", "fashion_mnist", "folder:pictures")
 
@@ -39,9 +38,8 @@ def finished(pictures, tmp_path_factory):
 
 def weights_of_run(run_dir, name) -> dict[str, np.ndarray]:
     path = run_dir / name / "final.weights.h5"
-    with h5py.File(path):
-        backbone = kc.resnet20(classes=3)
-        return read(path, backbone)
+    with hdf5.opened(path, kc.resnet20(classes=3)) as tensors:
+        return {name: tensor.read() for name, tensor in tensors.items()}
 
 
 def test_the_end_trains_first_and_all_of_it_then(finished):

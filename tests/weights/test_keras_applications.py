@@ -11,6 +11,7 @@ from keras_classics.weights.keras_applications import (
     builder_arguments,
     folded,
 )
+from keras_classics.weights.stored import in_memory
 
 
 def network(use_bias: bool, epsilon: float) -> keras.Model:
@@ -39,10 +40,10 @@ def test_the_folded_network_computes_the_same(theirs):
     ours = network(use_bias=False, epsilon=1e-3)
     tensors = tensors_of(theirs)
     before = {name: tensor.copy() for name, tensor in tensors.items()}
-    found = folded(tensors, ours)
+    found = folded(in_memory(tensors), ours)
     assert found.keys() == tensors_of(ours).keys()
     for layer in ours.layers:
-        layer.set_weights([found[f"{layer.name}/{v.name}"] for v in layer.variables])
+        layer.set_weights([found[f"{layer.name}/{v.name}"].read() for v in layer.variables])
     images = np.random.default_rng(1).normal(size=(2, 4, 4, 2)).astype("float32")
     expected = theirs(images).numpy()
     np.testing.assert_allclose(ours(images), expected, rtol=1e-4, atol=1e-2)
@@ -52,7 +53,7 @@ def test_the_folded_network_computes_the_same(theirs):
 
 def test_tensors_without_such_biases_stay():
     ours = network(use_bias=False, epsilon=1e-3)
-    tensors = tensors_of(ours)
+    tensors = in_memory(tensors_of(ours))
     assert folded(tensors, ours) is tensors
 
 
@@ -61,7 +62,7 @@ def test_a_normalization_that_is_missing(theirs, lacking):
     tensors = tensors_of(theirs)
     del tensors[lacking]
     with pytest.raises(UserError, match=f"^it lacks the tensor '{lacking}'$"):
-        folded(tensors, network(use_bias=False, epsilon=1e-3))
+        folded(in_memory(tensors), network(use_bias=False, epsilon=1e-3))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_a_normalization_that_is_missing(theirs, lacking):
 def test_shapes_that_differ(theirs, other):
     tensors = {**tensors_of(theirs), other: np.zeros(1, "float32")}
     with pytest.raises(UserError, match="conv1_conv/bias, conv1_bn/moving_mean, conv1_bn/moving_v"):
-        folded(tensors, network(use_bias=False, epsilon=1e-3))
+        folded(in_memory(tensors), network(use_bias=False, epsilon=1e-3))
 
 
 def test_constants_of_keras_applications():

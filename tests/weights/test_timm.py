@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_classics.weights.stored import in_memory
 from keras_classics.weights.timm import as_torchvision
 
 
@@ -16,7 +17,7 @@ def test_names_and_shapes_of_the_dense_layers():
         "head.fc.bias": draw.normal(size=6),
         "counter": draw.normal(size=1),
     }
-    found = as_torchvision(tensors)
+    found = as_torchvision(in_memory(tensors))
     assert {name: tensor.shape for name, tensor in found.items()} == {
         "features.0.weight": (2, 3, 3, 3),
         "classifier.0.weight": (4, 98),
@@ -28,4 +29,4 @@ def test_names_and_shapes_of_the_dense_layers():
     }
     # Row by row, as torch flattens.
     flat = tensors["pre_logits.fc1.weight"].reshape(4, -1)
-    np.testing.assert_array_equal(found["classifier.0.weight"], flat)
+    np.testing.assert_array_equal(found["classifier.0.weight"].read(), flat)

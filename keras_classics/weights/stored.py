@@ -1,0 +1,81 @@
+"""Tensors of a file: names, shapes and types first, and the values only when they are needed.
+
+So a file's shapes are compared with a network's before memory is allocated for values.
+"""
+
+import contextlib
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_classics.errors import UserError
+
+# Loading takes at most the size of the file, the model twice, and 100 MB. Of these 100 MB, half is
+# for the unpacked members of an archive.
+SPARE_BYTES = 50_000_000
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+# Characters of a parser's message that are repeated in ours.
+MESSAGE_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a file.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Name of its type, such as "float32".
+        read: Returns its values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray]
+
+
+Tensors = dict[str, StoredTensor]
+
+
+def in_memory(arrays: Mapping[str, np.ndarray]) -> Tensors:
+    """Returns arrays as tensors that need no file."""
+    return {
+        name: StoredTensor(array.shape, array.dtype.name, lambda array=array: array)
+        for name, array in arrays.items()
+    }
+
+
+def check_type(name: str, tensor: StoredTensor) -> None:
+    """Raises a `UserError` if a tensor's values are not of a type of the `FLOATS`."""
+    if tensor.dtype not in FLOATS:
+        known = ", ".join(FLOATS) if "F" in tensor.dtype.upper() else "floating-point"
+        raise UserError(f"its tensor {name!r} is of type {tensor.dtype}, not {known}")
+
+
+@contextlib.contextmanager
+def parsing(kind: str) -> Iterator[None]:
+    """Raises a `UserError` for whatever a parser raises: wrong bytes lead to any exception.
+
+    Nothing but calls of parsers belongs inside, because it would hide mistakes of this package.
+
+    Args:
+        kind: What the file should be.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = textwrap.shorten(str(error), MESSAGE_WIDTH) or type(error).__name__
+        raise UserError(f"it is not an intact {kind} ({reason})") from error
+
+
+def unpacking_allowance(model: keras.Model) -> int:
+    """Returns by how many bytes unpacked weights may be larger than their archive."""
+    size = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
+    return size + SPARE_BYTES
