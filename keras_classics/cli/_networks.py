@@ -27,7 +27,7 @@ WEIGHTS = define_paths(
 IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "For a file: MODEL/WEIGHTS, known weights that take the same images as those of the file.",
+    "For a file that does not say it: MODEL/WEIGHTS, known weights that take the same images.",
 )
 
 FLAG_GROUPS = {"Networks": (MODEL, WEIGHTS, IMAGES)}

@@ -28,7 +28,7 @@ WEIGHTS = define_path("weights", "imagenet", "Name of known weights of it, or a 
 IMAGES = flags.DEFINE_string(
     "images",
     None,
-    "For a file: MODEL/WEIGHTS, known weights that take the same images as those of the file.",
+    "For a file that does not say it: MODEL/WEIGHTS, known weights that take the same images.",
 )
 DATASET = flags.DEFINE_string(
     "dataset", None, "folder:PATH, digits, or a name of TensorFlow Datasets.", required=True
