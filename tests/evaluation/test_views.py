@@ -153,7 +153,7 @@ def protocols() -> list:
 @pytest.mark.parametrize("shown", protocols(), ids=lambda shown: shown.kind)
 def test_every_image_counts_once_by_every_protocol(image_split, shown):
     keras.utils.set_random_seed(0)
-    net = kc.resnet20(classes=3)
+    net = kc.cuda_convnet(classes=3)
     expected = []
     for i in range(5):
         stacks = shown(image_split.image(i)[np.newaxis])

@@ -47,13 +47,13 @@ def last_loss(model: keras.Model, digit_images, steps: int, rate: float, scale: 
 @pytest.mark.parametrize(
     ("name", "arguments", "rate", "steps"),
     [
-        ("vgg11", NARROW, 0.01, 300),
+        pytest.param("vgg11", NARROW, 0.01, 300, marks=pytest.mark.slow),
         ("vgg16", NARROW, 0.01, 300),
         ("vgg16_first_bn", NARROW, 0.01, 300),
         # 300 steps are not enough for it with the rounding of every CPU.
-        ("vgg19_bn", NARROW, 0.01, 450),
+        pytest.param("vgg19_bn", NARROW, 0.01, 450, marks=pytest.mark.slow),
         ("resnet20", {}, 0.1, 100),
-        ("plain20", {}, 0.1, 100),
+        pytest.param("plain20", {}, 0.1, 100, marks=pytest.mark.slow),
     ],
 )
 def test_trains(digit_images, name, arguments, rate, steps):

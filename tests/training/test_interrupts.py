@@ -93,15 +93,23 @@ def set_handler():
         signal.signal(number, handler)
 
 
+@pytest.fixture(scope="module")
+def in_small_blocks(few_digits, tmp_path_factory):
+    """A whole run in blocks of three steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "BLOCK_STEPS", 3)
+        run_dir = tmp_path_factory.mktemp("whole")
+        train(MODERN, run_dir, data=few_digits)
+    return run_dir
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("block", [1, 4])
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
-    tmp_path, monkeypatch, few_digits, set_handler, number, block
+    tmp_path, monkeypatch, few_digits, in_small_blocks, set_handler, number, block
 ):
     set_handler(number, signal.SIG_DFL)
     monkeypatch.setattr(plan, "BLOCK_STEPS", 3)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    train(MODERN, whole, data=few_digits)
     blocks = []
 
     def watch(progress, plan):
@@ -110,11 +118,11 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
             os.kill(os.getpid(), number)
 
     with pytest.raises(StoppedError, match=r"step \d+ is saved in .*/checkpoints") as stopped:
-        train(MODERN, cut, data=few_digits, on_progress=watch)
+        train(MODERN, tmp_path, data=few_digits, on_progress=watch)
     assert stopped.value.signum == number
     assert len(blocks) == block
-    train(MODERN, cut, data=few_digits)
-    assert_same_bits(whole, cut)
+    train(MODERN, tmp_path, data=few_digits)
+    assert_same_bits(in_small_blocks, tmp_path)
     assert signal.getsignal(number) == signal.SIG_DFL
 
 
