@@ -1,6 +1,7 @@
 """Assigns named tensors to a model: each exactly once, or none at all."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 
 from keras_classics.analysis.nested import is_nested
 from keras_classics.errors import UserError
-from keras_classics.weights.stored import StoredTensor, Tensors, check_type
+from keras_classics.weights.stored import Tensors, check_type, checksum
 
 # Values that are checked at once: 1 MB in float32 stays in the processor's cache.
 CHUNK = 1 << 18
@@ -79,7 +80,18 @@ def values_for(tensors: Tensors, slots: Slots) -> dict[str, np.ndarray]:
                 f"{slot.shape}"
             )
         check_type(name, tensor)
-    return {name: _value(name, tensors[name], slot) for name, slot in slots.items()}
+    # Checksums are computed beside reading and checking.
+    with ThreadPoolExecutor(1) as worker:
+        values, found = {}, {}
+        for name, slot in slots.items():
+            read = tensors[name].read()
+            if tensors[name].checksum is not None:
+                found[name] = worker.submit(checksum, read)
+            values[name] = _value(name, read, slot)
+        for name, computed in found.items():
+            if computed.result() != tensors[name].checksum:
+                raise UserError(f"its tensor {name!r} is damaged: its checksum is wrong")
+    return values
 
 
 def _check_names(tensors: Tensors, slots: Slots) -> None:
@@ -93,9 +105,9 @@ def _check_names(tensors: Tensors, slots: Slots) -> None:
         raise UserError(f"the network has no tensor {extra[0]!r}")
 
 
-def _value(name: str, tensor: StoredTensor, slot: Slot) -> np.ndarray:
+def _value(name: str, read: np.ndarray, slot: Slot) -> np.ndarray:
     with np.errstate(over="ignore"):
-        value = tensor.read().astype(slot.variable.dtype, copy=False)
+        value = read.astype(slot.variable.dtype, copy=False)
     if not is_finite(value):
         raise UserError(
             f"its tensor {name!r} must be finite. Received: values that are NaN, infinite, or too "

@@ -13,7 +13,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import h5py
@@ -30,7 +30,6 @@ from keras_classics.weights.metadata import (
     ENTRY,
     MAX_BYTES,
     FileMetadata,
-    digest,
     from_text,
     metadata_of,
 )
@@ -38,6 +37,7 @@ from keras_classics.weights.stored import (
     SPARE_BYTES,
     StoredTensor,
     Tensors,
+    checksum,
     parsing,
     unpacking_allowance,
 )
@@ -103,7 +103,8 @@ def _tensors(file: h5py.File, model: keras.Model) -> Tensors:
     if group is not None:
         return _read_named(group)
     if _has(file, "layers"):
-        return _read_numbered(_group(file, "layers"), model)
+        checksums = from_text(_entry(file)).checksums if _has(file, ENTRY) else {}
+        return _read_numbered(_group(file, "layers"), model, checksums)
     raise UserError("it is an HDF5 file without Keras weights")
 
 
@@ -168,7 +169,7 @@ def _read_named(group: h5py.Group) -> Tensors:
     return tensors
 
 
-def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
+def _read_numbered(layers: h5py.Group, model: keras.Model, checksums: Mapping[str, int]) -> Tensors:
     names = _numbered_layers(model)
     tensors: Tensors = {}
     for path, dataset in _datasets(layers, ENTRIES_PER_LAYER * (len(names) + 1)):
@@ -183,7 +184,7 @@ def _read_numbered(layers: h5py.Group, model: keras.Model) -> Tensors:
             variables = ["kernel", "bias"] if variables == ["kernel"] else variables
             if int(number) < len(variables):
                 name = f"{names[layer].name}/{variables[int(number)]}"
-        _add(tensors, name, dataset)
+        _add(tensors, name, dataset, checksums.get(f"layers/{path}"))
     return tensors
 
 
@@ -215,7 +216,12 @@ def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     return layers
 
 
-def _add(tensors: Tensors, name: str, dataset: h5py.Group | h5py.Dataset) -> None:
+def _add(
+    tensors: Tensors,
+    name: str,
+    dataset: h5py.Group | h5py.Dataset,
+    expected: int | None = None,
+) -> None:
     if not isinstance(dataset, h5py.Dataset):
         raise UserError(f"its {name!r} must be a tensor")
     if name in tensors:
@@ -229,9 +235,8 @@ def _add(tensors: Tensors, name: str, dataset: h5py.Group | h5py.Dataset) -> Non
             _check_chunks(dataset)
             return np.array(dataset, dtype=ml_dtypes.bfloat16 if bfloat16 else dataset.dtype)
 
-    tensors[name] = StoredTensor(
-        dataset.shape or (), "bfloat16" if bfloat16 else dataset.dtype.name, read
-    )
+    dtype = "bfloat16" if bfloat16 else dataset.dtype.name
+    tensors[name] = StoredTensor(dataset.shape or (), dtype, read, expected)
 
 
 def _check_chunks(dataset: h5py.Dataset) -> None:
@@ -307,6 +312,7 @@ def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) 
         model.save_weights(aside)
         with h5py.File(aside, "r+") as file:
             datasets = _datasets(file, ENTRIES_PER_LAYER * (len(model.layers) + 1))
-            digests = {name: digest(dataset[()]) for name, dataset in datasets}
-            text = dataclasses.replace(metadata or metadata_of(model), digests=digests).to_text()
+            checksums = {name: checksum(dataset[()]) for name, dataset in datasets}
+            said = dataclasses.replace(metadata or metadata_of(model), checksums=checksums)
+            text = said.to_text()
             file.create_dataset(ENTRY, data=np.frombuffer(text.encode(), np.uint8))

@@ -1,7 +1,7 @@
 """What this package writes into a file of weights beside the tensors, and reads back.
 
 The computation decides which of several networks with the same shapes the file belongs to; the
-digests find damage that leaves the file readable.
+checksums find damage that leaves the file readable.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import PREPROCESSINGS
@@ -25,7 +24,7 @@ MAX_BYTES = 1 << 26
 COMMON = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "name"}
 COMMON |= {"classifier_activation"}
 
-FIELDS = ("computation", "arguments", "preprocessing", "class_names", "digests")
+FIELDS = ("computation", "arguments", "preprocessing", "class_names", "checksums")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class FileMetadata:
         arguments: Arguments of the builder that are its family's own; None if not known.
         preprocessing: `kind`, a key of `PREPROCESSINGS`, and the arguments of the layer; or None.
         class_names: Name of each class, in the order of the scores; or None.
-        digests: SHA-256 of each tensor, see `digest`, by its name in the file.
+        checksums: That of each tensor, see `stored.checksum`, by its name in the file.
         exact: Whether the network was built by this package, see `computation.difference`.
     """
 
@@ -45,7 +44,7 @@ class FileMetadata:
     arguments: Mapping[str, Any] | None = None
     preprocessing: Mapping[str, Any] | None = None
     class_names: Sequence[str] | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, int] = field(default_factory=dict)
     exact: bool = True
 
     def to_text(self) -> str:
@@ -83,7 +82,7 @@ def metadata_of(
     preprocessing: keras.layers.Layer | None = None,
     class_names: Sequence[str] | None = None,
 ) -> FileMetadata:
-    """Returns what a file should say of a network, without digests.
+    """Returns what a file should say of a network, without checksums.
 
     Args:
         model: The network.
@@ -107,15 +106,6 @@ def _config(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
             config = {k: v for k, v in layer.get_config().items() if k != "name"}
             return {"kind": kind, **config}
     return None
-
-
-def digest(tensor: np.ndarray) -> str:
-    """Returns the SHA-256 of a tensor's type, shape and values."""
-    head = f"{tensor.dtype.str}{tensor.shape}".encode()
-    # hashlib takes only memory in the order of the axes.
-    content = hashlib.sha256(head)
-    content.update(np.ascontiguousarray(tensor).reshape(-1).view(np.uint8))
-    return content.hexdigest()
 
 
 def _sha256(text: str) -> str:

@@ -6,6 +6,7 @@ So a file's shapes are compared with a network's before memory is allocated for 
 import contextlib
 import math
 import textwrap
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -32,14 +33,23 @@ class StoredTensor:
         shape: Its shape.
         dtype: Name of its type, such as "float32".
         read: Returns its values.
+        checksum: What `checksum` returns for these values, if the file says it.
     """
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], np.ndarray]
+    checksum: int | None = None
 
 
 Tensors = dict[str, StoredTensor]
+
+
+def checksum(values: np.ndarray) -> int:
+    """Returns the CRC-32 of a tensor's shape and values, as they lie in a file."""
+    # zlib takes only memory in the order of the axes.
+    flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return zlib.crc32(flat, zlib.crc32(repr(tuple(values.shape)).encode()))
 
 
 def in_memory(arrays: Mapping[str, np.ndarray]) -> Tensors:

@@ -68,8 +68,10 @@ def _safetensors(path: Path) -> Iterator[Tensors]:
     with contextlib.ExitStack() as stack:
         with parsing(SAFETENSORS):
             file = stack.enter_context(_safe_open(path))
+            metadata = _metadata(file)
+            checksums = {} if metadata is None else metadata.checksums
             names = file.keys()
-            tensors = {name: _from_safetensors(file, name) for name in names}
+            tensors = {n: _from_safetensors(file, n, checksums.get(n)) for n in names}
         yield tensors
 
 
@@ -94,11 +96,15 @@ def read_metadata(path: Path) -> FileMetadata | None:
     if path.suffix != ".safetensors":
         return None
     with parsing(SAFETENSORS), _safe_open(path) as file:
-        entry = (file.metadata() or {}).get(ENTRY)
+        return _metadata(file)
+
+
+def _metadata(file: Any) -> FileMetadata | None:
+    entry = (file.metadata() or {}).get(ENTRY)
     return None if entry is None else from_text(entry)
 
 
-def _from_safetensors(file: Any, name: str) -> StoredTensor:
+def _from_safetensors(file: Any, name: str, expected: int | None) -> StoredTensor:
     tensor = file.get_slice(name)
 
     def read() -> np.ndarray:
@@ -106,7 +112,7 @@ def _from_safetensors(file: Any, name: str) -> StoredTensor:
             return file.get_tensor(name)
 
     dtype = tensor.get_dtype()
-    return StoredTensor(tuple(tensor.get_shape()), TYPES.get(dtype, dtype), read)
+    return StoredTensor(tuple(tensor.get_shape()), TYPES.get(dtype, dtype), read, expected)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ import numpy as np
 from keras_classics.errors import UserError, require
 from keras_classics.files import atomic_write
 from keras_classics.weights.assign import Slot, extract, weights_of
-from keras_classics.weights.metadata import ENTRY, FileMetadata, digest, metadata_of
+from keras_classics.weights.metadata import ENTRY, FileMetadata, metadata_of
+from keras_classics.weights.stored import checksum
 
 EPSILON, MOMENTUM = 1e-5, 0.9
 
@@ -72,8 +73,9 @@ def write(model: keras.Model, path: Path, metadata: FileMetadata | None = None) 
     tensors = extract(slots(model))
     if path.suffix == ".safetensors":
         save_file = require("safetensors.numpy", "torch").save_file
-        digests = {name: digest(tensor) for name, tensor in tensors.items()}
-        text = dataclasses.replace(metadata or metadata_of(model), digests=digests).to_text()
+        checksums = {name: checksum(tensor) for name, tensor in tensors.items()}
+        said = dataclasses.replace(metadata or metadata_of(model), checksums=checksums)
+        text = said.to_text()
         with atomic_write(path) as aside:
             save_file(tensors, aside, metadata={ENTRY: text})
         return

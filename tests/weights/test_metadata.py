@@ -16,7 +16,7 @@ from keras_classics.models.conversion import convert_weights
 from keras_classics.models.residual import SHORTCUTS
 from keras_classics.models.resnet import VERSIONS
 from keras_classics.models.unseen import UNSEEN
-from keras_classics.weights import hdf5, torchvision
+from keras_classics.weights import hdf5, load_weights, torchvision
 from keras_classics.weights.assign import named_slots
 from keras_classics.weights.computation import difference, of_model
 from keras_classics.weights.metadata import metadata_of
@@ -182,3 +182,38 @@ def test_conversion_hands_on_what_a_file_says(tmp_path):
     again.load_weights(tmp_path / "b.weights.h5")
     for one, other in zip(network.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def flipped(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".safetensors"])
+def test_a_flipped_bit_is_found(ending, tmp_path):
+    network = kc.vgg11(filters=(4, 4, 4, 4, 4), hidden=(8, 8), classes=3, input_shape=(32, 32, 3))
+    written = write(network, tmp_path / f"a{ending}", {})
+    content, draw = written.read_bytes(), np.random.default_rng(0)
+    before = network.get_weights()
+    refused = 0
+    for bit in draw.integers(0, 8 * len(content), 60):
+        written.write_bytes(content)
+        flipped(written, int(bit))
+        try:
+            load_weights(network, written)
+        except UserError:
+            refused += 1
+        # Where it loads, the bit was in none of the values.
+        for was, now in zip(before, network.get_weights(), strict=True):
+            np.testing.assert_array_equal(was, now)
+    assert refused  # Much of so small a file is padding.
+    # One in the values of the first kernel.
+    place = content.index(np.ascontiguousarray(stored(before[0], ending)).tobytes())
+    written.write_bytes(content)
+    flipped(written, 8 * (place + 5) + 3)
+    assert_refused(network, written, "is damaged: its checksum is wrong")
+
+
+def stored(kernel: np.ndarray, ending: str) -> np.ndarray:
+    return kernel.transpose(3, 2, 0, 1) if ending == ".safetensors" else kernel
