@@ -206,3 +206,44 @@ def test_a_diagram_counts_what_its_layers_hold():
     assert text[5] == "c5\n120\n48.1 K weights\n48 K MACs"
     stages = stage_texts("resnet20")
     assert stages[1].startswith("conv1 to conv2\n7 layers\n32x32x16")
+
+
+HOSTILE = ["$5_$", "\udcff\ud800", "a\x00\x1bb", "\\$\\frac{", "{x}%s" * 200]
+
+
+def draw_with_every_text(name: str, folder) -> None:
+    """Draws all plots that take texts, each text this one."""
+    images = np.zeros((3, 8, 8, 1), "uint8")
+    line = plots.Line(name, [[0.1, 0.2], [0.2, 0.3]])
+    plots.confusion(np.eye(2, dtype=int), [name, f"{name}2"], folder / "confusion.png")
+    plots.image_grid(images[:1], [f"{name}\n{name}"], folder / "grid.png")
+    wrong = np.float32([[0, 1], [1, 0], [0, 1]])
+    plots.mistakes(
+        images.__getitem__, np.zeros(3, int), wrong, [name, f"{name}2"], folder / "mistakes.png"
+    )
+    for log in (False, True):
+        plots.lines({name: [line]}, name, name, folder / "lines.png", log=log)
+    plots.scaling({name: {name: [0.9, 0.8]}}, [1, 2], [name], folder / "scaling.png")
+    plots.activations({name: np.ones((4, 4, 2))}, folder / "activations.png")
+    plots.receptive_field(np.zeros((9, 9, 3), "uint8"), {name: 3}, folder / "field.png")
+
+
+@pytest.mark.filterwarnings("ignore:Glyph", "ignore:constrained_layout")
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name[:9]))
+def test_texts_are_drawn_as_they_are(tmp_path, name):
+    draw_with_every_text(name, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 7
+
+
+def test_a_name_is_no_formula(tmp_path, drawn):
+    plots.confusion(np.eye(2, dtype=int), ["$5_1$", "a_1"], tmp_path / "a.png")
+    (figure,) = drawn
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        shown = [text._preprocess_math(text.get_text()) for text in axis.get_ticklabels()]
+        assert shown == [("$5_1$", False), ("a_1", False)]
+
+
+def test_a_plot_that_cannot_be_drawn_is_a_warning(tmp_path, caplog):
+    with plots.optional(tmp_path / "a.png") as path:
+        raise ValueError("no\nroom")
+    assert caplog.messages == [f"{path} cannot be drawn: no\\nroom"]

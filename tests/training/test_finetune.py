@@ -1,5 +1,6 @@
 """Fine-tuning: the new end alone, then all of the network."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ import keras_classics as kc
 from keras_classics.data import ImageData, Split
 from keras_classics.errors import UserError
 from keras_classics.training import finetuning_recipes, train
+from keras_classics.training.finetune import fitting_batch
 from keras_classics.weights import hdf5
 
 RESNET = ("resnet20", "fashion_mnist", "folder:pictures")
@@ -117,3 +119,32 @@ def test_a_file_with_the_images_of_known_weights():
     )
     assert head.model_arguments["weights"] == "my.pth"
     assert head.preprocessing_arguments["crop"] == 64
+
+
+@pytest.mark.parametrize(
+    ("images", "replicas", "changes", "batch_size"),
+    [
+        (100, 1, {}, 32),
+        (32, 1, {}, 32),
+        (20, 1, {}, 20),
+        (20, 3, {}, 18),
+        (100, 1, {"limit_train": 9}, 9),
+        (40, 1, {"validation": 10}, 30),
+        (20, 2, {"gradient_accumulation_steps": 4}, 16),
+        # Not even one for each replica: training says so.
+        (2, 3, {}, 32),
+    ],
+)
+def test_a_batch_is_not_larger_than_the_images_are_many(images, replicas, changes, batch_size):
+    recipe, _ = finetuning_recipes("resnet20", "fashion_mnist", "digits", "run")
+    recipe = dataclasses.replace(recipe, **changes)
+    assert fitting_batch(recipe, images, replicas) == dataclasses.replace(
+        recipe, batch_size=batch_size
+    )
+
+
+def test_one_class_is_refused(pictures, tmp_path):
+    recipe, _ = finetuning_recipes("resnet20", "fashion_mnist", "digits", "run", batch_size=4)
+    with pytest.raises(UserError, match="at least two classes. Received: folder:pictures with 1."):
+        train(recipe, tmp_path, data=pictures.of_classes([1]))
+    assert not (tmp_path / "recipe.json").exists()

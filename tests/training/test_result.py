@@ -1,5 +1,6 @@
 """What a finished run leaves in its directory."""
 
+import dataclasses
 import json
 
 import keras
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.training import train
+from keras_classics.analysis import plots
+from keras_classics.training import load_run, train
 from keras_classics.training.run_directory import HISTORY_COLUMNS
 from tests.helpers.runs import MODERN, history
 
@@ -79,3 +81,30 @@ def test_a_finished_run_is_not_done_again(finished):
     before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
     assert train(MODERN, run_dir) == result
     assert before == {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
+
+
+SHORT = dataclasses.replace(MODERN, epochs=1, limit_train=24, limit_test=10)
+
+
+def test_names_of_classes_are_no_code(tmp_path, few_digits):
+    names = ("$5_$", "\udcff", "a\nb", "$", "\\frac", *"56789")
+    result = train(SHORT, tmp_path, data=dataclasses.replace(few_digits, class_names=names))
+    assert load_run(tmp_path).class_names == names
+    assert result["class_names"] == list(names)
+    assert len(list((tmp_path / "plots").iterdir())) == 3
+
+
+def test_no_plot_stops_a_result(tmp_path, few_digits, monkeypatch, caplog):
+    def fail(*arguments):
+        # The result is there already.
+        assert (tmp_path / "result.json").exists()
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(plots, "confusion", fail)
+    result = train(SHORT, tmp_path, data=few_digits)
+    assert caplog.messages == [f"{tmp_path}/plots/confusion.png cannot be drawn: too large"]
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "curves.png",
+        "mistakes.png",
+    ]
+    assert train(SHORT, tmp_path, data=few_digits) == result

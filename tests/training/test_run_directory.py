@@ -1,13 +1,15 @@
 """The run directory: one recipe, one process at a time."""
 
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from keras_classics.errors import UserError
-from keras_classics.training import train
+from keras_classics.training import load_run, read_result, train
 from keras_classics.training.run_directory import RunDirectory
 from tests.helpers.runs import MODERN
 
@@ -61,3 +63,105 @@ def test_a_run_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be a run directory: Not a directory"):
         train(MODERN, tmp_path / "file" / "run")
+
+
+OTHER = dataclasses.replace(MODERN, seed=5)
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A copy of a finished run."""
+    return shutil.copytree(finished[0], tmp_path / "run")
+
+
+def test_a_run_without_its_recipe_answers_for_none(copied, few_digits):
+    (copied / "recipe.json").unlink()
+    for recipe in (MODERN, OTHER):
+        with pytest.raises(UserError, match=r"recipe.json is missing, and it alone says which run"):
+            train(recipe, copied, data=few_digits)
+    with pytest.raises(UserError, match=r"recipe.json cannot be read: No such file"):
+        load_run(copied)
+    # Checkpoints belong to a run too.
+    for name in ("result.json", "model.keras", "final.weights.h5"):
+        (copied / name).unlink()
+    with pytest.raises(UserError, match=r"is missing, and it alone says .*step_0000000\d\d.npz"):
+        train(OTHER, copied, data=few_digits)
+
+
+def test_a_recipe_that_was_swapped_gets_no_result_of_another(copied, few_digits):
+    (copied / "recipe.json").write_text(json.dumps(OTHER.to_json()))
+    with pytest.raises(UserError, match=r"result.json is the result of another recipe"):
+        train(OTHER, copied, data=few_digits)
+    with pytest.raises(UserError, match=r"result.json is the result of another recipe"):
+        load_run(copied)
+    # Results of before there were digests are compared with what they say themselves.
+    result = json.loads((copied / "result.json").read_text())
+    del result["recipe_digest"]
+    (copied / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match=r"result.json is the result of another recipe"):
+        train(OTHER, copied, data=few_digits)
+    (copied / "recipe.json").write_text(json.dumps(MODERN.to_json()))
+    assert train(MODERN, copied, data=few_digits) == result
+    # Nor the checkpoints.
+    (copied / "recipe.json").write_text(json.dumps(OTHER.to_json()))
+    (copied / "result.json").unlink()
+    with pytest.raises(UserError, match=r"24.npz cannot be read \(it belongs to another recipe\)"):
+        train(OTHER, copied, data=few_digits)
+
+
+SHORT = dataclasses.replace(MODERN, epochs=2, limit_train=24)
+
+
+@pytest.mark.parametrize("what", ["folder", "another"])
+def test_a_run_whose_directory_is_deleted_ends(tmp_path, few_digits, what):
+    run_dir = tmp_path / "run"
+
+    def delete(progress, plan):
+        if what == "another":
+            (run_dir / "recipe.json").write_text(json.dumps(OTHER.to_json()))
+        else:
+            shutil.rmtree(run_dir)
+
+    with pytest.raises(UserError, match="during the run, which ends here") as raised:
+        train(SHORT, run_dir, data=few_digits, on_progress=delete)
+    assert "\n" not in str(raised.value)
+    assert not (run_dir / "checkpoints").exists()
+    assert run_dir.exists() == (what != "folder")
+
+
+def test_what_stands_in_the_place_of_a_file_is_told(tmp_path, few_digits):
+    (tmp_path / "environment.json").mkdir()
+    with pytest.raises(UserError, match=r"environment.json cannot be written or read: Is a direct"):
+        train(SHORT, tmp_path, data=few_digits)
+    (tmp_path / "environment.json").rmdir()
+    (tmp_path / "events").write_text("")
+    with pytest.raises(UserError, match=r"events cannot be written: "):
+        train(SHORT, tmp_path, data=few_digits)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metrics": {}}, "metrics.test_accuracy is missing"),
+        ({"seed": "0"}, "seed must be a whole number. Received: '0'"),
+        ({"class_names": [1]}, "class_names[0] must be a string. Received: 1"),
+        ({"environment": {}}, "environment.versions is missing"),
+        ({"paper": {"value": 1}}, "paper.metric is missing"),
+        ({"images": 10**30}, "images must be a whole number"),
+        ({"seconds": float("nan")}, "seconds must be a finite number"),
+    ],
+)
+def test_a_result_with_a_fault(finished, tmp_path, change, message):
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**finished[1], **change}))
+    with pytest.raises(UserError) as raised:
+        read_result(path)
+    assert str(raised.value).startswith(f"{path} does not hold the result of a run: {message}")
+
+
+def test_a_network_of_other_classes_is_not_that_of_the_run(copied):
+    result = json.loads((copied / "result.json").read_text())
+    result["class_names"].append("eleven")
+    (copied / "result.json").write_text(json.dumps(result))
+    with pytest.raises(UserError, match="an output for each of the 11 classes"):
+        load_run(copied)

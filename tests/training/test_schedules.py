@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_classics.data.plan import Plan
+from keras_classics.errors import UserError
 from keras_classics.training import recipes, schedules
 from keras_classics.training.schedules import StepInfo, rates
 from tests.helpers.pipelines import plan
@@ -129,3 +131,20 @@ def test_a_warmup_in_steps_or_in_epochs_and_from_a_first_fraction():
     schedule = schedules.Warmup(schedules.Constant(1.0), steps=4, epochs=9, first=0.5)
     got = [schedule(StepInfo(step, 100, SPE)) for step in range(6)]
     assert got == pytest.approx([0.5, 0.625, 0.75, 0.875, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.PiecewiseConstant((0.1, 0.2), (1,)),
+        schedules.PiecewiseConstant((), ()),
+        schedules.InverseDecay(0.1, gamma=-1.0, power=0.5),
+        schedules.InverseDecay(0.1, gamma=-0.25, power=1.0),
+        schedules.MultiStepDecay(0.1, at=(0.0,) * 400, factor=1e300),
+    ],
+    ids=lambda schedule: type(schedule).__name__,
+)
+def test_arguments_that_do_not_fit_together_are_told(schedule):
+    made = Plan(images=8, batch_size=2, steps=12, steps_per_block=4, seed=0)
+    with pytest.raises(UserError, match=r"no learning rate for a step from 5 to 8: .* Received"):
+        rates([schedule], made, first_step=4, steps=4)

@@ -57,6 +57,15 @@ def test_a_stored_recipe_is_read(tmp_path):
         ({"model_arguments": {"shortcat": "A"}}, "Unknown field 'model_arguments.shortcat'. Did"),
         ({"model": "resnet21"}, "Unknown model 'resnet21'. Did you mean"),
         ({"sources": {"epochs": 3}}, "sources.epochs must be a string. Received: 3."),
+        ({"seed": 10**30}, "seed must be a whole number"),
+        ({"seed": 2**32}, "seed must be at most 4294967295. Received: 4294967296."),
+        ({"seed": -1}, "seed must be at least 0. Received: -1."),
+        ({"epochs": 2**31}, "epochs must be at most 2147483647"),
+        ({"validation": -1}, "validation must be at least 0. Received: -1."),
+        ({"schedule": {"kind": "Cosine", "rate": 10**400}}, "schedule.rate must be a finite"),
+        ({"schedule": {"kind": []}}, "Unknown schedule.kind '[]'"),
+        ({"model_arguments": {"shortcut": 10**30}}, "model_arguments.shortcut must be"),
+        ({"model_arguments": {"classes": 3}}, "number of classes is that of the data set"),
     ],
 )
 def test_a_stored_recipe_with_a_fault(tmp_path, change, message):
@@ -155,6 +164,12 @@ def test_several_fields_are_set_at_once():
             "only_classes must be a list, each entry a whole number or null",
         ),
         ("steps", "10", "either epochs or steps. Received: epochs=200, steps=10."),
+        ("seed", "10000000000000000000000000", "seed must be a whole number."),
+        ("epochs", "{1, 2}", "epochs must be a whole number or null. Received: '{1, 2}'."),
+        ("epochs", "{[]: 1}", "epochs must be a whole number or null. Received: '{[]: 1}'."),
+        ("epochs", "(" * 500, "epochs must be a whole number or null"),
+        ("schedule.then.rate", "NaN", "schedule.then.rate must be a finite number. Received: nan."),
+        ("tags", "{1: 2}", "tags.1 must be a string. Received: 2."),
         ("schedule", "Cosine", 'schedule must be a mapping whose "kind" is Constant, '),
     ],
 )
