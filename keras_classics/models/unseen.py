@@ -52,9 +52,11 @@ def decided(
     if metadata.arguments is not None:
         said = {n: _frozen(v) for n, v in metadata.arguments.items() if n in parameters}
         return {**said, **arguments}
+    defaults = _values(parameters, arguments)
+    # The default first.
     free = {
-        name: sorted(UNSEEN[name], key=lambda value, name=name: value != parameters[name].default)
-        for name in _open(_values(parameters, arguments))
+        name: (defaults[name], *(v for v in UNSEEN[name] if v != defaults[name]))
+        for name in _open(defaults)
         if name not in arguments
     }
     if not free:
