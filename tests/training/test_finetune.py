@@ -113,11 +113,13 @@ def test_a_file_that_a_run_wrote_says_its_preprocessing(finished):
     assert "weights" not in whole.model_arguments
 
 
-def test_a_file_with_the_images_of_known_weights():
+def test_a_file_with_the_images_of_known_weights(tmp_path):
+    path = str(tmp_path / "my.weights.h5")
+    kc.resnet20().save_weights(path)
     head, _ = finetuning_recipes(
-        "vgg11", "my.pth", "digits", "run", images="vgg11/imagenet_torchvision", side=64
+        "resnet20", path, "digits", "run", images="vgg11/imagenet_torchvision", side=64
     )
-    assert head.model_arguments["weights"] == "my.pth"
+    assert head.model_arguments["weights"] == path
     assert head.preprocessing_arguments["crop"] == 64
 
 
