@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_classics.data import pipeline
 from keras_classics.data.splits import AnySplit
 from keras_classics.data.unreadable import naming_unreadable
+from keras_classics.errors import UserError
 from keras_classics.evaluation.finite import check_finite
 from keras_classics.evaluation.views import Stacks
 from keras_classics.models.builder import scores_and_probabilities
@@ -128,9 +129,11 @@ class Evaluator:
             on_progress: Called after each step with the number of images of that step.
 
         Raises:
-            UserError: If an image cannot be read.
+            UserError: If there are no images, or one cannot be read.
             NonFiniteOutputError: If the network's outputs for an image are not finite numbers.
         """
+        if not len(self._split):
+            raise UserError("An evaluation needs at least one image. Received: none.")
         batches = pipeline.evaluation_batches(
             self._split, self._views, self._batch_size, self._strategy
         )

@@ -139,6 +139,7 @@ def test_a_test_split_alone_will_do(run_program, run, images, tmp_path):
     [
         (("--protocol=tenn",), "Unknown protocol 'tenn'. Did you mean ten"),
         (("--protocol=multi_crop", "--scales=36,20"), "Scales must be at least 32, the side of"),
+        (("--ensemble_weights=inf",), "--ensemble_weights takes numbers"),
         (("--scales=big",), "--scales takes numbers, such as 256,384. Received: big"),
         (
             ("--model=lenet5", "--weights=digits"),

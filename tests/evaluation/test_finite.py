@@ -71,6 +71,8 @@ def test_the_first_image_is_named(tmp_path):
     evaluator = Evaluator(model, LOSS, images([0, 0, 255, 0]), one_view(LAYER))
     with pytest.raises(UserError, match="for image 2, the first of 1 such images of 4"):
         evaluator()
+    with pytest.raises(UserError, match="at least one image. Received: none"):
+        Evaluator(model, LOSS, images([]), one_view(LAYER))()
     folder_of_images(tmp_path)
     paths = np.array(sorted(str(path) for path in tmp_path.glob("validation/*/*")))
     split = FileSplit(paths, np.zeros(len(paths), "int32"))
