@@ -71,7 +71,7 @@ class CanvasPreprocessing(keras.layers.Layer):
         scale = box / tf.cast(tf.reduce_max(sides), tf.float32)
         scaled = tf.cast(sides, tf.float32) * scale
         sides = tf.maximum(tf.cast(tf.round(scaled), tf.int32), 1)
-        images = tf.image.resize(tf.cast(images, tf.float32), sides, antialias=True)
+        images = tf.cast(tf.image.resize(images, sides, antialias=True), tf.float32)
         before, after = (box - sides) // 2, (box - sides + 1) // 2
         images = tf.pad(images, [[0, 0], [before[0], after[0]], [before[1], after[1]], [0, 0]])
         return tf.ensure_shape(images, (None, box, box, self.channels))
@@ -207,7 +207,8 @@ def scaled(
     """
     sides = tf.shape(images)[1:3]
     sides = short_side * sides // tf.reduce_min(sides)
-    return tf.image.resize(tf.cast(images, tf.float32), sides, method, antialias=antialias)
+    # Integers stay so until then: a quarter of the memory, and the same bits.
+    return tf.cast(tf.image.resize(images, sides, method, antialias=antialias), tf.float32)
 
 
 def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_classics import export, files
+from keras_classics import export
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._paths import define_path
-from keras_classics.data import load, pipeline
+from keras_classics.data import image_size, load, pipeline
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 
@@ -33,15 +33,19 @@ DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its def
 LIMIT_TEST = flags.DEFINE_integer(
     "limit_test", export.COMPARED_IMAGES, "Compare on at most this many images.", lower_bound=1
 )
+MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    image_size.MAX_PIXELS,
+    "Most pixels of an image file that the export decodes; larger ones are refused.",
+    lower_bound=1,
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing export.")
 
 
 def main() -> None:
     """Exports, and prints accuracy and latency of each format."""
     out = Path(OUT.value)
-    if not OVERWRITE.value:
-        files.refuse_existing(out)
-    files.refuse_unwritable(out)
+    export.check_export_folder(out, OVERWRITE.value)
     net, *others = networks()
     if others:
         raise UserError(f"export takes one --model. Received: {1 + len(others)}.")
@@ -57,6 +61,7 @@ def main() -> None:
             **net.training,
             **_dataset(net),
         },
+        max_pixels=MAX_PIXELS.value,
         overwrite=OVERWRITE.value,
         **_images(net),
     )

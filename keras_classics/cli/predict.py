@@ -15,6 +15,7 @@ from keras_classics.cli._paths import define_path
 from keras_classics.data.image_files import fault_of
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
+from keras_classics.files import read_bytes
 
 MODEL_PATH = define_path("model_path", None, "Exported network.", required=True)
 
@@ -23,8 +24,8 @@ TOP = 5
 
 def main(*images: str) -> None:
     """Prints the most probable classes of each image."""
-    encoded = [_read(Path(image)) for image in images]
     exported = load_exported(MODEL_PATH.value)
+    encoded = [_read(Path(image), exported.max_pixels) for image in images]
     width = max(map(len, exported.labels))
     for image, probabilities in zip(images, exported.predict(encoded), strict=True):
         print(image)
@@ -32,12 +33,9 @@ def main(*images: str) -> None:
             print(f"  {exported.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
 
 
-def _read(path: Path) -> bytes:
-    try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    fault = fault_of(encoded, path)
+def _read(path: Path, max_pixels: int) -> bytes:
+    encoded = read_bytes(path)
+    fault = fault_of(encoded, path, max_pixels)
     if fault is not None and fault.fatal:
         raise UserError(f"{path} cannot be used: {fault.fault}.")
     return encoded

@@ -7,7 +7,7 @@ operations, so a `tf.data` pipeline and a SavedModel apply the same limit as Pyt
 import tensorflow as tf
 
 # Most pixels of an image: the largest of today's phones have 50 million. Decoding and resizing one
-# takes about 15 bytes a pixel.
+# takes 3 to 10 bytes a pixel.
 MAX_PIXELS = 50_000_000
 
 # Blocks of a GIF by their first byte.

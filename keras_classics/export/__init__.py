@@ -1,6 +1,6 @@
 """Export to SavedModel, TFLite and ONNX. Every export is verified in its own runtime."""
 
-from keras_classics.export.bundle import FORMATS, export_model
+from keras_classics.export.bundle import FORMATS, check_export_folder, export_model
 from keras_classics.export.exported import Exported, load_exported
 from keras_classics.export.fold import fold_batch_norm
 from keras_classics.export.onnx import onnx
@@ -16,6 +16,7 @@ __all__ = [
     "FORMATS",
     "QUANTIZATIONS",
     "Exported",
+    "check_export_folder",
     "export_model",
     "fold_batch_norm",
     "load_exported",

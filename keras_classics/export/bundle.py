@@ -9,15 +9,17 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.export.exported import load_exported
 from keras_classics.export.manifest import manifest
 from keras_classics.export.onnx import onnx
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.saved_model import write as write_saved_model
-from keras_classics.export.source import Source
+from keras_classics.export.source import Source, check_stored
 from keras_classics.export.tflite import check_arguments
 from keras_classics.export.tflite import write as write_tflite
-from keras_classics.export.verify import Check, check, output
+from keras_classics.export.verify import Check, check, check_destination, check_files, output
 
 FORMATS = ("saved_model", "tflite", "onnx")
 
@@ -30,6 +32,7 @@ def export_model(
     labels: Sequence[str],
     images: np.ndarray | None = None,
     image_labels: np.ndarray | None = None,
+    max_pixels: int = MAX_PIXELS,
     calibration: np.ndarray | None = None,
     formats: Sequence[str] = ("saved_model", "tflite"),
     quantize: Sequence[str] = ("none",),
@@ -40,17 +43,19 @@ def export_model(
 
     Writes `model.keras` and `manifest.json`, and depending on the arguments `saved_model/`,
     `model.tflite`, `model_float16.tflite` (and so on for other quantizations) and `model.onnx`.
-    Each is verified in its own runtime.
+    Each is verified in its own runtime, and read back with `load_exported`.
 
     Args:
         model: A network with its top. Its exports compute in float32.
         folder: Folder to write.
         preprocessing: The preprocessing layer that the network was trained with.
-        labels: Name of each class.
+        labels: Name of each output.
         images: uint8 images to compare on, shape (count, height, width, channels); generated images
             if None.
-        image_labels: Class of each image, if known, shape (count,). With them the accuracy is
-            measured before and after, and the bounds for trained networks are enforced.
+        image_labels: Class of each image, if known, shape (count,), or for sigmoids (count,
+            outputs), 1 where the class of an output applies. With them the accuracy is measured
+            before and after, and its bounds are enforced.
+        max_pixels: Most pixels of an image file that the export decodes.
         calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
         formats: One or more of `FORMATS`.
         quantize: Quantizations of the TFLite files; see `tflite`.
@@ -63,21 +68,23 @@ def export_model(
 
     Raises:
         UserError: If the folder exists (or with `overwrite` is not an export), a format or
-            quantization is unknown or its extra is missing, or the arguments do not match the model
-            or each other.
+            quantization is unknown or its extra is missing, the arguments do not match the model or
+            each other, or the preprocessing cannot bring images of any size to the shape that the
+            model takes.
         VerificationError: If an export disagrees with the model; nothing is then written.
     """
     folder = Path(folder)
     _check_formats(formats, quantize, calibration)
-    if overwrite:
-        _check_is_export(folder)
-    with output(folder, overwrite) as aside:
-        source = Source(model, preprocessing, labels, images, image_labels)
+    check_export_folder(folder, overwrite)
+    with output(folder, overwrite, folder=True) as aside:
+        source = Source(model, preprocessing, labels, images, image_labels, True, max_pixels)
+        check_stored(source.preprocessing_config)
         aside.mkdir()
         model.save(aside / "model.keras")
         checks = _write_all(source, aside, formats, quantize, calibration)
         content = manifest(aside, source, checks, origin or {})
         (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
+        _read_back(source, aside, checks)
     return content
 
 
@@ -101,8 +108,9 @@ def _check_formats(
         require("onnxruntime", "export")
 
 
-def _check_is_export(folder: Path) -> None:
-    """Raises an error if `overwrite` would delete a folder that is not an export."""
+def check_export_folder(folder: Path, overwrite: bool) -> None:
+    """Raises a `UserError` if an export cannot be written to a folder, or would replace another."""
+    check_destination(folder, overwrite, folder=True)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
         raise UserError(
             f"overwrite replaces only an export. Received: {folder}, which has no manifest.json. "
@@ -128,3 +136,12 @@ def _write_all(
         onnx(source.network, path)
         checks[path.name] = check(source, onnx_runtime(path), format="onnx")
     return checks
+
+
+def _read_back(source: Source, folder: Path, checks: Mapping[str, Check]) -> None:
+    """Compares what users of `load_exported` get with the network, on image files."""
+    kinds = {name: checked.quantize for name, checked in checks.items() if name != "saved_model"}
+    # The network itself may compute in half precision, in which it differs from its exports.
+    for name, kind in {"model.keras": "none" if source.exact else "dynamic", **kinds}.items():
+        exported = folder / name
+        check_files(source, lambda files, at=exported: load_exported(at).predict(files), name, kind)

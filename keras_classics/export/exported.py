@@ -1,6 +1,5 @@
 """Runs an exported network of any format in its own runtime: from image files to probabilities."""
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,13 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics import files
 from keras_classics.data import image_files
-from keras_classics.errors import UserError, unknown_name
+from keras_classics.data.image_size import MAX_PIXELS
+from keras_classics.errors import UserError
 from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.export.source import preprocessing_of
 from keras_classics.export.tflite import runtime as tflite_runtime
-from keras_classics.image_preprocessing import PREPROCESSINGS
 
-LAYERS = {layer.__name__: layer for layer in PREPROCESSINGS.values()}
+# From encoded images of at most so many pixels to probabilities.
+Predict = Callable[[Sequence[bytes]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,15 @@ class Exported:
     """A loaded export.
 
     Attributes:
-        predict: Function from encoded images (JPEG, PNG, ...) to probabilities, float32, shape
-            (count, classes).
-        labels: Name of each class.
+        predict: Function from encoded images (JPEG, PNG, GIF, BMP or WebP) to probabilities,
+            float32, shape (count, outputs). A `UserError` names an image that cannot be decoded.
+        labels: Name of each output.
+        max_pixels: Most pixels of an image.
     """
 
-    predict: Callable[[Sequence[bytes]], np.ndarray]
+    predict: Predict
     labels: tuple[str, ...]
+    max_pixels: int
 
 
 def load_exported(path: str | os.PathLike) -> Exported:
@@ -49,8 +53,41 @@ def load_exported(path: str | os.PathLike) -> Exported:
     if export.is_dir() and not (export / "saved_model.pb").exists():
         export = export / next(iter(_manifest(export)["exports"]))
     metadata = _manifest(export.parent)
+    labels, max_pixels = tuple(metadata["labels"]), metadata["max_pixels"]
     if export.is_dir():
-        return Exported(_load(export, _saved_model), tuple(metadata["labels"]))
+        run = _load(export, _saved_model)
+    else:
+        run = _of_file(export, metadata["preprocessing"], max_pixels)
+
+    def predict(encoded: Sequence[bytes]) -> np.ndarray:
+        if not len(encoded):
+            return np.zeros((0, len(labels)), "float32")
+        try:
+            return run(encoded)
+        except tf.errors.OpError as error:
+            raise _unusable(encoded, max_pixels, error) from error
+
+    return Exported(predict, labels, max_pixels)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        metadata = files.read_json(path)
+        metadata = {"max_pixels": MAX_PIXELS, **metadata}
+        kinds = {"labels": list, "preprocessing": dict, "exports": dict, "max_pixels": int}
+        for name, kind in kinds.items():
+            if not isinstance(metadata[name], kind) or not metadata[name]:
+                raise TypeError(name)
+        return metadata
+    except (UserError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}, which defines the preprocessing and the labels, cannot be read. Name a "
+            "folder that 'keras-classics export' wrote, or an export in it."
+        ) from error
+
+
+def _of_file(export: Path, preprocessing: dict[str, Any], max_pixels: int) -> Predict:
     if export.suffix not in RUNTIMES:
         raise UserError(
             f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
@@ -58,21 +95,15 @@ def load_exported(path: str | os.PathLike) -> Exported:
         )
     if not export.is_file():
         raise UserError(f"The export must exist. Received: {export}, which does not.")
-    preprocess = _preprocess_function(metadata["preprocessing"])
+    layer = preprocessing_of(preprocessing)
     run = _load(export, RUNTIMES[export.suffix])
-    return Exported(lambda encoded: run(preprocess(encoded)), tuple(metadata["labels"]))
 
+    def predict(encoded: Sequence[bytes]) -> np.ndarray:
+        images = (image_files.decode(tf.constant(one), max_pixels) for one in encoded)
+        inputs = [np.asarray(layer(image[tf.newaxis]), "float32") for image in images]
+        return np.asarray(run(np.concatenate(inputs)), "float32")
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        metadata = json.loads(path.read_text())
-        return {name: metadata[name] for name in ("labels", "preprocessing", "exports")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}, which defines the preprocessing and the labels, cannot be read. Name a "
-            "folder that 'keras-classics export' wrote, or an export in it."
-        ) from error
+    return predict
 
 
 def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
@@ -88,25 +119,23 @@ def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
 
 def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     model = keras.models.load_model(path, compile=False)
-    return lambda images: model(images, training=False).numpy()
+    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
 
 
 RUNTIMES = {".tflite": tflite_runtime, ".onnx": onnx_runtime, ".keras": _keras}
 
 
-def _saved_model(path: Path) -> Callable[[Sequence[bytes]], np.ndarray]:
+def _saved_model(path: Path) -> Predict:
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
     return lambda encoded: serve(encoded=tf.constant(list(encoded)))["probabilities"].numpy()
 
 
-def _preprocess_function(config: dict[str, Any]) -> Callable[[Sequence[bytes]], np.ndarray]:
-    arguments = {key: value for key, value in config.items() if key != "layer"}
-    if config["layer"] not in LAYERS:
-        raise unknown_name("preprocessing", config["layer"], LAYERS)
-    layer = LAYERS[config["layer"]](**arguments)
-
-    def preprocess(encoded: Sequence[bytes]) -> np.ndarray:
-        images = [image_files.decode(tf.constant(one)) for one in encoded]
-        return np.concatenate([layer(image[tf.newaxis]) for image in images])
-
-    return preprocess
+def _unusable(
+    encoded: Sequence[bytes], max_pixels: int, error: tf.errors.OpError
+) -> UserError | tf.errors.OpError:
+    """Returns the error that names the first image that cannot be used."""
+    for number, one in enumerate(encoded):
+        fault = image_files.fault_of(one, "", max_pixels)
+        if fault is not None and fault.fatal:
+            return UserError(f"Image {number}, counted from 0, cannot be used: {fault.fault}.")
+    return error

@@ -35,6 +35,7 @@ def manifest(
         "input_shape": list(source.inputs.shape[1:]),
         "preprocessing": source.preprocessing_config,
         "labels": source.labels,
+        "max_pixels": source.max_pixels,
         "compared_on": {
             "images": len(source.images),
             "source": "generated, smooth patterns" if source.generated else "given",

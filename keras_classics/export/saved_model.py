@@ -4,10 +4,11 @@ Signatures, each for any batch size:
 
     serving_default   images: float32 (batch, height, width, channels), preprocessed
     serve_images      images: uint8 (batch, any, any, channels)
-    serve_bytes       encoded: strings (batch,), each a JPEG, PNG, GIF or BMP file
+    serve_bytes       encoded: strings (batch,), each a JPEG, PNG, GIF, BMP or WebP file
 
 Each returns `probabilities` (batch, classes), `top_ids` and `top_labels` (batch, 5), best first.
-If files of a batch cannot be decoded, `serve_bytes` fails and the error lists them, counted from 0.
+If files of a batch cannot be decoded, or have more pixels than the export allows, `serve_bytes`
+fails and the error lists them, counted from 0. Of an animated GIF, the first frame counts.
 
 TensorFlow Serving serves the folder if its name is a version number: PATH/MODEL/1. XLA is not
 needed. A request to .../v1/models/MODEL:predict,
@@ -28,9 +29,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
+from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError
 from keras_classics.export.source import Source
-from keras_classics.export.verify import Check, check, output
+from keras_classics.export.verify import Check, check, check_files, output
 
 TOP = 5
 
@@ -43,6 +45,7 @@ def saved_model(
     labels: Sequence[str],
     images: np.ndarray | None = None,
     image_labels: np.ndarray | None = None,
+    max_pixels: int = MAX_PIXELS,
     overwrite: bool = False,
 ) -> Check:
     """Writes a SavedModel, reloads it and compares it with the model.
@@ -51,21 +54,25 @@ def saved_model(
         model: A network with its top.
         path: Folder to write.
         preprocessing: The preprocessing layer that the network was trained with.
-        labels: Name of each class.
+        labels: Name of each output.
         images: uint8 images to compare on, shape (count, height, width, channels); generated images
             if None.
-        image_labels: Class of each image, if known, shape (count,).
+        image_labels: Class of each image, if known, shape (count,), or for sigmoids (count,
+            outputs), 1 where the class of an output applies.
+        max_pixels: Most pixels of an image file that `serve_bytes` decodes.
         overwrite: Whether to replace an existing folder.
 
     Returns:
         The agreement with the model, and the latency.
 
     Raises:
-        UserError: If the folder exists, or the arguments do not match the model or each other.
+        UserError: If the folder exists, the arguments do not match the model or each other, or the
+            preprocessing cannot bring images of any size to the shape that the model takes.
         VerificationError: If the export disagrees with the model; nothing is then written.
     """
-    with output(path, overwrite) as aside:
-        return write(Source(model, preprocessing, labels, images, image_labels), aside)
+    with output(path, overwrite, folder=True) as aside:
+        source = Source(model, preprocessing, labels, images, image_labels, True, max_pixels)
+        return write(source, aside)
 
 
 def write(source: Source, path: Path) -> Check:
@@ -80,6 +87,10 @@ def write(source: Source, path: Path) -> Check:
     def run(signature: str, images: np.ndarray) -> np.ndarray:
         return signatures[signature](images=tf.constant(images))["probabilities"].numpy()
 
+    def run_files(encoded: list[bytes]) -> np.ndarray:
+        return signatures["serve_bytes"](encoded=tf.constant(encoded))["probabilities"].numpy()
+
+    check_files(source, run_files, "serve_bytes")
     return check(
         source,
         lambda images: run("serving_default", images),
@@ -91,7 +102,10 @@ def write(source: Source, path: Path) -> Check:
 def build(source: Source, path: Path) -> None:
     """Writes a SavedModel to a path that does not exist yet."""
     predict = _predict_function(source)
-    preprocessing = source.preprocessing
+
+    def preprocessing(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(source.preprocessing(images), tf.float32)
+
     sides, channels = source.inputs.shape[1:], source.images.shape[-1]
     # The archive tracks everything that the signatures use. Tracking the network explicitly too
     # would store its weights twice.
@@ -106,7 +120,7 @@ def build(source: Source, path: Path) -> None:
     )
     archive.add_endpoint(
         "serve_bytes",
-        lambda encoded: predict(_decoded(encoded, preprocessing, sides)),
+        lambda encoded: predict(_decoded(encoded, preprocessing, sides, source.max_pixels)),
         [tf.TensorSpec((None,), tf.string, "encoded")],
     )
     write_out(archive, path)
@@ -144,12 +158,15 @@ def _predict_function(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tens
 
 
 def _decoded(
-    encoded: tf.Tensor, preprocessing: keras.layers.Layer, sides: tuple[int, int, int]
+    encoded: tf.Tensor,
+    preprocessing: Callable[[tf.Tensor], tf.Tensor],
+    sides: tuple[int, int, int],
+    max_pixels: int,
 ) -> tf.Tensor:
     """Decodes and preprocesses image files, one by one, because their sizes differ."""
 
     def decode(number: tf.Tensor, file: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return number, preprocessing(image_files.decode(file)[tf.newaxis])[0]
+        return number, preprocessing(image_files.decode(file, max_pixels)[tf.newaxis])[0]
 
     # A graph cannot catch exceptions, but a tf.data pipeline can drop elements that fail. The
     # numbers that are missing afterwards identify them.
@@ -160,6 +177,9 @@ def _decoded(
     count = tf.size(encoded, tf.int64)
     numbers, images = front.concatenate(dataset).batch(count + 1).get_single_element()
     missing = tf.sets.difference(tf.range(count)[tf.newaxis], numbers[tf.newaxis]).values
-    message = "Not a JPEG, PNG, GIF or BMP file that can be decoded, counted from 0:"
+    message = (
+        f"Not a JPEG, PNG, GIF or BMP file of at most {max_pixels:,} pixels that can be decoded, "
+        "counted from 0:"
+    )
     with tf.control_dependencies([tf.debugging.Assert(tf.size(missing) == 0, [message, missing])]):
         return tf.identity(images[1:])

@@ -1,6 +1,7 @@
 """The network to export, and the images on which exports are compared with it."""
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.analysis.nested import all_layers, flat
-from keras_classics.errors import UserError
+from keras_classics.data import image_files
+from keras_classics.data.image_size import MAX_PIXELS
+from keras_classics.errors import UserError, unknown_name
 from keras_classics.export.fold import fold_batch_norm
+from keras_classics.image_preprocessing import PREPROCESSINGS
 
 # Number of test images that programs compare on.
 COMPARED_IMAGES = 256
@@ -19,6 +23,12 @@ GENERATED_IMAGES = 32
 GENERATED_SIDE = 224
 # Images per batch when comparing.
 BATCH = 32
+# Images that are served as files when comparing.
+FILES = 8
+# Heights and widths of the images that a preprocessing must bring to one shape.
+SERVED_SIDES = ((60, 80), (301, 200))
+# By how much the probabilities of exclusive classes may miss a sum of 1.
+SUM_TOLERANCE = 1e-3
 
 
 class Source:
@@ -27,9 +37,12 @@ class Source:
     Args:
         model: A network with its top.
         preprocessing: The preprocessing layer that it was trained with.
-        labels: Name of each class.
+        labels: Name of each output.
         images: uint8, shape (count, height, width, channels); generated images if None.
-        image_labels: Class of each image, shape (count,), if known.
+        image_labels: Class of each image, if known, shape (count,); for sigmoids also (count,
+            outputs), 1 where the class of an output applies.
+        served: Whether the export includes decoding and preprocessing of image files.
+        max_pixels: Most pixels of an image file.
 
     Attributes:
         model: The given model.
@@ -39,13 +52,19 @@ class Source:
         labels: The given labels.
         images: The images, uint8.
         generated: Whether the images were generated.
-        image_labels: The given classes.
+        image_labels: The given classes; for sigmoids shape (count, outputs), 0 or 1.
         inputs: The preprocessed images, float32.
-        expected: The model's probabilities for the images, float32, shape (count, classes).
+        expected: The model's probabilities for the images, float32, shape (count, outputs).
+        exact: Whether the model computes in float32 itself.
+        exclusive: Whether the outputs of an image are the probabilities of exclusive classes, which
+            add up to 1. Otherwise each is a sigmoid, the probability that its class applies.
+        max_pixels: The given limit.
+        files: If served, some of the images as PNG files.
+        expected_of_files: If served, the model's probabilities for them.
 
     Raises:
-        UserError: If labels, images or preprocessing do not match the model or each other, or the
-            model's outputs are not probabilities.
+        UserError: If labels, images or preprocessing do not match the model or each other, the
+            model's outputs are not probabilities, or, if served, the preprocessing cannot be.
     """
 
     def __init__(
@@ -55,32 +74,37 @@ class Source:
         labels: Sequence[str],
         images: np.ndarray | None = None,
         image_labels: np.ndarray | None = None,
+        served: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ):
         _check_labels(model, labels)
         self.model = model
         self.preprocessing = preprocessing
-        self.preprocessing_config = {
-            "layer": type(preprocessing).__name__,
-            **preprocessing.get_config(),
-        }
+        self.preprocessing_config = preprocessing_config(preprocessing)
         self.labels = list(labels)
+        self.max_pixels = max_pixels
         self.generated = images is None
         self.images = generated_images(model) if images is None else np.asarray(images)
         self.image_labels = None if image_labels is None else np.asarray(image_labels)
         _check_images(self.images, self.image_labels, self.generated)
+        if served:
+            _check_served(preprocessing, model)
         self.inputs = preprocess(self.images, preprocessing, model)
         model = _in_float32(model)
+        self.exact = model is self.model
         # Folding copies the network; large networks without normalisation do not need it.
         kind = keras.layers.BatchNormalization
         normalized = any(isinstance(layer, kind) for layer in all_layers(model))
         self.network = fold_batch_norm(model) if normalized else model
         predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
         self.expected = in_batches(predict, self.inputs)
-        if not (self.expected >= 0).all():
-            raise UserError(
-                f"{model.name} must end in probabilities. Received: outputs that are negative or "
-                "not finite. Build it with a classifier_activation, and check its weights."
-            )
+        self.exclusive = _exclusive(self.model, self.expected)
+        if self.image_labels is not None:
+            self.image_labels = _checked_labels(self.image_labels, len(self.labels), self.exclusive)
+        if served:
+            self.files = [tf.io.encode_png(image).numpy() for image in self.images[:FILES]]
+            images = np.stack([image_files.decode(tf.constant(file)) for file in self.files])
+            self.expected_of_files = in_batches(predict, preprocess(images, preprocessing, model))
 
 
 def generated_images(model: keras.Model) -> np.ndarray:
@@ -117,14 +141,14 @@ def preprocess(
             not have the input shape of the network.
     """
     try:
-        inputs = in_batches(preprocessing, images)
+        inputs = in_batches(preprocessing, images).astype("float32")
     except (tf.errors.InvalidArgumentError, ValueError) as error:
         raise UserError(
             f"Images must have a shape that the preprocessing of {model.name} supports, usually "
             f"with 1 or 3 channels. Received: shape {images.shape}."
         ) from error
     expected = model.input_shape[1:]
-    if any(side not in (None, own) for own, side in zip(inputs.shape[1:], expected, strict=True)):
+    if not fits(inputs.shape[1:], expected):
         raise UserError(
             f"The preprocessing for {model.name} must give images of shape {expected}. "
             f"Received: one that gives {inputs.shape[1:]}."
@@ -151,17 +175,136 @@ def _check_labels(model: keras.Model, labels: Sequence[str]) -> None:
         )
 
 
+def _exclusive(model: keras.Model, outputs: np.ndarray) -> bool:
+    """Returns whether the outputs are a distribution over classes, and not one sigmoid each.
+
+    Raises:
+        UserError: If they are neither.
+    """
+    last: Any = model
+    while getattr(last, "outputs", None):
+        last = last.outputs[0]._keras_history.operation
+    activation = getattr(last, "activation", None)
+    sigmoid = activation is keras.activations.sigmoid
+    sums = np.abs(outputs.sum(axis=1) - 1) < SUM_TOLERANCE
+    within = (outputs >= 0) & (outputs <= 1 + SUM_TOLERANCE)
+    if not within.all() or activation is keras.activations.linear:
+        raise UserError(
+            f"{model.name} must end in probabilities. Received: outputs that are not finite, not "
+            "from 0 to 1, or of a layer without an activation. Build it with a "
+            "classifier_activation, and check its weights."
+        )
+    return not sigmoid and outputs.shape[1] > 1 and bool(sums.all())
+
+
+def preprocessing_config(preprocessing: keras.layers.Layer) -> dict[str, Any]:
+    """Returns the name and the arguments of a preprocessing layer, for `preprocessing_of`."""
+    kind = type(preprocessing)
+    own = kind in PREPROCESSINGS.values()
+    name = kind.__name__ if own else keras.saving.get_registered_name(kind)
+    return {"layer": name, **preprocessing.get_config()}
+
+
+def preprocessing_of(config: dict[str, Any]) -> keras.layers.Layer:
+    """Returns the preprocessing layer that a configuration describes.
+
+    Raises:
+        UserError: If it is no layer of this package or of Keras, and is not registered.
+    """
+    arguments = {key: value for key, value in config.items() if key != "layer"}
+    own = {layer.__name__: layer for layer in PREPROCESSINGS.values()}
+    name = config["layer"]
+    kind = own.get(name) or keras.saving.get_registered_object(name)
+    if kind is None:
+        kind = getattr(keras, name, None) or getattr(keras.layers, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, keras.layers.Layer)):
+        raise UserError(
+            f"{unknown_name('preprocessing', name, own)} Another layer must be Keras's own, or "
+            "registered with keras.saving.register_keras_serializable."
+        )
+    try:
+        return kind.from_config(arguments)
+    except Exception as error:  # Each layer has its own.
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise UserError(
+            f"The preprocessing {name!r} cannot be built from its configuration: {reason}. Use "
+            "ImagePreprocessing, or a layer whose from_config takes what get_config gives."
+        ) from error
+
+
+def check_stored(config: dict[str, Any]) -> None:
+    """Raises a `UserError` if a preprocessing cannot be built from what a manifest says of it."""
+    try:
+        preprocessing_of(json.loads(json.dumps(config)))
+    except TypeError as error:
+        raise UserError(
+            f"The configuration of the preprocessing must be JSON. Received: {error}."
+        ) from error
+
+
+def _check_served(layer: keras.layers.Layer, model: keras.Model) -> None:
+    """Raises a `UserError` if a preprocessing does not bring images of any size to a model."""
+    shapes = []
+    for sides in SERVED_SIDES:
+        try:
+            shapes.append(tuple(layer(np.zeros((1, *sides, 3), "uint8")).shape[1:]))
+        except Exception as error:  # Of TensorFlow or Keras.
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise _not_served(
+                layer, model, f"an error for an image of {sides}: {reason}"
+            ) from error
+    expected = model.input_shape[1:]
+    if len(set(shapes)) > 1 or not fits(shapes[0], expected):
+        raise _not_served(layer, model, f"shapes {', '.join(map(str, shapes))}")
+
+
+def _not_served(layer: keras.layers.Layer, model: keras.Model, got: str) -> UserError:
+    return UserError(
+        "An export decodes files to RGB images of any size, and its preprocessing must bring all "
+        f"to one shape that {model.name} takes, {model.input_shape[1:]}. Received: "
+        f"{type(layer).__name__}, which gives {got}. Use ImagePreprocessing, or put a Resizing "
+        "before it in a keras.Sequential."
+    )
+
+
+def fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    """Whether a shape is an expected one, in which None stands for any size."""
+    return len(shape) == len(expected) and all(
+        side in (None, own) for own, side in zip(shape, expected, strict=True)
+    )
+
+
 def _check_images(images: np.ndarray, labels: np.ndarray | None, generated: bool) -> None:
     check_uint8("images", images)
     if labels is None:
         return
     if generated:
         raise UserError("image_labels need images. Received: images=None. Pass both.")
-    if labels.shape != images.shape[:1]:
+    if labels.shape[:1] != images.shape[:1]:
         raise UserError(
             f"image_labels must have one label for each of {len(images)} images. "
             f"Received: shape {labels.shape}."
         )
+
+
+def _checked_labels(labels: np.ndarray, outputs: int, exclusive: bool) -> np.ndarray:
+    """Returns the labels as the outputs are compared with them: a class each, or 0 or 1 each."""
+    matrix = labels.ndim == 2 and labels.shape[1] == outputs and not exclusive
+    if labels.ndim != 1 and not matrix:
+        raise UserError(
+            "image_labels must have shape (count,), or for sigmoids (count, outputs). "
+            f"Received: {labels.shape} for {outputs} outputs."
+        )
+    classes = 2 if matrix or outputs == 1 else outputs
+    whole = np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
+    if not whole or labels.min() < 0 or labels.max() >= classes:
+        raise UserError(
+            f"image_labels must be integers from 0 to {classes - 1}. Received: {labels.dtype} from "
+            f"{labels.min()} to {labels.max()}."
+        )
+    if exclusive or matrix:
+        return labels.astype(int)
+    return labels[:, np.newaxis].astype(int) if outputs == 1 else np.eye(outputs, dtype=int)[labels]
 
 
 def check_uint8(name: str, images: np.ndarray) -> None:

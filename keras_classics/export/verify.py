@@ -9,12 +9,14 @@ The bounds, on the same images for all formats:
     dynamic, int8           -                              98 %                at most 0.02
 
 Differences are relative to the largest probability of the image. Predictions count as the same if
-the model's probabilities of the two classes differ by no more than the same bound. How much 8-bit
-rounding changes probabilities depends on the weights, and it changes the predictions of images
-whose classes are nearly tied, which are many for an untrained model. So the last two rows are
-enforced only if labels are given, which means that the model is trained; otherwise the values are
-only recorded. One changed image is always allowed in these rows. Values that are not finite always
-fail.
+the model's probabilities of the two classes differ by no more than the same bound; for 8 bits,
+whose rounding changes the predictions of images with nearly tied classes, by no more than 0.2 of
+the larger if no labels are given, because an untrained model has many such images. The loss of
+accuracy needs labels. One changed image is always allowed in the last two rows. Values that are not
+finite always fail.
+
+A sigmoid is compared as the two probabilities that its class applies and does not. For several
+sigmoids, the prediction of an image is the same if those of all its outputs are.
 """
 
 import contextlib
@@ -25,11 +27,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
 from keras_classics import files
-from keras_classics.errors import VerificationError
+from keras_classics.errors import UserError, VerificationError
 from keras_classics.export.source import Source, in_batches
+
+# Relative difference of two classes between which 8 bits may change a prediction without labels.
+TIED = 0.2
 
 # Number of timed runs on one image, after the warm-up runs.
 LATENCY_RUNS = 50
@@ -45,7 +51,7 @@ class Bound:
     Attributes:
         max_difference: Largest difference of a probability, relative to the largest probability of
             its image. If set, all predictions must be the same too.
-        same_prediction: Smallest fraction of images with the same prediction, if labels are given.
+        same_prediction: Smallest fraction of images with the same prediction.
         accuracy_loss: Largest loss of accuracy, 0 to 1, if labels are given.
     """
 
@@ -72,7 +78,8 @@ class Agreement:
         images: Number of images compared.
         max_difference: Largest difference of a probability, relative to the largest probability
             of its image.
-        same_prediction: Fraction of images with the same most probable class.
+        same_prediction: Fraction of images with the same most probable class, or with the same
+            classes on the same side of 0.5.
         model_accuracy: Accuracy of the model, 0 to 1; None without labels.
         accuracy: Accuracy of the export, 0 to 1; None without labels.
     """
@@ -145,10 +152,36 @@ def check(
     """
     got = in_batches(run_raw, source.images) if run_raw else in_batches(run, source.inputs)
     bound = BOUNDS[quantize]
-    agreement = _agreement(source, got, bound)
+    agreement = _agreement(source, source.expected, got, bound, source.image_labels)
     _enforce(source.model.name, quantize, agreement, bound)
     latency = _latency(lambda: run(source.inputs[:1]), threads or processors())
     return Check(quantize, agreement, bound, latency, details)
+
+
+def check_files(
+    source: Source, run: Callable[[list[bytes]], np.ndarray], name: str, quantize: str = "none"
+) -> None:
+    """Compares what an export answers to image files with its model.
+
+    Args:
+        source: The model and the files to compare on.
+        run: Function from encoded images to probabilities.
+        name: Name of the export.
+        quantize: Quantization, one of `BOUNDS`.
+
+    Raises:
+        VerificationError: If it cannot answer, or the difference exceeds the bounds.
+    """
+    try:
+        got = run(source.files)
+    except Exception as error:  # Each runtime has its own.
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise VerificationError(
+            f"{name} of {source.model.name} cannot be read back: {reason}. Nothing was written."
+        ) from error
+    bound = BOUNDS[quantize]
+    agreement = _agreement(source, source.expected_of_files, got, bound)
+    _enforce(source.model.name, quantize, agreement, bound, f"{name} on image files")
 
 
 def processors() -> int:
@@ -156,43 +189,102 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def check_destination(path: Path, overwrite: bool, folder: bool) -> None:
+    """Raises a `UserError` if an export cannot be written to a path.
+
+    Args:
+        path: File or folder to write.
+        overwrite: Whether to replace an existing one.
+        folder: Whether it is a folder.
+    """
+    if not overwrite:
+        files.refuse_existing(path)
+    elif path.exists() and path.is_dir() != folder:
+        kinds = ("a folder", "a file") if folder else ("a file", "a folder")
+        raise UserError(
+            f"overwrite replaces {kinds[0]}. Received: {path}, which is {kinds[1]}. Use another "
+            "path, or remove it."
+        )
+    files.refuse_unwritable(path)
+
+
 @contextlib.contextmanager
-def output(path: str | os.PathLike, overwrite: bool) -> Iterator[Path]:
+def output(path: str | os.PathLike, overwrite: bool, folder: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `path`, and renames it to `path` if no exception occurs.
 
     Args:
         path: File or folder to write.
         overwrite: Whether to replace an existing one, which stays until the new one is complete.
+        folder: Whether it is a folder.
 
     Raises:
-        UserError: If `path` exists and `overwrite` is not set, or `path` cannot be written.
+        UserError: If `path` exists and `overwrite` is not set, `path` cannot be written, or another
+            process is writing it.
     """
     path = Path(path)
-    if not overwrite:
-        files.refuse_existing(path)
-    files.refuse_unwritable(path)
-    with files.atomic_write(path, overwrite) as aside:
-        yield aside
+    check_destination(path, overwrite, folder)
+    lock = files.process_lock(path.with_name(f".aside-{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise UserError(
+            f"{path} is being written by another process. Wait until it ends, or use another path."
+        ) from error
+    try:
+        with files.atomic_write(path, overwrite) as aside:
+            yield aside
+    finally:
+        # Before it is released, so that no other process can hold it.
+        files.remove(Path(lock.lock_file))
+        lock.release()
 
 
-def _agreement(source: Source, got: np.ndarray, bound: Bound) -> Agreement:
-    expected = source.expected
-    largest = expected.max(axis=1)
-    predicted = got.argmax(axis=1)
-    chosen = np.take_along_axis(expected, predicted[:, np.newaxis], axis=1)[:, 0]
-    same = chosen >= largest * (1 - (bound.max_difference or 0))
+def _agreement(
+    source: Source,
+    expected: np.ndarray,
+    got: np.ndarray,
+    bound: Bound,
+    labels: np.ndarray | None = None,
+) -> Agreement:
+    if got.shape != expected.shape:
+        raise VerificationError(
+            f"The export of {source.model.name} gives outputs of shape {got.shape}, and the model "
+            f"{expected.shape}. Nothing was written."
+        )
+    if not np.isfinite(got).all():
+        return Agreement(len(got), float("nan"), 0.0)
+    # Shape (images, distributions, classes): one distribution an image, or one a sigmoid.
+    before, after = (_distributions(p, source.exclusive) for p in (expected, got))
+    largest = before.max(axis=-1)
+    predicted = after.argmax(axis=-1)
+    chosen = np.take_along_axis(before, predicted[..., np.newaxis], axis=-1)[..., 0]
+    tie = bound.max_difference or (TIED if labels is None else 0.0)
+    same = (chosen >= largest * (1 - tie)).all(axis=1)
     accuracies = {}
-    if source.image_labels is not None:
-        before, after = (p == source.image_labels for p in (expected.argmax(axis=1), predicted))
-        accuracies = {"model_accuracy": float(before.mean()), "accuracy": float(after.mean())}
-    difference = np.abs(got - expected).max(axis=1) / largest
+    if labels is not None:
+        labels = labels.reshape(predicted.shape)
+        right = [(p == labels).all(axis=1).mean() for p in (before.argmax(axis=-1), predicted)]
+        accuracies = {"model_accuracy": float(right[0]), "accuracy": float(right[1])}
+    difference = np.abs(after - before).max(axis=-1) / largest
     return Agreement(len(got), float(difference.max()), float(same.mean()), **accuracies)
 
 
-def _enforce(name: str, quantize: str, agreement: Agreement, bound: Bound) -> None:
-    faults = [*_faults_in_probabilities(agreement, bound), *_faults_in_accuracy(agreement, bound)]
+def _distributions(probabilities: np.ndarray, exclusive: bool) -> np.ndarray:
+    if exclusive:
+        return probabilities[:, np.newaxis]
+    return np.stack([1 - probabilities, probabilities], axis=-1)
+
+
+def _enforce(
+    name: str, quantize: str, agreement: Agreement, bound: Bound, what: str | None = None
+) -> None:
+    faults = [
+        *_faults_in_probabilities(agreement, bound),
+        *_faults_in_predictions(agreement, bound),
+        *_faults_in_accuracy(agreement, bound),
+    ]
     if faults:
-        what = "The export" if quantize == "none" else f"The {quantize} export"
+        what = what or ("The export" if quantize == "none" else f"The {quantize} export")
         raise VerificationError(
             f"{what} disagrees with {name} on {agreement.images} images: {', '.join(faults)}. "
             "Nothing was written."
@@ -208,23 +300,31 @@ def _faults_in_probabilities(agreement: Agreement, bound: Bound) -> Iterator[str
         yield f"same prediction on {100 * agreement.same_prediction:.2f} %"
 
 
-def _faults_in_accuracy(agreement: Agreement, bound: Bound) -> Iterator[str]:
-    least, allowed_loss = bound.same_prediction, bound.accuracy_loss
-    before, after = agreement.model_accuracy, agreement.accuracy
-    if least is None or allowed_loss is None or before is None or after is None:
-        return
-    # The small number covers rounding: 1 - (n - 1) / n is not exactly 1 / n.
-    one = 1 / agreement.images + 1e-9
-    if 1 - agreement.same_prediction > max(1 - least, one):
+def _faults_in_predictions(agreement: Agreement, bound: Bound) -> Iterator[str]:
+    least = bound.same_prediction
+    if least is not None and 1 - agreement.same_prediction > max(1 - least, _one(agreement)):
         yield (
             f"same prediction on {100 * agreement.same_prediction:.2f} % "
             f"(at least {100 * least:g} %)"
         )
-    if before - after > max(allowed_loss + 1e-9, one):
+
+
+def _faults_in_accuracy(agreement: Agreement, bound: Bound) -> Iterator[str]:
+    allowed = bound.accuracy_loss
+    before, after = agreement.model_accuracy, agreement.accuracy
+    if allowed is None or before is None or after is None:
+        return
+    if before - after > max(allowed + 1e-9, _one(agreement)):
         yield (
             f"accuracy {100 * after:.2f} %, the model's {100 * before:.2f} % (allowed loss "
-            f"{100 * max(allowed_loss, 1 / agreement.images):.2f} %)"
+            f"{100 * max(allowed, 1 / agreement.images):.2f} %)"
         )
+
+
+def _one(agreement: Agreement) -> float:
+    """Returns the fraction of one image."""
+    # The small number covers rounding: 1 - (n - 1) / n is not exactly 1 / n.
+    return 1 / agreement.images + 1e-9
 
 
 def _latency(run: Callable[[], Any], threads: int) -> Latency:

@@ -15,6 +15,8 @@ import pytest
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError
+from keras_classics.export.source import Source
+from keras_classics.files import process_lock
 from keras_classics.image_preprocessing import CanvasPreprocessing
 from tests.helpers.programs import ROOT, assert_one_line
 
@@ -200,3 +202,44 @@ def refused(given: dict, folder: Path, shape: tuple[int, ...], message: str) -> 
             **given,
         )
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("write", [export.export_model, export.saved_model, export.tflite])
+def test_two_exports_to_one_path(write, given, tmp_path):
+    """The second gets one line, and leaves alone what the first is writing."""
+    out, lock = tmp_path / "out", tmp_path / ".aside-out.lock"
+    (tmp_path / ".aside-out").write_text("half of the first")
+    with process_lock(lock), pytest.raises(UserError, match="out is being written by another"):
+        write(kc.lenet5(), out, **given)
+    assert (tmp_path / ".aside-out").read_text() == "half of the first"
+    # As after a kill, with what was left.
+    write(kc.lenet5(), out, **given)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def never(*_, **__):
+    pytest.fail("Something was computed.")
+
+
+@pytest.mark.parametrize("write", [export.export_model, export.saved_model, export.tflite])
+def test_overwrite_does_not_change_what_a_path_is(write, given, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    if write is export.tflite:
+        out.mkdir()
+        (out / "mine").write_text("mine")
+    else:
+        out.write_text("mine")
+    before = contents(tmp_path)
+    monkeypatch.setattr(Source, "__init__", never)
+    with pytest.raises(UserError, match="overwrite replaces a f.*Received: .*out, which is a f"):
+        write(kc.lenet5(), out, overwrite=True, **given)
+    assert contents(tmp_path) == before
+
+
+def test_the_program_tells_of_a_file_first(run_program, tmp_path):
+    out = tmp_path / "out"
+    out.write_text("mine")
+    # A network that does not exist: nothing is looked at after the path.
+    done = run_program(*PROGRAM[:3], "--model=lenet6", "--overwrite", f"--out={out}")
+    assert_one_line(done, 2, "overwrite replaces a folder")
+    assert out.read_text() == "mine"

@@ -18,6 +18,7 @@ def fake_source(images: int, labels: bool = True) -> SimpleNamespace:
         inputs=np.zeros((images, 1, 1, 1), "float32"),
         expected=np.tile(np.array([0.8, 0.2, 0.0]), (images, 1)),
         image_labels=np.zeros(images, int) if labels else None,
+        exclusive=True,
     )
 
 
@@ -92,10 +93,15 @@ def test_one_changed_image_is_always_allowed(quantize):
 
 
 @pytest.mark.parametrize("quantize", ["dynamic", "int8", "int16x8"])
-def test_without_labels_8_bits_are_not_judged(quantize):
+def test_without_labels_8_bits_may_change_predictions_of_nearly_tied_classes(quantize):
     source = fake_source(10, labels=False)
+    source.expected[:] = [0.5, 0.41, 0.09]
     agreement = check(source, altered(source, 10), quantize).agreement
-    assert (agreement.same_prediction, agreement.accuracy) == (0, None)
+    assert (agreement.same_prediction, agreement.accuracy) == (1, None)
+    source.expected[:] = [0.5, 0.39, 0.11]
+    assert check(source, altered(source, 1), quantize).agreement.same_prediction == 0.9
+    with pytest.raises(VerificationError, match="same prediction on 80.00 %"):
+        check(source, altered(source, 2), quantize)
 
 
 @pytest.mark.parametrize("quantize", ["none", "float16"])

@@ -7,6 +7,7 @@ from keras_classics.image_preprocessing import with_channels
 from keras_classics.models.layers import LocalResponseNormalization
 
 
+@keras.saving.register_keras_serializable("tests")
 class Centred(keras.layers.Layer):
     """Brings images to any sides, and 0..255 to -scale..scale."""
 
