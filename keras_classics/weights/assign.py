@@ -122,10 +122,10 @@ def is_finite(array: np.ndarray) -> bool:
     return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
 
 
-def assign(values: Mapping[str, np.ndarray], slots: Slots) -> None:
-    """Assigns values to the variables of the slots of the same names."""
+def assign(values: dict[str, np.ndarray], slots: Slots) -> None:
+    """Assigns values to the variables of the slots of the same names, and drops them."""
     for name, slot in slots.items():
-        slot.variable.assign(values[name])
+        slot.variable.assign(values.pop(name))
 
 
 def extract(slots: Slots) -> dict[str, np.ndarray]:

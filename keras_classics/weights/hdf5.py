@@ -233,7 +233,7 @@ def _add(
     def read() -> np.ndarray:
         with parsing(KIND):
             _check_chunks(dataset)
-            return np.array(dataset, dtype=ml_dtypes.bfloat16 if bfloat16 else dataset.dtype)
+            return np.array(dataset, ml_dtypes.bfloat16) if bfloat16 else dataset[()]
 
     dtype = "bfloat16" if bfloat16 else dataset.dtype.name
     tensors[name] = StoredTensor(dataset.shape or (), dtype, read, expected)

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, one_line
 from keras_classics.weights import hdf5, keras_applications, timm, torch_files, torchvision
 from keras_classics.weights.assign import Slots, named_slots
 from keras_classics.weights.metadata import FileMetadata
@@ -70,9 +70,12 @@ FORMATS = {
 }
 
 
-def shown(path: Path) -> str:
-    """Returns a path for a message of one line, whatever characters it has."""
-    return str(path) if str(path).isprintable() else repr(str(path))
+def is_file(path: Path) -> bool:
+    """Returns whether a path is one of a file, and not too long or otherwise no path at all."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def format_of(path: Path) -> Format:
@@ -96,12 +99,12 @@ def read_metadata(path: Path) -> FileMetadata | None:
     Raises:
         UserError: If the file is damaged.
     """
-    if not path.is_file():
+    if not is_file(path):
         return None  # Loading it raises the error.
     try:
         return format_of(path).metadata(path)
     except UserError as error:
-        raise UserError(f"{shown(path)} cannot be read: {error}.") from error
+        raise UserError(f"{one_line(str(path))} cannot be read: {error}.") from error
 
 
 def arguments_for_file(model: str, path: Path) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def arguments_for_file(model: str, path: Path) -> dict[str, Any]:
         model: Name of the network.
         path: File of weights.
     """
-    if not path.is_file() or model not in torchvision.BOTTLENECKS:
+    if not is_file(path) or model not in torchvision.BOTTLENECKS:
         return {}
     if format_of(path) is TORCH and read_metadata(path) is None:
         return torchvision.builder_arguments(model)

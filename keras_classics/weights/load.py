@@ -1,5 +1,6 @@
 """Loads the weights of a record or of a file into a model."""
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -7,7 +8,8 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, one_line
+from keras_classics.files import user_path
 from keras_classics.weights.assign import Slot, Slots, assign, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
 from keras_classics.weights.identify import (
@@ -16,7 +18,7 @@ from keras_classics.weights.identify import (
     Format,
     arguments_for_file,
     format_of,
-    shown,
+    is_file,
 )
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
@@ -55,7 +57,7 @@ def load_weights(
             values = values_for(tensors, slots)
     except UserError as error:
         raise UserError(
-            f"{shown(path)} cannot be loaded into {model.name}: {error}. The model is unchanged."
+            f"{one_line(str(path))} cannot be loaded into {model.name}: {error}. The model is unchanged."
         ) from error
     assign(values, slots)
     if skipped:
@@ -63,14 +65,11 @@ def load_weights(
 
 
 def _existing_file(weights: str | os.PathLike) -> Path:
-    try:
-        path = Path(weights).expanduser()
-        exists = path.is_file()
-    except (OSError, RuntimeError, TypeError, ValueError):
-        exists = False
-    if not exists:
-        raise UserError(f"weights must name an existing file. Received: {str(weights)!r}.")
-    return path
+    with contextlib.suppress(TypeError, UserError):
+        path = user_path(weights)
+        if is_file(path):
+            return path
+    raise UserError(f"weights must name an existing file. Received: {str(weights)!r}.")
 
 
 def _refuse_other_computation(metadata: FileMetadata | None, model: keras.Model) -> None:
@@ -141,7 +140,8 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         weights = _record(name, weights)
     if not isinstance(weights, WeightsRecord):
         # A file does not state its network's arguments, so the caller's arguments win.
-        return {**arguments_for_file(name, _existing_file(weights)), **arguments}
+        path = _existing_file(weights)
+        return {**arguments_for_file(name, path), **arguments, "weights": path}
     if weights.model != name:
         raise UserError(f"{weights.full_name} are weights of {weights.model}, not of {name}.")
     for argument, value in weights.arguments.items():
