@@ -104,7 +104,7 @@ def read_metadata(path: Path) -> FileMetadata | None:
     try:
         return format_of(path).metadata(path)
     except UserError as error:
-        raise UserError(f"{one_line(str(path))} cannot be read: {error}.") from error
+        raise UserError(one_line(f"{path} cannot be read: {error}.")) from error
 
 
 def arguments_for_file(model: str, path: Path) -> dict[str, Any]:

@@ -56,9 +56,8 @@ def load_weights(
             skipped = None if strict else _skip_top(tensors, slots, file_format)
             values = values_for(tensors, slots)
     except UserError as error:
-        raise UserError(
-            f"{one_line(str(path))} cannot be loaded into {model.name}: {error}. The model is unchanged."
-        ) from error
+        message = f"{path} cannot be loaded into {model.name}: {error}. The model is unchanged."
+        raise UserError(one_line(message)) from error
     assign(values, slots)
     if skipped:
         logger.warning("%s: %s. All other weights come from %s.", model.name, skipped, path.name)

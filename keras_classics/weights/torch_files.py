@@ -7,6 +7,7 @@ import contextlib
 import os
 import pickletools
 import struct
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,13 @@ import numpy as np
 from keras_classics.errors import UserError, require
 from keras_classics.weights import archives
 from keras_classics.weights.metadata import ENTRY, FileMetadata, from_text
-from keras_classics.weights.stored import StoredTensor, Tensors, parsing, unpacking_allowance
+from keras_classics.weights.stored import (
+    MESSAGE_WIDTH,
+    StoredTensor,
+    Tensors,
+    parsing,
+    unpacking_allowance,
+)
 
 KIND, SAFETENSORS = "torch file", "safetensors file"
 
@@ -164,15 +171,12 @@ def _load(torch: ModuleType, path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
+            reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
             raise UserError(
                 "it contains code or objects besides tensors, which are not executed. Save only "
-                f"the state_dict() ({_first_line(error)})"
+                f"the state_dict() ({textwrap.shorten(reason, MESSAGE_WIDTH)})"
             ) from error
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _check_entry(torch: ModuleType, name: Any, tensor: Any) -> None:

@@ -20,7 +20,7 @@ from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.assign import extract, named_slots
 from keras_classics.weights.metadata import metadata_of
 from tests.helpers.golden import fill
-from tests.helpers.weight_files import assert_refused
+from tests.helpers.weight_files import assert_refused, write, write_named
 
 ENDINGS = (".weights.h5", ".keras", ".h5", ".safetensors")
 
@@ -34,35 +34,6 @@ TENSORS = {
     ),
     ".safetensors": ("layer1.2.conv1.weight", "layer1.2.conv1.weight"),
 }
-
-
-def write_named(tensors: dict[str, np.ndarray], path: Path, ending: str = "{}:0") -> None:
-    """Writes a file as Keras 2 did: layers and weights by name, doubled paths, names as bytes."""
-    layers = {}
-    for name, array in tensors.items():
-        layer, variable = name.split("/")
-        layers.setdefault(layer, {})[f"{layer}/{ending.format(variable)}"] = array
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [layer.encode() for layer in layers]
-        file.attrs["backend"] = b"tensorflow"
-        for layer, arrays in layers.items():
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [name.encode() for name in arrays]
-            for name, array in arrays.items():
-                group.create_dataset(name, data=array)
-
-
-def write(model: keras.Model, path: Path) -> Path:
-    """Writes a model's weights to a file in the format of its name."""
-    if path.name.endswith(".weights.h5"):
-        model.save_weights(path)
-    elif path.suffix == ".keras":
-        model.save(path)
-    elif path.suffix == ".h5":
-        write_named(extract(named_slots(model)), path)
-    else:
-        torchvision.write(model, path)
-    return path
 
 
 @pytest.fixture(scope="module")
