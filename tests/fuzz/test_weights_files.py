@@ -32,21 +32,15 @@ MARK = -7.25
 
 HDF5 = {**mutations.BYTES, **weight_mutations.HDF5}
 ZIP = {**mutations.BYTES, **weight_mutations.ZIP}
+IN_ARCHIVE = {k: weight_mutations.in_weights(m) for k, m in weight_mutations.HDF5.items()}
 SAFETENSORS = {**mutations.BYTES, **weight_mutations.SAFETENSORS}
-
-
-def _in_archive(mutation: mutations.Mutation) -> mutations.Mutation:
-    def change(found: dict[str, bytes], draw: np.random.Generator) -> None:
-        found["model.weights.h5"] = mutation(found["model.weights.h5"], draw)
-
-    return weight_mutations.members(change)
 
 
 # By the end of a file's name: the networks, and the mutations.
 FORMS = {
     ".weights.h5": (KERAS, HDF5),
     ".h5": (KERAS, HDF5),
-    ".keras": (KERAS, ZIP | {k: _in_archive(m) for k, m in weight_mutations.HDF5.items()}),
+    ".keras": (KERAS, ZIP | IN_ARCHIVE),
     ".safetensors": (TORCH, SAFETENSORS),
     ".zip.pth": (TORCH, ZIP),
     ".legacy.pth": (TORCH, mutations.BYTES),
@@ -110,7 +104,7 @@ def secret():
     os.unlink(weight_mutations.SECRET)
 
 
-@pytest.mark.parametrize("count", [24, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(900, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "ending",
     [pytest.param(e, marks=[pytest.mark.torch] * e.endswith(".pth")) for e in FORMS],

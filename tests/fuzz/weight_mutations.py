@@ -20,12 +20,12 @@ SECRET = "/tmp/keras_classics_secret.h5"
 Change = Callable[[h5py.File, str, np.random.Generator], None]
 
 
-def _datasets(file: h5py.File) -> list[str]:
+def _datasets(file: h5py.File, least: int = 4) -> list[str]:
     names: list[str] = []
     file.visititems(
         lambda name, entry: (
             names.append(name)
-            if isinstance(entry, h5py.Dataset) and entry.size > 3 and entry.dtype.kind == "f"
+            if isinstance(entry, h5py.Dataset) and entry.size >= least and entry.dtype.kind == "f"
             else None
         )
     )
@@ -128,6 +128,20 @@ def _names(value: Any) -> Change:
     return change
 
 
+def every(dtype: str) -> Mutation:
+    """A mutation that stores all tensors of an HDF5 file in another type, as Keras does."""
+
+    def mutate(content: bytes, draw: np.random.Generator) -> bytes:
+        buffer = io.BytesIO(content)
+        with h5py.File(buffer, "r+") as file:
+            for name in _datasets(file, least=0):
+                change = _replaced(_bfloat16) if dtype == "bfloat16" else _as(dtype)
+                change(file, name, draw)
+        return buffer.getvalue()
+
+    return mutate
+
+
 HDF5 = {
     "external": hdf5(_replaced(_external)),
     "virtual": hdf5(_replaced(_virtual)),
@@ -179,6 +193,15 @@ def members(change: Callable[[dict[str, bytes], np.random.Generator], None], **o
     return mutate
 
 
+def in_weights(mutation: Mutation) -> Mutation:
+    """A mutation of the weights in a `.keras` archive."""
+
+    def change(found: dict[str, bytes], draw: np.random.Generator) -> None:
+        found["model.weights.h5"] = mutation(found["model.weights.h5"], draw)
+
+    return members(change)
+
+
 def _in_a_member(mutation: Mutation) -> Mutation:
     def change(found: dict[str, bytes], draw: np.random.Generator) -> None:
         names = [name for name, data in found.items() if data]
@@ -193,7 +216,7 @@ def _in_a_member(mutation: Mutation) -> Mutation:
 
 def _inflated(found: dict[str, bytes], draw: np.random.Generator) -> None:
     name = max(found, key=lambda name: len(found[name]))
-    found[name] += bytes(400_000_000)
+    found[name] += bytes(150_000_000)
 
 
 def _flag(content: bytes, draw: np.random.Generator) -> bytes:
@@ -213,7 +236,7 @@ def _renamed(found: dict[str, bytes], draw: np.random.Generator) -> None:
 
 
 def _many(found: dict[str, bytes], draw: np.random.Generator) -> None:
-    found.update({f"m{i}": b"" for i in range(100_000)})
+    found.update({f"{i:0200}": b"" for i in range(20_000)})
 
 
 def _twice(content: bytes, draw: np.random.Generator) -> bytes:
