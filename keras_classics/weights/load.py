@@ -106,11 +106,10 @@ def _skip_top(tensors: Tensors, slots: dict[str, Slot], file_format: Format) -> 
         return None
     in_file, in_model = tensors[biases[0]].shape[0], slots[biases[0]].shape[0]
     for name in scores:
-        shape = tuple(in_model if n == in_file else n for n in tensors[name].shape)
-        if shape != slots[name].shape:
+        shapes = (tensors[name].shape, slots[name].shape)
+        differing = [sizes for sizes in zip(*shapes, strict=False) if len(set(sizes)) > 1]
+        if len(shapes[0]) != len(shapes[1]) or differing != [(in_file, in_model)]:
             return None
-    if in_file == in_model:
-        return None
     for name in scores:
         del tensors[name], slots[name]
     return (

@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import numpy as np
 from tests.fuzz.mutations import BYTES, Mutation
 
 # A file beside the weights, which they must not read.
-SECRET = "/tmp/keras_classics_secret.h5"
+SECRET = f"{tempfile.gettempdir()}/keras_classics_{os.getpid()}.h5"
 
 Change = Callable[[h5py.File, str, np.random.Generator], None]
 

@@ -242,6 +242,13 @@ def test_another_number_of_classes_keeps_the_last_layer_initial(file, source, ca
         load_weights(model, file, strict=True)
 
 
+def test_a_last_layer_of_two_numbers_of_classes_is_damaged(model, written_files, tmp_path):
+    path = Path(shutil.copy(written_files[".safetensors"], tmp_path))
+    tensors = load_file(path)
+    save_file({**tensors, "fc.bias": tensors["fc.bias"][1:]}, path)
+    assert_refused(model, path, r"'fc.bias' has the shape \(9,\)")
+
+
 def test_without_top_its_weights_are_not_loaded(file, source, caplog):
     model = kc.resnet20(include_top=False, weights=file, input_shape=(48, 40, 3))
     for found, expected in zip(model.weights, source.weights, strict=False):
