@@ -4,7 +4,8 @@ The same layer is used in training, in evaluation and in exports. Each layer has
 can be called separately: `resize` brings images to one size, `normalize` maps their values.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +18,26 @@ if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 else:
     tf = None
+
+
+def takes_one_image(step: Callable) -> Callable:
+    """Returns a step of a layer that takes one image, too, and then returns one.
+
+    Raises:
+        UserError: If the images have neither three nor four axes, or not 1 or 3 channels.
+    """
+
+    @functools.wraps(step)
+    def checked(layer: keras.layers.Layer, images: Any) -> Any:
+        shape = tuple(images.shape)
+        if len(shape) not in (3, 4) or shape[-1] not in (1, 3):
+            raise UserError(
+                "Images have the shape (height, width, 1 or 3), or with a batch before it. "
+                f"Received: {shape}."
+            )
+        return step(layer, images) if len(shape) == 4 else step(layer, images[None])[0]
+
+    return checked
 
 
 @keras.saving.register_keras_serializable("keras_classics")
@@ -35,7 +56,8 @@ class CanvasPreprocessing(keras.layers.Layer):
         background: Value of pixel 0 and of the canvas.
         foreground: Value of pixel 255.
 
-    Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, size, size, channels).
+    Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, size, size, channels). The batch
+    may be left out.
     """
 
     def __init__(
@@ -54,11 +76,12 @@ class CanvasPreprocessing(keras.layers.Layer):
         self.background = background
         self.foreground = foreground
 
+    @takes_one_image
     def resize(self, images: "tf.Tensor") -> "tf.Tensor":
         """Resizes images to the box inside the border, and centres them in it.
 
         Args:
-            images: Shape (batch, height, width, 1 or 3), values 0..255.
+            images: Shape (batch, height, width, 1 or 3), or one image; values 0..255.
 
         Returns:
             float32, same range, (batch, box, box, channels), box = size - 2 border.
@@ -80,13 +103,14 @@ class CanvasPreprocessing(keras.layers.Layer):
         """Maps 0..255 to background..foreground."""
         return images * ((self.foreground - self.background) / 255.0) + self.background
 
+    @takes_one_image
     def call(self, images: "tf.Tensor") -> "tf.Tensor":
         images = self.resize(images)
         images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (input_shape[0], self.size, self.size, self.channels)
+        return (*input_shape[:-3], self.size, self.size, self.channels)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -115,7 +139,8 @@ class ImagePreprocessing(keras.layers.Layer):
         std: Standard deviation of each channel, to divide by.
         bgr: Whether the network takes BGR images; the layer's input is always RGB.
 
-    Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, crop, crop, 3).
+    Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, crop, crop, 3). The batch may be
+    left out.
     """
 
     def __init__(
@@ -141,11 +166,12 @@ class ImagePreprocessing(keras.layers.Layer):
         self.std = tuple(std)
         self.bgr = bgr
 
+    @takes_one_image
     def resize(self, images: "tf.Tensor") -> "tf.Tensor":
         """Resizes images and crops the central square.
 
         Args:
-            images: Shape (batch, height, width, 1 or 3), values 0..255.
+            images: Shape (batch, height, width, 1 or 3), or one image; values 0..255.
 
         Returns:
             float32, same range, (batch, crop, crop, 3).
@@ -173,11 +199,12 @@ class ImagePreprocessing(keras.layers.Layer):
             images = images[..., ::-1]
         return (images - np.array(self.mean, "float32")) / np.array(self.std, "float32")
 
+    @takes_one_image
     def call(self, images: "tf.Tensor") -> "tf.Tensor":
         return self.normalize(self.resize(images))
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (input_shape[0], self.crop, self.crop, 3)
+        return (*input_shape[:-3], self.crop, self.crop, 3)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.image_preprocessing import CanvasPreprocessing
+from keras_classics.errors import UserError
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 
 
 def image(height: int, width: int, channels: int = 1) -> np.ndarray:
@@ -62,3 +63,16 @@ def test_from_config_restores_the_layer():
     layer = CanvasPreprocessing(size=40, border=4, background=-1.0, foreground=1.0)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     np.testing.assert_array_equal(again(image(9, 9)), layer(image(9, 9)))
+
+
+@pytest.mark.parametrize("layer", [CanvasPreprocessing(), ImagePreprocessing()])
+def test_one_image(layer):
+    images = image(300, 260, 3)
+    for step in (layer, layer.resize):
+        np.testing.assert_array_equal(step(images[0]), step(images)[0])
+    assert layer.compute_output_shape(images.shape[1:]) == tuple(layer(images[0]).shape)
+    with pytest.raises(UserError, match=r"shape \(height, width, 1 or 3\), or with a batch"):
+        layer.resize(images[..., :2])
+    for wrong in (images[0, 0], images[np.newaxis]):
+        with pytest.raises(UserError, match=r"shape \(height, width, 1 or 3\), or with a batch"):
+            layer.resize(wrong)

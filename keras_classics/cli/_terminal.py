@@ -24,8 +24,13 @@ from keras_classics.errors import one_line
 NATIVE_CHATTER = (
     r"^([IW][0-9]{4} |WARNING: All log messages before absl::InitializeLog|"
     r"To enable the following instructions:|INFO: |E[0-9]{4} .*cuInit|"
-    r"E[0-9]{4} .*(jpeg_mem|gif_io)\.cc|Corrupt JPEG data: |Bogus (Huffman|marker|D)|"
-    r"Improper call to JPEG library |Input file read error|[[:space:]]+\[\[\{\{|"
+    r"E[0-9]{4} .*(jpeg_mem|gif_io|png_io)\.cc|Input file read error|[[:space:]]+\[\[\{\{|"
+    # The messages of libjpeg.
+    r"Corrupt JPEG data: |Improper call to JPEG library |Bogus (Huffman|marker|sampling|input|D)|"
+    r"(Quantization|Huffman|Arithmetic) table 0x|Premature end of JPEG |Not a JPEG file: |"
+    r"Unsupported (JPEG|marker|color) |Invalid (JPEG|SOS|component ID|progressive|crop) |"
+    r"Inconsistent progression |Sampling factors too |Too many color |Empty JPEG image |"
+    r"Maximum supported image |Unknown Adobe |Warning: unknown JFIF |"
     r"fully_quantize: )"
 )
 

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from keras_classics import files
 from keras_classics.analysis import plots
+from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._paths import define_path, define_path_list
 from keras_classics.data import load_test
@@ -157,7 +158,7 @@ def _dataset(nets: Sequence[Network]) -> str:
         raise UserError(
             "Name the data set with --dataset: the models are not runs on one data set."
         )
-    return DATASET.value or known.pop()
+    return with_exif(DATASET.value or known.pop())
 
 
 def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str, ...]]:

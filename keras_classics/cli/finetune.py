@@ -13,6 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
@@ -67,14 +68,13 @@ STRATEGY = flags.DEFINE_enum(
 def main() -> None:
     """Trains in two runs and prints the accuracy after each."""
     name = find_model(MODEL.value).name
-    run_dir = Path(
-        RUN_DIR.value or default_run_dir("finetune", name, DATASET.value, f"seed{SEED.value}")
-    )
+    dataset = with_exif(DATASET.value)
+    run_dir = Path(RUN_DIR.value or default_run_dir("finetune", name, dataset, f"seed{SEED.value}"))
     strategy = make_strategy(STRATEGY.value, None)
     recipes = finetuning_recipes(
         MODEL.value,
         WEIGHTS.value,
-        DATASET.value,
+        dataset,
         run_dir,
         images=IMAGES.value,
         side=SIDE.value,
@@ -86,7 +86,7 @@ def main() -> None:
         seed=SEED.value,
     )
     recipes = [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
-    data = load(DATASET.value, DATA_DIR.value, recipes[0].make_preprocessing().resize)
+    data = load(dataset, DATA_DIR.value, recipes[0].make_preprocessing().resize)
     recipes = [_with_fitting_batch(recipe, len(data.train), strategy) for recipe in recipes]
     for recipe, what in zip(recipes, ("the new last layer", "all layers"), strict=True):
         print(f"{what}, {recipe.epochs} epochs")

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_classics.data import image_files
+from keras_classics.data.image_size import limited
 from keras_classics.data.random_crops import RandomCrop
 
 
@@ -23,6 +24,7 @@ def decode_crop(crop: RandomCrop, encoded: tf.Tensor, random: tf.Tensor) -> tf.T
         uint8, shape (size, size, 3).
     """
     sides = crop.size, crop.size
+    encoded = limited(encoded)
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.image.resize(_crop_jpeg(crop, encoded, random), sides),

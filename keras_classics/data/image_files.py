@@ -14,7 +14,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_classics import files
+from keras_classics.data.exif import orientation, turned
 from keras_classics.data.image_size import MAX_PIXELS, first_frame, image_size, limited
+from keras_classics.errors import UserError
 
 # Format of a file by the end of its name.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
@@ -25,7 +28,7 @@ HEADS = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "GIF": rb"GIF8[79]a",
-    "BMP": rb"BM",
+    "BMP": rb"BM....\0{4}",
     "WebP": rb"RIFF....WEBP",
 }
 # Last bytes of a complete file.
@@ -78,6 +81,22 @@ def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
+def upright(encoded: bytes) -> bytes:
+    """Returns an image file whose image is turned as its EXIF orientation says.
+
+    Returns:
+        The file as it is if it says nothing of the kind or cannot be decoded, else a PNG file.
+    """
+    number = orientation(encoded)
+    if number == 1:
+        return encoded
+    try:
+        image = decode(tf.constant(encoded))
+    except tf.errors.OpError:
+        return encoded
+    return tf.io.encode_png(turned(image.numpy(), number), compression=0).numpy()
+
+
 def faults(
     paths: Sequence[Path], progress: Callable[[int], object] | None = None
 ) -> Iterator[Fault]:
@@ -125,7 +144,9 @@ def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
     A file that cannot be read or decoded drops out of the pipeline. The numbers of the files that
     come through show which ones did.
     """
-    names = tf.constant([os.fsencode(path) for path in paths], tf.string)
+    # To read a FIFO would wait for its writer.
+    readable = [path if path.is_file() else Path(os.devnull) for path in paths]
+    names = tf.constant([os.fsencode(path) for path in readable], tf.string)
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
     dataset = dataset.map(_read_and_decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.ignore_errors().batch(BATCH).prefetch(tf.data.AUTOTUNE)
@@ -140,7 +161,7 @@ def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
 
 
 def _read_and_decode(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the file's number and whether it is a JPEG that is not CMYK."""
+    """Returns the file's number and whether it is an upright JPEG that is not CMYK."""
     encoded = tf.io.read_file(path)
     # TensorFlow skips an operation that no output depends on, so the output depends on the pixels.
     decoded = tf.size(decode(encoded)) > 0
@@ -149,7 +170,8 @@ def _read_and_decode(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.
         lambda: tf.io.extract_jpeg_shape(encoded)[2] != 4,
         lambda: tf.constant(False),
     )
-    return number, plain & decoded
+    turn = tf.numpy_function(orientation, [encoded], tf.int64, stateful=False)
+    return number, plain & decoded & (turn == 1)
 
 
 def _look_at(path: Path, state: int) -> Fault | None:
@@ -157,20 +179,22 @@ def _look_at(path: Path, state: int) -> Fault | None:
     if state == _PLAIN and FORMATS.get(path.suffix.lower()) == "JPEG":
         return None
     try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        return Fault(path, f"cannot be read ({error.strerror})", fatal=True)
+        encoded = files.read_bytes(path)
+    except UserError as error:
+        why = getattr(error.__cause__, "strerror", "Not a file")
+        return Fault(path, f"cannot be read ({why})", fatal=True)
     return fault_of(encoded, path) if state == _FATAL else _unusual(encoded, path)
 
 
-def _format(encoded: bytes) -> str | None:
+def format_of(encoded: bytes) -> str | None:
+    """Returns the format of a file, by its first 16 bytes; None if it is none of `HEADS`."""
     return next((n for n, head in HEADS.items() if re.match(head, encoded, re.DOTALL)), None)
 
 
 def _why_unreadable(encoded: bytes, error: tf.errors.OpError) -> str:
     if not encoded:
         return "empty"
-    kind = _format(encoded)
+    kind = format_of(encoded)
     if kind is None:
         return f"not an image ({', '.join(HEADS)})"
     if kind in ENDS and not encoded.endswith(ENDS[kind]):
@@ -182,10 +206,12 @@ def _why_unreadable(encoded: bytes, error: tf.errors.OpError) -> str:
 
 def _unusual(encoded: bytes, path: Path) -> Fault | None:
     """Returns what is unusual about a file that can be decoded."""
-    kind = _format(encoded)
+    kind = format_of(encoded)
     named = FORMATS.get(path.suffix.lower(), kind)
     found = [f"{kind} under the name of a {named}"] if kind != named else []
     found += [words for says, words in LOOKS.get(kind, []) if says(encoded)]
+    if (number := orientation(encoded)) > 1:
+        found.append(f"EXIF orientation {number}, which only --exif applies")
     return Fault(path, "; ".join(found), fatal=False) if found else None
 
 

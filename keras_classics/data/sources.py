@@ -1,10 +1,11 @@
 """From the name of a data set to its images, labels and class names."""
 
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
+from keras_classics.data.folders import FOLDER, FOLDER_EXIF, load_folder
+from keras_classics.data.image_size import limited
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
 from keras_classics.errors import UserError, require, unknown_name
 
@@ -22,9 +25,6 @@ MEMORY_LIMIT = 8 * 2**30
 
 # What TensorFlow Datasets expects in its folder of files that it cannot download.
 IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
-
-# Where folder:PATH has its splits.
-FOLDERS = {"train": "train", "test": "validation"}
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
 
@@ -100,8 +100,9 @@ def load(
     """Loads a data set.
 
     Args:
-        name: `digits` (embedded), `folder:PATH` for `PATH/{train,validation}/CLASS/*.jpg`, or the
-            name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
+        name: `digits` (embedded), `folder:PATH` for `PATH/{train,validation}/CLASS/*.jpg`,
+            `folder_exif:PATH` for the same with images turned as their EXIF orientation says, or
+            the name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
             for data sets whose images differ in size, unless `encoded`.
@@ -109,7 +110,7 @@ def load(
             held in memory.
 
     Raises:
-        UserError: If the data set is unknown, unavailable or malformed.
+        UserError: If the data set is unknown, unavailable or malformed, or has one class alone.
     """
     if name == "digits" and encoded:
         raise UserError(
@@ -117,6 +118,8 @@ def load(
             "recipe for small images."
         )
     splits, class_names = _loaded(name, ("train", "test"), data_dir, resize, encoded)
+    if len(class_names) < 2:
+        raise UserError(f"Training needs two classes. Received: {name}, with {len(class_names)}.")
     return ImageData(name, *splits, class_names)
 
 
@@ -147,7 +150,7 @@ def _loaded(
     """Loads some of the splits `train` and `test`, and the name of each label."""
     if name == "digits":
         splits, class_names = _digits(parts)
-    elif name.startswith("folder:"):
+    elif name.startswith((FOLDER, FOLDER_EXIF)):
         splits, class_names = _folder(name, parts, resize, encoded)
     else:
         splits, class_names = _tfds(name, parts, data_dir, resize, encoded)
@@ -191,64 +194,28 @@ def _digits(parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
 def _folder(
     name: str, parts: Sequence[str], resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
-    root = Path(name.removeprefix("folder:")).expanduser()
-    folders = [root / FOLDERS[part] for part in parts]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(
-                f"{name} must hold train/CLASS and validation/CLASS folders of images. "
-                f"{folder} is not a folder."
-            )
-    train = root / FOLDERS["train"]
-    class_names = _class_folders(train if train.is_dir() else folders[0])
-    return [_folder_split(name, f, class_names, resize, encoded) for f in folders], class_names
-
-
-def _class_folders(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
-    if not names:
-        raise UserError(f"{folder} holds no class folders.")
-    return names
-
-
-def _folder_split(
-    name: str, folder: Path, class_names: tuple[str, ...], resize: Resize | None, encoded: bool
-) -> AnySplit:
-    unknown = sorted(set(_class_folders(folder)) - set(class_names))
-    if unknown:
-        raise UserError(
-            f"The classes of {name} are the folders in train. {folder} has others: "
-            f"{', '.join(unknown[:5])}."
-        )
-    files = [
-        (path, label)
-        for label, class_name in enumerate(class_names)
-        for path in _image_paths(folder / class_name)
-    ]
-    paths, labels = zip(*files, strict=True)
-    labels = np.array(labels, "int32")
+    splits, class_names = load_folder(name, parts)
     if encoded:
-        return FileSplit(np.array([str(path) for path in paths]), labels)
-    return Split(_same_size((_decode(path) for path in paths), resize, name), labels)
+        return [*splits], class_names
+
+    def in_memory(split: FileSplit) -> Split:
+        images = (_decode(split, index) for index in range(len(split)))
+        return Split(_same_size(images, resize, name), split.labels)
+
+    return [in_memory(split) for split in splits], class_names
 
 
-def _image_paths(folder: Path) -> list[Path]:
-    found = []
-    if folder.is_dir():
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in image_files.EXTENSIONS)
-    if not found:
-        raise UserError(
-            f"Each class needs images ({', '.join(image_files.EXTENSIONS)}) in train and in "
-            f"validation. {folder} holds none."
-        )
-    return found
-
-
-def _decode(path: Path) -> tf.Tensor:
+def _decode(split: FileSplit, index: int) -> tf.Tensor:
     try:
-        image = tf.io.decode_image(path.read_bytes(), expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        raise UserError(f"{path} cannot be decoded as an image.") from error
+        name, encoded = split.read(index)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    try:
+        image = tf.io.decode_image(limited(encoded), expand_animations=False)
+    except tf.errors.OpError as error:
+        fault = image_files.fault_of(encoded, name)
+        why = fault.fault if fault else "damaged"
+        raise UserError(f"{name} cannot be decoded as an image: {why}.") from error
     # Grey or colour, without an alpha channel.
     return image[..., : 1 if image.shape[-1] < 3 else 3]
 
@@ -267,7 +234,8 @@ def _tfds(
     tfds = tensorflow_datasets()
     builder = _prepared_builder(tfds, name, data_dir)
     features = builder.info.features
-    if not {"image", "label"} <= set(features):
+    kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(key in features and isinstance(features[key], kinds[key]) for key in kinds):
         raise UserError(
             f"{name} is not an image classification set: it has no 'image' and 'label'. "
             f"Received: {', '.join(features)}."
@@ -350,6 +318,24 @@ def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> S
             f"{name} has {count:,} images of {tuple(shape)} in its {part} split; decoded, they "
             f"must fit into {MEMORY_LIMIT // 2**30} GiB."
         )
+    with _naming_damage(name, part):
+        return _read_split(tfds, builder, part, resize, name, one_size)
+
+
+@contextlib.contextmanager
+def _naming_damage(name: str, part: str) -> Iterator[None]:
+    """Turns TensorFlow's errors about damaged records into one that names the split."""
+    try:
+        yield
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The {part} split of {name} cannot be read: {_one_line(error)}. Prepare it again."
+        ) from error
+
+
+def _read_split(
+    tfds: ModuleType, builder: Any, part: str, resize: Resize | None, name: str, one_size: bool
+) -> Split:
     dataset = builder.as_dataset(split=part, shuffle_files=False)
     dataset = dataset.map(lambda row: (row["image"], row["label"]))
     if one_size:
@@ -369,11 +355,15 @@ def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> S
 
 def _same_size(images: Iterable[tf.Tensor], resize: Resize | None, name: str) -> np.ndarray:
     """Resizes images by `resize`, rounds them to uint8 and stacks them."""
-    stack = []
+    stack, size = [], 0
     for image in images:
         if resize is not None:
             image = resize(tf.convert_to_tensor(image)[tf.newaxis])[0]
         stack.append(np.round(np.asarray(image)).astype("uint8"))
+        size += stack[-1].nbytes
+        if size > MEMORY_LIMIT:
+            limit = f"{MEMORY_LIMIT // 2**30} GiB"
+            raise UserError(f"Each split of {name}, decoded, must fit into {limit}.")
     if len({image.shape for image in stack}) > 1:
         raise UserError(f"The images of {name} differ in shape. Pass resize= to load them.")
     return np.stack(stack)

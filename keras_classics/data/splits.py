@@ -72,29 +72,41 @@ class FileSplit(_Encoded):
     Attributes:
         paths: Path of each image.
         labels: int32, shape (count,).
+        exif: Whether images are turned as their EXIF orientation says. Those that have one are
+            decoded whole for it, and handed on as PNG files.
     """
 
     paths: np.ndarray
     labels: np.ndarray
+    exif: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "FileSplit":
         """Returns the files at some indices, in that order."""
-        return FileSplit(self.paths[indices], self.labels[indices])
+        return replace(self, paths=self.paths[indices], labels=self.labels[indices])
 
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from an index to the file's bytes and its label, for a graph."""
         # As bytes, because not every file name is UTF-8.
         paths = tf.constant([os.fsencode(path) for path in self.paths], tf.string)
         labels = tf.constant(self.labels)
-        return lambda index: (tf.io.read_file(paths[index]), labels[index])
+
+        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            encoded = tf.io.read_file(paths[index])
+            if self.exif:
+                encoded = tf.numpy_function(image_files.upright, [encoded], tf.string, False)
+                encoded = tf.ensure_shape(encoded, ())
+            return encoded, labels[index]
+
+        return read
 
     def read(self, index: int) -> tuple[str, bytes]:
         """Returns a file's name and bytes."""
         path = Path(self.paths[index])
-        return str(path), path.read_bytes()
+        encoded = path.read_bytes()
+        return str(path), image_files.upright(encoded) if self.exif else encoded
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from keras_classics.errors import UserError
 # What TensorFlow raises if an image cannot be decoded, is missing, or may not be read.
 UNREADABLE = (
     *DAMAGED,
+    tf.errors.FailedPreconditionError,
     tf.errors.NotFoundError,
     tf.errors.PermissionDeniedError,
+    tf.errors.UnknownError,
 )
 
 

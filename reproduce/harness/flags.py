@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import flags
 
+from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.errors import UserError, unknown_name
@@ -182,6 +183,7 @@ def requested_recipe(
     if EPOCHS.value or STEPS.value:
         changes |= {"epochs": EPOCHS.value, "steps": STEPS.value}
     recipe = dataclasses.replace(recipe, **changes)
+    recipe = dataclasses.replace(recipe, dataset=with_exif(recipe.dataset))
     if fields := settings(recipe):
         recipe = recipe.with_fields(fields)
     if recipe.initial_weights is not None and not Path(recipe.initial_weights).is_file():

@@ -1,11 +1,15 @@
 """The command that looks through a folder of images."""
 
+import os
+
 import pytest
 
 from keras_classics.cli import check_images
 from keras_classics.errors import UserError
-from tests.helpers.image_files import JPEG, PNG
+from tests.helpers.image_files import FATAL, JPEG, PNG, WEBP, side
 from tests.helpers.programs import assert_one_line
+
+NOTES = "1 left out, because TensorFlow does not read them as images (1 .txt): train/cat/notes.txt"
 
 PROGRAM = """
 from keras_classics.cli import _program
@@ -26,7 +30,10 @@ def folder(root, **images):
 def test_all_is_well(tmp_path, capsys):
     check_images.main(str(folder(tmp_path)))
     printed = capsys.readouterr()
-    assert printed.out == "2 images: 0 cannot be used, 0 are unusual.\n"
+    assert printed.out.splitlines() == [
+        NOTES,
+        "2 images: 0 cannot be used, 0 are unusual.",
+    ]
     assert printed.err == ""
 
 
@@ -34,6 +41,7 @@ def test_unusual_ones_are_no_failure(tmp_path, capsys):
     check_images.main(str(folder(tmp_path, png_jpg=PNG)))
     assert capsys.readouterr().out.splitlines() == [
         "train/cat/png.jpg: PNG under the name of a JPEG",
+        NOTES,
         "3 images: 0 cannot be used, 1 are unusual.",
     ]
 
@@ -47,8 +55,38 @@ def test_linked_folders_are_looked_through_once(tmp_path, capsys):
         check_images.main(str(root))
     assert capsys.readouterr().out.splitlines() == [
         "linked/train/cat/c.jpg: JPEG, cut short",
+        "2 left out, because TensorFlow does not read them as images (2 .txt): "
+        "linked/train/cat/notes.txt, train/cat/notes.txt",
         "5 images: 1 cannot be used, 0 are unusual.",
     ]
+
+
+def test_what_is_no_image(tmp_path, capsys):
+    root = folder(tmp_path, a_tif=FATAL["tiff.jpg"][0], c_webp=WEBP, d_jfif=JPEG, thumb_e=PNG)
+    os.mkfifo(root / "train" / "fifo.png")
+    (root / "train" / "folder.png").mkdir()
+    for system in ("@eaDir", ".ipynb_checkpoints", "__MACOSX"):
+        (root / "train" / "cat" / system).mkdir()
+        (root / "train" / "cat" / system / "a.jpg").write_bytes(JPEG[:99])
+    (root / "train" / ".DS_Store").touch()
+    (root / "train" / "a\nb.jpg").write_bytes(JPEG[:99])
+    (root / "train" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(side(6))
+    with pytest.raises(UserError, match="would stop"):
+        check_images.main(str(root))
+    assert capsys.readouterr().out.splitlines() == [
+        r"train/a\nb.jpg: JPEG, cut short",
+        r"train/caf\udce9.jpg: EXIF orientation 6, which only --exif applies",
+        "4 left out, because TensorFlow does not read them as images (1 .tif, 1 .txt, 1 FIFO, "
+        "1 folder): train/cat/a.tif, train/cat/notes.txt, train/fifo.png, train/folder.png",
+        "7 images: 1 cannot be used, 1 are unusual.",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads all folders")
+def test_a_folder_of_somebody_else(tmp_path):
+    (folder(tmp_path) / "train" / "dog").mkdir(mode=0)
+    with pytest.raises(PermissionError):
+        check_images.main(str(tmp_path))
 
 
 def test_folders_that_are_not_right(tmp_path):
@@ -70,6 +108,7 @@ def test_as_a_command(run_program, tmp_path):
         "train/cat/cut.jpg: JPEG, cut short",
         "train/cat/png.jpg: PNG under the name of a JPEG",
         "train/cat/zero.jpg: empty",
+        NOTES,
         "5 images: 2 cannot be used, 1 are unusual.",
     ]
 

@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 from keras_classics.data import image_files
-from keras_classics.data.image_files import Fault, decode, fault_of, faults
+from keras_classics.data.image_files import Fault, decode, fault_of, faults, upright
 from tests.helpers.image_files import (
     FATAL,
     JPEG,
@@ -17,6 +17,7 @@ from tests.helpers.image_files import (
     PNG,
     READABLE,
     encoded,
+    side,
     with_a_hole,
     with_alpha,
     ycck,
@@ -116,6 +117,37 @@ def test_fault_of():
         assert fault.path.name == name
         assert why in fault.fault
         assert len(fault.fault.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_upright(number):
+    for file_format, options in (("JPEG", {}), ("PNG", {}), ("WEBP", {"lossless": True})):
+        content = side(number, file_format, **options)
+        turned = decode(tf.constant(upright(content))).numpy()
+        whole = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+        assert np.abs(turned.astype(int) - np.asarray(whole.convert("RGB"))).max() <= 1
+        assert (upright(content) == content) == (number == 1)
+
+
+def test_orientations_that_mean_nothing():
+    for value in (0, 9, 65535):
+        assert upright(side(value)) == side(value)
+    content = side(6)
+    at = content.find(b"Exif")
+    for end in range(at, at + 32):
+        # Bytes of the EXIF data, one after the other.
+        damaged = content[:end] + b"\xff" + content[end + 1 :]
+        image = decode(tf.constant(upright(damaged)))
+        assert image.shape in ((90, 120, 3), (120, 90, 3))
+    # The decoder refuses it, not what turns it.
+    assert upright(content[:-2000]) == content[:-2000]
+
+
+def test_a_fifo_is_not_waited_on(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert list(faults([tmp_path / "a.png"])) == [
+        Fault(tmp_path / "a.png", "cannot be read (Not a file)", True)
+    ]
 
 
 @pytest.mark.parametrize("batch", [1, 4, 256])

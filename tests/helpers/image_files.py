@@ -41,7 +41,15 @@ def with_a_hole(content):
     return content[:middle] + bytes(512) + content[middle + 512 :]
 
 
+def side(orientation, file_format="JPEG", **options):
+    """A photo whose EXIF data state an orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(PHOTO, file_format, exif=exif, **options)
+
+
 JPEG = encoded(PHOTO, "JPEG", quality=90)
+WEBP = encoded(PHOTO, "WEBP")
 PNG = encoded(PHOTO, "PNG")
 GIF = encoded(PHOTO, "GIF")
 ANIMATION = encoded(PHOTO, "GIF", **FRAMES)
@@ -72,7 +80,10 @@ READABLE = {
     "alpha.bmp": (encoded(with_alpha(9), "BMP"), "alpha channel, which is dropped"),
     "png.jpg": (PNG, "PNG under the name of a JPEG"),
     "jpg.png": (JPEG, "JPEG under the name of a PNG"),
-    "webp.jpg": (encoded(PHOTO, "WEBP"), "WebP under the name of a JPEG"),
+    "webp.jpg": (WEBP, "WebP under the name of a JPEG"),
+    "upright.jpg": (side(1), None),
+    "side.jpg": (side(6), "EXIF orientation 6, which only --exif applies"),
+    "side.png": (side(8, "PNG"), "EXIF orientation 8, which only --exif applies"),
     "both.jpeg": (
         encoded(with_alpha(9), "PNG"),
         "PNG under the name of a JPEG; alpha channel, which is dropped",
