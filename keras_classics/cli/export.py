@@ -12,12 +12,8 @@ from pathlib import Path
 
 from absl import flags
 
-<<<<<<< HEAD
 from keras_classics import export
-=======
-from keras_classics import export, files
 from keras_classics.cli._exif import with_exif
->>>>>>> b799f02 (Folders of images take what TensorFlow decodes and count what is left out; photos are turned as their EXIF orientation says; one image is preprocessed as a batch is)
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._paths import define_path
 from keras_classics.data import image_size, load, pipeline

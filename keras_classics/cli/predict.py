@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics import files
 from keras_classics.cli._exif import EXIF
 from keras_classics.cli._paths import define_path
 from keras_classics.data.image_files import fault_of, upright
@@ -35,15 +34,9 @@ def main(*images: str) -> None:
             print(f"  {exported.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
 
 
-<<<<<<< HEAD
 def _read(path: Path, max_pixels: int) -> bytes:
     encoded = read_bytes(path)
     fault = fault_of(encoded, path, max_pixels)
-=======
-def _read(path: Path) -> bytes:
-    encoded = files.read_bytes(path)
-    fault = fault_of(encoded, path)
->>>>>>> b799f02 (Folders of images take what TensorFlow decodes and count what is left out; photos are turned as their EXIF orientation says; one image is preprocessed as a batch is)
     if fault is not None and fault.fatal:
         raise UserError(f"{path} cannot be used: {fault.fault}.")
-    return upright(encoded) if EXIF.value else encoded
+    return upright(encoded, max_pixels) if EXIF.value else encoded

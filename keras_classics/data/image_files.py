@@ -81,8 +81,12 @@ def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def upright(encoded: bytes) -> bytes:
+def upright(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
     """Returns an image file whose image is turned as its EXIF orientation says.
+
+    Args:
+        encoded: The content of the file.
+        max_pixels: Most pixels that it may have.
 
     Returns:
         The file as it is if it says nothing of the kind or cannot be decoded, else a PNG file.
@@ -91,7 +95,7 @@ def upright(encoded: bytes) -> bytes:
     if number == 1:
         return encoded
     try:
-        image = decode(tf.constant(encoded))
+        image = decode(tf.constant(encoded), max_pixels)
     except tf.errors.OpError:
         return encoded
     return tf.io.encode_png(turned(image.numpy(), number), compression=0).numpy()
