@@ -1,0 +1,186 @@
+"""torch's own files, in both of its formats: what loads, and what is refused by name."""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_classics as kc
+from keras_classics.weights import load_weights, torchvision
+from keras_classics.weights.assign import extract
+from tests.helpers import forked
+from tests.helpers.golden import fill
+from tests.helpers.weight_files import assert_refused
+
+pytestmark = pytest.mark.torch
+
+NARROW = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
+WEIGHT = "features.3.weight"
+
+
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    torch = pytest.importorskip("torch")
+    # A forked process would wait for the threads that it does not have.
+    torch.set_num_threads(1)
+    return torch
+
+
+@pytest.fixture(scope="module")
+def source() -> keras.Model:
+    source = kc.vgg11(**NARROW)
+    fill(source)
+    return source
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return kc.vgg11(**NARROW)
+
+
+@pytest.fixture(params=["zip", "legacy"])
+def save(request, torch, source, tmp_path) -> Callable:
+    """Saves the source with one tensor changed; returns the path."""
+
+    def save(change: Callable[[Any, Any], Any], content: Callable = dict) -> Path:
+        tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(source)).items()}
+        tensors[WEIGHT] = change(torch, tensors[WEIGHT])
+        path = tmp_path / "a.pth"
+        is_zip = request.param == "zip"
+        torch.save(content(tensors), path, _use_new_zipfile_serialization=is_zip)
+        return path
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda torch, tensor: tensor.requires_grad_(),
+        lambda torch, tensor: torch.nn.Parameter(tensor),
+        lambda torch, tensor: tensor.conj(),
+        lambda torch, tensor: torch.imag(torch.complex(tensor, -tensor).conj()),
+        lambda torch, tensor: tensor.double(),
+        lambda torch, tensor: torch.stack([tensor, -tensor], 1)[:, 0],
+        lambda torch, tensor: tensor.to(memory_format=torch.channels_last),
+    ],
+    ids=["gradient", "parameter", "conjugate", "negative", "double", "strided", "channels last"],
+)
+def test_what_has_the_same_values_loads(model, source, save, change):
+    path = save(change)
+    load_weights(model, path)
+    for found, value in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, value)
+
+
+def test_half_precision_loads(model, source, save):
+    load_weights(model, save(lambda torch, tensor: tensor.bfloat16()))
+    np.testing.assert_allclose(model.get_weights()[2], source.get_weights()[2], rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda torch, tensor: tensor.to("meta"), "has no values"),
+        (lambda torch, tensor: tensor.to_sparse(), "must be dense"),
+        (lambda torch, tensor: tensor.reshape(3, -1).to_sparse_csr(), "must be dense"),
+        (lambda torch, tensor: torch.complex(tensor, tensor).conj(), "of type complex64, not fl"),
+        (lambda torch, tensor: tensor.int(), "of type int32, not floating-point"),
+        (lambda torch, t: torch.quantize_per_tensor(t, 0.1, 0, torch.quint8), "of type quint8"),
+        (lambda torch, tensor: tensor * np.nan, "must be finite"),
+        (lambda torch, tensor: tensor.double() + 1e300, "must be finite"),
+        (lambda torch, tensor: torch.zeros(1).expand(4 * 10**8), "has the shape"),
+        (lambda torch, tensor: 5, "must be a tensor. Received: int"),
+    ],
+)
+def test_what_is_refused_by_name(model, save, change, message):
+    assert_refused(model, save(change), f"'{WEIGHT}' .*{message}")
+
+
+def test_kinds_that_only_the_zip_format_has(torch, model, source, tmp_path):
+    tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(source)).items()}
+    path = tmp_path / "a.pth"
+    one = tensors[WEIGHT]
+    for tensor, message in (
+        (torch.nested.nested_tensor([one[0], one[1]]), "must be dense"),
+        (one.to(torch.float8_e4m3fn), "is of type float8_e4m3fn, not float16, bfloat16"),
+    ):
+        torch.save({**tensors, WEIGHT: tensor}, path)
+        assert_refused(model, path, f"'{WEIGHT}' {message}")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda tensors: list(tensors.values()), "not a state_dict"),
+        (lambda tensors: {"state_dict": tensors}, "'state_dict' must be a tensor. Received: dict"),
+        (lambda tensors: {**tensors, 5: tensors[WEIGHT]}, "text. Received: 5"),
+        (lambda tensors: {**tensors, "a\nb": tensors[WEIGHT]}, r"no tensor 'a\\nb'"),
+        (lambda tensors: {**tensors, "x": ["a"] * 10**6}, "list of tensors must have at most"),
+    ],
+)
+def test_what_is_no_mapping_to_tensors(model, save, content, message):
+    assert_refused(model, save(lambda torch, tensor: tensor, content), message)
+
+
+def test_a_stride_of_zero_takes_no_memory(model, save):
+    def large(torch, tensor):
+        return torch.zeros(1, dtype=torch.bfloat16).expand(5 * 10**8)
+
+    path = save(large)
+
+    def load():
+        assert_refused(model, path, "has the shape")
+        yield None
+
+    outcome = forked.run(load)
+    assert not outcome.ended
+    assert outcome.yielded[0][1] < 100_000_000
+
+
+def test_checksums_of_the_members(torch, model, source, tmp_path):
+    path = tmp_path / "a.pth"
+    torchvision.write(source, path)
+    content = bytearray(path.read_bytes())
+    value = extract(torchvision.slots(source))[WEIGHT].tobytes()
+    content[content.index(value) + 10] ^= 1
+    path.write_bytes(content)
+    assert_refused(model, path, "Bad CRC-32 for file '.*/data/")
+
+
+def test_a_file_that_was_saved_without_checksums(torch, model, source, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.serialization.set_crc32_options(False)
+    try:
+        torchvision.write(source, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    load_weights(model, path)
+
+
+def test_a_member_that_unpacks_to_too_much(torch, model, source, tmp_path):
+    whole, path = tmp_path / "whole.pth", tmp_path / "a.pth"
+    torchvision.write(source, whole)
+    with (
+        zipfile.ZipFile(whole) as archive,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in archive.namelist():
+            packed.writestr(name, archive.read(name) + bytes(10**8 if "/data/1" in name else 0))
+    assert_refused(model, path, "must unpack to at most")
+
+
+def test_values_that_are_missing_in_the_first_format(torch, model, source, tmp_path):
+    path = tmp_path / "a.pth"
+    tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(source)).items()}
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    load_weights(model, shutil.copy(path, tmp_path / "b.pth"))
+    path.write_bytes(path.read_bytes()[:-8])
+    assert_refused(model, path, "not an intact torch file")
+    path.write_bytes(path.read_bytes() + bytes(16))
+    assert_refused(model, path, "not an intact torch file")
