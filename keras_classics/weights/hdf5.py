@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -26,6 +27,7 @@ from keras_classics.files import atomic_write
 from keras_classics.weights import archives
 from keras_classics.weights.assign import weights_of
 from keras_classics.weights.computation import is_own, of_config
+from keras_classics.weights.heaps import check_heaps
 from keras_classics.weights.metadata import (
     ENTRY,
     MAX_BYTES,
@@ -141,13 +143,20 @@ def _group(parent: h5py.Group, path: str) -> h5py.Group:
     return parent
 
 
+def _attribute(group: h5py.Group, name: str) -> Any:
+    """Returns an attribute of a group."""
+    if group.attrs.get_id(name).dtype.hasobject:
+        check_heaps(group.file.filename)
+    return group.attrs[name]
+
+
 def _names(group: h5py.Group, attribute: str) -> list[str]:
     """Returns a list of names, which is an attribute of a group."""
     stored = group.attrs.get_id(attribute)
     size = math.prod(stored.shape or ()) * stored.dtype.itemsize
     if size > NAMES_BYTES:
         raise UserError(f"its {attribute} has {size:,} bytes, more than {NAMES_BYTES:,}")
-    names = np.atleast_1d(group.attrs[attribute]).tolist()
+    names = np.atleast_1d(_attribute(group, attribute)).tolist()
     names = [name.decode() if isinstance(name, bytes) else name for name in names]
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise UserError(f"its {attribute} must be different names")
@@ -226,9 +235,9 @@ def _add(
         raise UserError(f"its {name!r} must be a tensor")
     if name in tensors:
         raise UserError(f"it has the tensor {name!r} twice")
-    # HDF5 has no bfloat16: Keras stores two bytes, and says in an attribute what they are.
+    # HDF5 has no bfloat16: Keras stores two bytes, and only for these the type as an attribute.
     halves = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2
-    bfloat16 = halves and "dtype" in dataset.attrs and _names(dataset, "dtype") == ["bfloat16"]
+    bfloat16 = halves and "dtype" in dataset.attrs
 
     def read() -> np.ndarray:
         with parsing(KIND):
@@ -279,7 +288,9 @@ def read_metadata(path: Path) -> FileMetadata | None:
     with parsing(KIND), h5py.File(path, "r") as file:
         if _has(file, ENTRY):
             return from_text(_entry(file))
-        return _of_config(file.attrs.get("model_config"))
+        return _of_config(
+            _attribute(file, "model_config") if "model_config" in file.attrs else None
+        )
 
 
 def _entry(file: h5py.File) -> bytes:

@@ -1,6 +1,7 @@
 """Files of weights that refer to others, unpack to too much, or hold what is no finite number."""
 
 import os
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_the_lists_of_names_are_read_with_the_same_care(contents, tmp_path):
         file["model_weights"] = h5py.ExternalLink(weight_mutations.SECRET, "/")
     with pytest.raises(UserError, match="must not contain links"):
         hdf5.layer_names(path)
+
+
+@pytest.mark.parametrize(
+    ("index", "size"),
+    [(0, 0), (0, 8), (0, 1 << 40), (1, 1 << 40), (1, (1 << 64) - 16), (1, (1 << 64) - 32)],
+)
+def test_a_heap_in_which_hdf5_would_not_end(model, contents, index, size, tmp_path):
+    path = tmp_path / "a.h5"
+    content = bytearray(contents[".h5"])
+    start = content.index(b"GCOL") + 16
+    (length,) = struct.unpack_from("<Q", content, start + 8)
+    assert length < 64
+    struct.pack_into("<HxxxxxxQ", content, start, index, size)
+    path.write_bytes(content)
+    for load in (lambda: load_weights(model, path), lambda: hdf5.layer_names(path)):
+        with pytest.raises(UserError, match="a heap of its texts is damaged|truncated|not an int"):
+            load()
 
 
 def test_metadata_is_read_with_the_same_care(tmp_path):
