@@ -218,13 +218,14 @@ def test_within_bounds_passes(digits_source, quantize, images, factor):
     assert checked.agreement.accuracy == 1 - images / 40
 
 
-def test_without_labels_8_bits_are_recorded_but_not_enforced(few_digits):
-    unlabelled = Source(
-        kc.lenet5(), CanvasPreprocessing(), few_digits.class_names, few_digits.test.images
-    )
-    agreement = verify.check(unlabelled, altered(unlabelled, 20), quantize="int8").agreement
-    assert agreement.same_prediction == 0.5
+def test_without_labels_8_bits_are_judged_by_their_predictions(digits_source):
+    unlabelled = copy.copy(digits_source)
+    unlabelled.image_labels = None
+    agreement = verify.check(unlabelled, altered(unlabelled, 1), quantize="int8").agreement
+    assert agreement.same_prediction == 0.975
     assert agreement.accuracy is None
+    with pytest.raises(VerificationError, match="same prediction on 50.00 %"):
+        verify.check(unlabelled, altered(unlabelled, 20), quantize="int8")
 
 
 def test_a_prediction_is_the_same_where_the_model_is_undecided(digits_source):
