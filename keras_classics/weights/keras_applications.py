@@ -5,7 +5,6 @@ to the variance. So a network without those biases and with another epsilon comp
 moving_mean - bias and moving_variance + the difference in epsilon. VGG's weights need no change.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -63,18 +62,21 @@ def folded(tensors: Tensors, model: keras.Model) -> Tensors:
                 f"{bias.shape}, {mean.shape} and {variance.shape}"
             )
         del tensors[names[0]]
-        tensors[names[1]] = _plus(mean, lambda bias=bias: -bias.read())
+        tensors[names[1]] = _shifted(mean, minus=bias)
         shift = EPSILON - model.get_layer(normalization).epsilon
-        tensors[names[2]] = _plus(variance, lambda shift=shift: shift)
+        tensors[names[2]] = _shifted(variance, shift)
     return tensors
 
 
-def _plus(tensor: StoredTensor, addend: Callable[[], np.ndarray | float]) -> StoredTensor:
+def _shifted(
+    tensor: StoredTensor, shift: float = 0.0, minus: StoredTensor | None = None
+) -> StoredTensor:
     dtype = "float64" if tensor.dtype == "float64" else "float32"
 
     def read() -> np.ndarray:
-        # Infinite values are refused when the sum is assigned.
+        values = tensor.read().astype(dtype) + shift
+        # Infinite values are refused when the difference is assigned.
         with np.errstate(over="ignore", invalid="ignore"):
-            return tensor.read().astype(dtype) + addend()
+            return values if minus is None else values - minus.read()
 
     return StoredTensor(tensor.shape, dtype, read)

@@ -54,10 +54,12 @@ class FileMetadata:
 
     def make_preprocessing(self) -> keras.layers.Layer | None:
         """Returns the preprocessing layer of the network, or None if the file does not say it."""
-        if self.preprocessing is None:
-            return None
-        arguments = {**self.preprocessing}
-        return PREPROCESSINGS[arguments.pop("kind")](**arguments)
+        return None if self.preprocessing is None else _make(self.preprocessing)
+
+
+def _make(preprocessing: Mapping[str, Any]) -> keras.layers.Layer:
+    arguments = {**preprocessing}
+    return PREPROCESSINGS[arguments.pop("kind")](**arguments)
 
 
 def from_text(text: str | bytes) -> FileMetadata:
@@ -71,9 +73,24 @@ def from_text(text: str | bytes) -> FileMetadata:
         if outer["sha256"] != _sha256(outer["content"]):
             raise ValueError("another SHA-256")
         content = json.loads(outer["content"])
+        _check_kinds(content)
         return FileMetadata(**{name: content[name] for name in FIELDS})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"its entry {ENTRY!r} is damaged ({error})") from error
+
+
+def _check_kinds(content: Mapping[str, Any]) -> None:
+    """Raises a `TypeError` if a field is of another kind than `metadata_of` writes."""
+    for layer in content["computation"].values():
+        if not isinstance(layer, dict):
+            raise TypeError("a layer has no settings")
+    if COMMON & set(content["arguments"] or {}):
+        raise TypeError("an argument belongs to the use of a network")
+    if not all(isinstance(name, str) for name in content["class_names"] or ()):
+        raise TypeError("a class has no name")
+    if content["preprocessing"] is not None:
+        _make(content["preprocessing"])
+    content["checksums"].items()
 
 
 def metadata_of(
@@ -102,7 +119,7 @@ def _is_plain(value: Any) -> bool:
 
 def _config(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
     for kind, layer_class in PREPROCESSINGS.items():
-        if type(layer) is layer_class:
+        if layer is not None and type(layer) is layer_class:
             config = {k: v for k, v in layer.get_config().items() if k != "name"}
             return {"kind": kind, **config}
     return None

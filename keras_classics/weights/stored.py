@@ -4,6 +4,7 @@ So a file's shapes are compared with a network's before memory is allocated for 
 """
 
 import contextlib
+import functools
 import math
 import textwrap
 import zlib
@@ -55,7 +56,7 @@ def checksum(values: np.ndarray) -> int:
 def in_memory(arrays: Mapping[str, np.ndarray]) -> Tensors:
     """Returns arrays as tensors that need no file."""
     return {
-        name: StoredTensor(array.shape, array.dtype.name, lambda array=array: array)
+        name: StoredTensor(array.shape, array.dtype.name, functools.partial(np.asarray, array))
         for name, array in arrays.items()
     }
 

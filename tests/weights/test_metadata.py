@@ -1,5 +1,6 @@
 """What files say beside their tensors: which network they are of, and that they are intact."""
 
+import dataclasses
 import inspect
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from keras_classics.models.unseen import UNSEEN
 from keras_classics.weights import hdf5, load_weights, torchvision
 from keras_classics.weights.assign import named_slots
 from keras_classics.weights.computation import difference, of_model
-from keras_classics.weights.metadata import metadata_of
+from keras_classics.weights.metadata import from_text, metadata_of
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
 
@@ -217,3 +218,23 @@ def test_a_flipped_bit_is_found(ending, tmp_path):
 
 def stored(kernel: np.ndarray, ending: str) -> np.ndarray:
     return kernel.transpose(3, 2, 0, 1) if ending == ".safetensors" else kernel
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"computation": []},
+        {"computation": {"conv": 5}},
+        {"arguments": {"classes": 10**9}},
+        {"arguments": 5},
+        {"preprocessing": {"kind": "none"}},
+        {"preprocessing": {}},
+        {"class_names": [5]},
+        {"class_names": 5},
+        {"checksums": []},
+    ],
+)
+def test_an_entry_of_another_kind(change):
+    text = dataclasses.replace(metadata_of(kc.lenet5()), **change).to_text()
+    with pytest.raises(UserError, match="^its entry 'keras_classics' is damaged"):
+        from_text(text)
