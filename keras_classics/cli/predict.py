@@ -35,7 +35,8 @@ def main(*images: str) -> None:
 
 
 def _read(path: Path, max_pixels: int) -> bytes:
-    encoded = read_bytes(path)
+    # Uncompressed, an image takes at most four channels of two bytes.
+    encoded = read_bytes(path, 8 * max_pixels)
     fault = fault_of(encoded, path, max_pixels)
     if fault is not None and fault.fatal:
         raise UserError(f"{path} cannot be used: {fault.fault}.")

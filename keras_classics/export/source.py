@@ -77,6 +77,7 @@ class Source:
         served: bool = False,
         max_pixels: int = MAX_PIXELS,
     ):
+        _check_ends(model)
         _check_labels(model, labels)
         self.model = model
         self.preprocessing = preprocessing
@@ -160,6 +161,16 @@ def in_batches(run: Callable, images: np.ndarray) -> np.ndarray:
     """Runs a function on images in batches."""
     parts = [run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
     return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _check_ends(model: keras.Model) -> None:
+    inputs, outputs = (getattr(model, ends, None) or [] for ends in ("inputs", "outputs"))
+    if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4:
+        shapes = [tuple(tensor.shape) for tensor in (*inputs, *outputs)]
+        raise UserError(
+            f"{model.name} must be a functional network with one input, images of shape (batch, "
+            f"height, width, channels), and one output. Received: {shapes or 'neither'}."
+        )
 
 
 def _check_labels(model: keras.Model, labels: Sequence[str]) -> None:

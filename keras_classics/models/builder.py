@@ -234,4 +234,5 @@ def scores_and_probabilities(model: keras.Model) -> keras.Model:
             f"{model.name} must end in probabilities. Received a last layer {last.name!r}. Build "
             "it with include_top=True and a classifier_activation."
         )
-    return keras.Model(model.input, [last.input, last.output])
+    start = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    return keras.Model(start, [last.input, last.output])

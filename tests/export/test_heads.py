@@ -126,6 +126,25 @@ def test_a_class_each_for_several_sigmoids():
     np.testing.assert_array_equal(source(3, "sigmoid", labels).image_labels, np.eye(3)[labels])
 
 
+def pair() -> keras.Model:
+    image, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    end = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(image + other))
+    return keras.Model([image, other], [end, end], name="pair")
+
+
+def vector() -> keras.Model:
+    values = keras.Input((8,))
+    return keras.Model(values, keras.layers.Dense(3, "softmax")(values), name="vector")
+
+
+@pytest.mark.parametrize("model", [pair, vector, lambda: keras.Sequential(name="empty")])
+def test_what_does_not_take_one_image(model, tmp_path):
+    for write in (export.export_model, export.saved_model, export.tflite):
+        with pytest.raises(UserError, match="must be a functional network with one input, images"):
+            write(model(), tmp_path / "out", **served_arguments(PREPROCESSING))
+    assert not list(tmp_path.iterdir())
+
+
 class Unregistered(keras.layers.Layer):
     def call(self, images):
         return tf.image.resize(images, (8, 8))
