@@ -179,8 +179,15 @@ def case(few_digits, tmp_path_factory):
     return case
 
 
-@pytest.mark.parametrize("count", [90, pytest.param(5000, marks=pytest.mark.slow)])
-def test_a_damaged_checkpoint_is_passed_over(case, caplog, count):
+SLOW = [range(first, first + 1000) for first in range(0, 5000, 1000)]
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(75), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
+    ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}",
+)
+def test_a_damaged_checkpoint_is_passed_over(case, caplog, seeds):
     older, newest = case.contents["older"], case.contents["newest"]
     case.set_up(None, None)
     initial = case.state()
@@ -191,7 +198,7 @@ def test_a_damaged_checkpoint_is_passed_over(case, caplog, count):
     assert len({*map(repr, (initial, at_older, at_newest))}) == 3
     kinds = {**mutations.BYTES, **FORMS}
     counts = collections.Counter()
-    for seed in range(count):
+    for seed in seeds:
         kind, content = mutations.drawn(kinds, newest, seed)
         alone = seed % 3 == 2
         case.set_up(content, None if alone else older)
