@@ -24,10 +24,13 @@ from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.training.trainer import Trainer
 from keras_classics.training.training_data import read_mean
-from keras_classics.weights import hdf5
+from keras_classics.weights import archives, hdf5
 from keras_classics.weights.metadata import metadata_of
 
 PROTOCOL = "single view, whole test split, after the last epoch"
+
+# By how many bytes model.keras may grow when it is unpacked; Keras does not compress it.
+UNPACKED_BYTES = 100_000_000
 
 
 class Metrics(TypedDict):
@@ -289,6 +292,8 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
 
 def _load_model(path: Path) -> keras.Model:
     try:
+        with archives.opened(path) as archive:
+            archives.check_sizes(archive.infolist(), archive, UNPACKED_BYTES)
         return keras.models.load_model(path, compile=False)
     except Exception as error:
         # Wrong bytes lead to any exception of zipfile, HDF5 and Keras.

@@ -5,11 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 from keras_classics.errors import UserError
-from keras_classics.training import load_run, read_result, train
+from keras_classics.training import load_run, read_result, result, train
 from keras_classics.training.run_directory import RunDirectory
 from tests.helpers.runs import MODERN
 
@@ -95,13 +96,13 @@ def test_a_recipe_that_was_swapped_gets_no_result_of_another(copied, few_digits)
     with pytest.raises(UserError, match=r"result.json is the result of another recipe"):
         load_run(copied)
     # Results of before there were digests are compared with what they say themselves.
-    result = json.loads((copied / "result.json").read_text())
-    del result["recipe_digest"]
-    (copied / "result.json").write_text(json.dumps(result))
+    content = json.loads((copied / "result.json").read_text())
+    del content["recipe_digest"]
+    (copied / "result.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"result.json is the result of another recipe"):
         train(OTHER, copied, data=few_digits)
     (copied / "recipe.json").write_text(json.dumps(MODERN.to_json()))
-    assert train(MODERN, copied, data=few_digits) == result
+    assert train(MODERN, copied, data=few_digits) == content
     # Nor the checkpoints.
     (copied / "recipe.json").write_text(json.dumps(OTHER.to_json()))
     (copied / "result.json").unlink()
@@ -159,9 +160,17 @@ def test_a_result_with_a_fault(finished, tmp_path, change, message):
     assert str(raised.value).startswith(f"{path} does not hold the result of a run: {message}")
 
 
+def test_a_network_that_unpacks_to_much_more_is_refused(copied, monkeypatch):
+    monkeypatch.setattr(result, "UNPACKED_BYTES", 1000)
+    with zipfile.ZipFile(copied / "model.keras", "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("assets/zeros", bytes(100_000))
+    with pytest.raises(UserError, match="that Keras can load: it must unpack to at most"):
+        load_run(copied)
+
+
 def test_a_network_of_other_classes_is_not_that_of_the_run(copied):
-    result = json.loads((copied / "result.json").read_text())
-    result["class_names"].append("eleven")
-    (copied / "result.json").write_text(json.dumps(result))
+    content = json.loads((copied / "result.json").read_text())
+    content["class_names"].append("eleven")
+    (copied / "result.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="an output for each of the 11 classes"):
         load_run(copied)
