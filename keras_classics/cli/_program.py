@@ -81,9 +81,10 @@ def _command(name: str) -> str:
 
 def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
     try:
+        _check_flag_files(argv)
         rest = flags.FLAGS(argv)
         _check_numbers()
-    except (flags.Error, OSError, UnicodeError) as error:
+    except (flags.Error, OSError, ValueError) as error:
         # Those that are not flags.Error come from --flagfile.
         _fail(" ".join(str(error).split()), 2)
     many = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
@@ -94,6 +95,14 @@ def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
         received = " ".join(rest[1:]) or "none"
         _fail(f"Takes {expected} besides flags, --NAME=VALUE. Received: {received}.", 2)
     return rest
+
+
+def _check_flag_files(argv: list[str]) -> None:
+    """Raises a `UserError` if a file that absl reads flags from cannot be one."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if name == "flagfile" and argument.startswith("-"):
+            user_path(value if equals else following)
 
 
 def _check_numbers() -> None:

@@ -16,8 +16,12 @@ HEADER = (
     "|---|---|--:|--:|---|--:|---|---|"
 )
 WEIGHTS_HEADER = (
-    "| network | `weights=` | top-1 | top-5 | on | licence |\n|---|---|--:|--:|---|---|"
+    "| network | `weights=` | top-1 | top-5 | on | licence | published hash |\n"
+    "|---|---|--:|--:|---|---|---|"
 )
+
+# Hashes of files: their names and numbers of hexadecimal digits.
+HASHES = {"sha256": ("SHA-256", 64), "md5": ("MD5", 32)}
 
 # Networks that the families' pages show as diagrams.
 DRAWN = ("lenet5_1998", "lenet5", "alexnet", "vgg16", "resnet20", "resnet50")
@@ -65,8 +69,16 @@ def _weights_row(record: WeightsRecord) -> str:
         "-" if record.top5 is None else f"{record.top5:.2f}",
         "ImageNet" if record.class_names is IMAGENET else record.name,
         record.licence,
+        _hash(record.file.digest),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _hash(digest: str) -> str:
+    """Names the hash of a file, and how much of it is known if that is not all."""
+    kind, _, digits = digest.partition(":")
+    name, full = HASHES[kind]
+    return name if len(digits) == full else f"{name}, {len(digits)} of {full} digits"
 
 
 def _family(entry: ModelEntry) -> int:
