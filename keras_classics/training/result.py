@@ -103,7 +103,7 @@ class RunResult(TypedDict):
     seconds: float
     images_per_second: float
     environment: Environment
-    bad_images: int
+    bad_images: NotRequired[int]
     recipe_digest: NotRequired[str]
 
 

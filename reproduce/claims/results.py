@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics.analysis import plots
+from keras_classics.errors import UserError
 from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import read_result
 from reproduce.harness.result_table import RESULTS, ResultTable, result_row
@@ -197,4 +198,7 @@ def _variant_and_seed(row: Row) -> tuple:
 
 
 def _only(columns: Sequence[str], row: Mapping[str, Any]) -> Row:
-    return {name: str(row[name]) for name in columns}
+    try:
+        return {name: str(row[name]) for name in columns}
+    except KeyError as error:
+        raise UserError(f"A table of a run lacks the column {error}. Run it again.") from error

@@ -59,6 +59,9 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
     Args:
         path: The run's `result.json`.
         columns: The columns of the row.
+
+    Raises:
+        UserError: If it holds no result.
     """
     result = read_result(path)
     environment = result["environment"]
@@ -70,7 +73,10 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         "variant": result["tags"].get("variant", ""),
         "result_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    return cells(values, columns)
+    try:
+        return cells(values, columns)
+    except KeyError as error:
+        raise UserError(f"{path} does not hold the result of a run: it lacks {error}.") from error
 
 
 def cells(values: Mapping[str, Any], columns: Sequence[str]) -> Row:

@@ -4,6 +4,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 """
 
 import csv
+import io
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,17 @@ Row = Mapping[str, str]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Returns the rows of a CSV file, or none if the file does not exist."""
+    """Returns the rows of a CSV file, or none if the file does not exist.
+
+    Raises:
+        UserError: If it cannot be read, or is no such file.
+    """
     if not path.exists():
         return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        return list(csv.DictReader(io.StringIO(files.read_bytes(path).decode(), newline="")))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV file: {error}.") from error
 
 
 def rendered(text: str, tables: Mapping[str, str]) -> str:

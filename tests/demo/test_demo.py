@@ -21,6 +21,7 @@ from keras_classics.weights import find_weights
 from tests.helpers.browser import CHROMEDRIVER, CHROMIUM, Browser, addresses, served
 from tests.helpers.images import photograph
 from tests.helpers.programs import assert_one_line
+from tests.helpers.runs import RESULT
 
 HERE = Path(__file__).parent
 FASHION = HERE.parent / "golden" / "fashion_mnist_sample.npz"
@@ -134,7 +135,7 @@ def test_the_model_and_data_set_may_come_from_the_run(digits_export, packages, t
     shutil.move(export / "model.keras", run)
     with pytest.raises(UserError, match="Name the run that was exported: --run"):
         demo.write_site(export, tmp_path / "site")
-    (run / "result.json").write_text('{"dataset": "mnist"}')
+    (run / "result.json").write_text(json.dumps({**RESULT, "dataset": "mnist"}))
     metadata = demo.write_site(export, tmp_path / "site", run=run)
     assert metadata["dataset"] == "MNIST"
     assert metadata["drawing"]["margin"] == 4

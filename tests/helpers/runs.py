@@ -34,6 +34,43 @@ VGG16_MINI = dataclasses.replace(
 VICTIMS = {"modern": MODERN, "paper": PAPER, "resnet20": RESNET20, "vgg16_mini": VGG16_MINI}
 
 
+# The content of the result.json of a run that did not happen.
+RESULT = {
+    "metrics": {
+        "test_accuracy": 0.75,
+        "test_error": 0.25,
+        "test_loss": 1,
+        "train_accuracy": 0.5,
+        "train_loss": 1,
+    },
+    "protocol": "single view",
+    "images": 5,
+    "train_images": 10,
+    "paper": None,
+    "recipe": "some",
+    "tags": {},
+    "model": "lenet5",
+    "model_arguments": {},
+    "parameters": 61_706,
+    "dataset": "digits",
+    "class_names": ["0", "1"],
+    "preprocessing": {"kind": "canvas"},
+    "seed": 0,
+    "epochs": 2,
+    "steps": 14,
+    "batch_size": 2,
+    "seconds": 2.5,
+    "images_per_second": 11.2,
+    "environment": {
+        "commit": "c",
+        "device": "d",
+        "python": "3",
+        "command": "run",
+        "versions": {"tensorflow": "2", "keras": "3"},
+    },
+}
+
+
 def final_weights(run_dir) -> dict[str, np.ndarray]:
     weights = {}
     with h5py.File(run_dir / "final.weights.h5") as file:

@@ -13,6 +13,7 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results, add_results, read_results, run_of
 from reproduce.harness.result_table import finished_runs
 from reproduce.report import claims_page
+from tests.helpers.runs import RESULT
 
 # The programs with the flags for each claim. Those on a line can share a process.
 PROGRAMS = (
@@ -120,16 +121,11 @@ def tiny(tmp_path, monkeypatch) -> Claim:
 def finished(folder, variant: str, seed: int, error: float) -> None:
     """What a run of two epochs leaves, as far as rows are taken from it."""
     folder.mkdir(parents=True)
-    environment = {"commit": "c", "device": "d", "python": "3", "command": "run"}
     result = {
-        **dict.fromkeys(results.COLUMNS, "-"),
-        "train_images": 10,
-        "images": 5,
-        "epochs": 2,
+        **RESULT,
         "seed": seed,
         "tags": {"claim": "tiny", "variant": variant},
-        "metrics": {"test_error": error, "test_loss": 1, "train_accuracy": 0.5, "train_loss": 1},
-        "environment": {**environment, "versions": {"tensorflow": "2", "keras": "3"}},
+        "metrics": {**RESULT["metrics"], "test_error": error, "test_accuracy": 1 - error},
     }
     (folder / "result.json").write_text(json.dumps(result))
     with open(folder / "history.csv", "w", newline="") as file:
