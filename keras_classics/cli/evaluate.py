@@ -154,7 +154,7 @@ def _numbers(flag: str, values: Sequence[str], kind: type) -> list:
 
 def _dataset(nets: Sequence[Network]) -> str:
     known = {net.training.get("dataset") for net in nets}
-    if DATASET.value is None and (len(known) > 1 or None in known):
+    if not DATASET.value and (len(known) > 1 or None in known):
         raise UserError(
             "Name the data set with --dataset: the models are not runs on one data set."
         )
