@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,14 +79,22 @@ class Target:
 
 def write_torch(model: keras.Model, path: Path) -> None:
     torch = pytest.importorskip("torch")
+    # A forked process would wait for the threads that it does not have.
+    torch.set_num_threads(1)
     tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(model)).items()}
     torch.save(tensors, path, _use_new_zipfile_serialization=path.name.endswith(".zip.pth"))
 
 
+@functools.cache
+def network(name: str) -> keras.Model:
+    model = kc.get_model(name, **{**KERAS, **TORCH}[name])
+    fill(model)
+    return model
+
+
 def targets(ending: str, folder: Path) -> Iterator[Target]:
-    for name, arguments in FORMS[ending][0].items():
-        model = kc.get_model(name, **arguments)
-        fill(model)
+    for name in FORMS[ending][0]:
+        model = network(name)
         path = folder / f"{name}{ending}"
         if ending.endswith(".pth"):
             write_torch(model, path)
