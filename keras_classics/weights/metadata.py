@@ -18,7 +18,7 @@ from keras_classics.weights.computation import Computation, of_model
 
 # Name of the entry in a file.
 ENTRY = "keras_classics"
-MAX_BYTES = 1 << 23
+MAX_BYTES = 1 << 22
 
 # Arguments of all builders, which belong to the use of a network and not to its weights.
 COMMON = {"weights", "include_top", "input_shape", "input_tensor", "pooling", "classes", "name"}

@@ -230,6 +230,16 @@ def test_an_archive_that_unpacks_to_too_much(model, contents, tmp_path):
     assert_refused(model, path, r"must unpack to at most 5\d,\d{3},\d{3} bytes")
 
 
+def test_a_configuration_that_is_too_long(model, contents, tmp_path):
+    def change(found, draw):
+        found["config.json"] = b"[" + b"[]," * 10**7 + b"[]]"
+
+    path = tmp_path / "a.keras"
+    path.write_bytes(weight_mutations.members(change)(contents[".keras"], None))
+    assert growth(model, path) < SPARE
+    assert_refused(model, path, "its configuration must have at most 6,000,000 bytes")
+
+
 def test_an_archive_with_too_many_members(model, contents, tmp_path):
     path = tmp_path / "a.keras"
     path.write_bytes(weight_mutations.ZIP["many members"](contents[".keras"], None))
