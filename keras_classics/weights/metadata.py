@@ -33,7 +33,8 @@ class FileMetadata:
 
     Attributes:
         computation: See `computation.of_model`.
-        arguments: Arguments of the builder that are its family's own; None if not known.
+        arguments: Arguments of the builder that are its family's own, without sizes; None if not
+            known.
         preprocessing: `kind`, a key of `PREPROCESSINGS`, and the arguments of the layer; or None.
         class_names: Name of each class, in the order of the scores; or None.
         checksums: That of each tensor, see `stored.checksum`, by its name in the file.
@@ -84,8 +85,8 @@ def _check_kinds(content: Mapping[str, Any]) -> None:
     for layer in content["computation"].values():
         if not isinstance(layer, dict):
             raise TypeError("a layer has no settings")
-    if COMMON & set(content["arguments"] or {}):
-        raise TypeError("an argument belongs to the use of a network")
+    if not all(_is_kept(name, value) for name, value in (content["arguments"] or {}).items()):
+        raise TypeError("an argument is of a kind that is not kept")
     if not all(isinstance(name, str) for name in content["class_names"] or ()):
         raise TypeError("a class has no name")
     if content["preprocessing"] is not None:
@@ -108,13 +109,15 @@ def metadata_of(
         class_names: Name of each class, if known.
     """
     if arguments is not None:
-        arguments = {k: v for k, v in arguments.items() if k not in COMMON and _is_plain(v)}
+        arguments = {name: v for name, v in arguments.items() if _is_kept(name, v)}
     return FileMetadata(of_model(model), arguments, _config(preprocessing), class_names)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether JSON holds a value; initializers that are objects it does not."""
-    return value is None or isinstance(value, str | int | float | tuple | list)
+def _is_kept(name: str, value: Any) -> bool:
+    """Whether a file says an argument: no sizes, which the shapes show, and no objects."""
+    if isinstance(value, tuple | list):
+        return all(isinstance(entry, str) for entry in value)
+    return name not in COMMON and (value is None or isinstance(value, str | bool))
 
 
 def _config(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
