@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,15 +62,15 @@ def named_slots(model: keras.Model) -> dict[str, Slot]:
     }
 
 
-def values_for(tensors: Tensors, slots: Slots) -> dict[str, np.ndarray]:
+def values_for(tensors: Tensors, slots: Slots) -> dict[str, Any]:
     """Reads every slot's tensor, once all names, shapes and types fit.
 
     Returns:
-        The values in the layout and type of the slots' variables.
+        Tensors of Keras's backend in the layout and type of the slots' variables.
 
     Raises:
-        UserError: If a tensor is missing, has no slot, has the wrong shape or type, or is not
-            finite.
+        UserError: If a tensor is missing, has no slot, has the wrong shape or type, is not finite,
+            or does not have its checksum.
     """
     _check_names(tensors, slots)
     for name, slot in slots.items():
@@ -80,17 +81,17 @@ def values_for(tensors: Tensors, slots: Slots) -> dict[str, np.ndarray]:
                 f"{slot.shape}"
             )
         check_type(name, tensor)
-    # Checksums are computed beside reading and checking.
+    # Values are checked beside reading and converting.
     with ThreadPoolExecutor(1) as worker:
-        values, found = {}, {}
+        values, checks = {}, []
         for name, slot in slots.items():
-            read = tensors[name].read()
-            if tensors[name].checksum is not None:
-                found[name] = worker.submit(checksum, read)
-            values[name] = _value(name, read, slot)
-        for name, computed in found.items():
-            if computed.result() != tensors[name].checksum:
-                raise UserError(f"its tensor {name!r} is damaged: its checksum is wrong")
+            stored = tensors[name].read()
+            with np.errstate(over="ignore"):
+                value = stored.astype(slot.variable.dtype, copy=False)
+            checks.append(worker.submit(_check, name, stored, tensors[name].checksum, value))
+            values[name] = keras.ops.convert_to_tensor(slot.to_keras(value), slot.variable.dtype)
+        for check in checks:
+            check.result()
     return values
 
 
@@ -105,15 +106,14 @@ def _check_names(tensors: Tensors, slots: Slots) -> None:
         raise UserError(f"the network has no tensor {extra[0]!r}")
 
 
-def _value(name: str, read: np.ndarray, slot: Slot) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        value = read.astype(slot.variable.dtype, copy=False)
+def _check(name: str, stored: np.ndarray, expected: int | None, value: np.ndarray) -> None:
+    if expected is not None and checksum(stored) != expected:
+        raise UserError(f"its tensor {name!r} is damaged: its checksum is wrong")
     if not is_finite(value):
         raise UserError(
             f"its tensor {name!r} must be finite. Received: values that are NaN, infinite, or too "
-            f"large for {slot.variable.dtype}"
+            f"large for {value.dtype}"
         )
-    return slot.to_keras(value)
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -122,7 +122,7 @@ def is_finite(array: np.ndarray) -> bool:
     return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
 
 
-def assign(values: dict[str, np.ndarray], slots: Slots) -> None:
+def assign(values: dict[str, Any], slots: Slots) -> None:
     """Assigns values to the variables of the slots of the same names, and drops them."""
     for name, slot in slots.items():
         slot.variable.assign(values.pop(name))
