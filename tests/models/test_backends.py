@@ -10,8 +10,17 @@ import keras_classics as kc
 from tests.helpers import golden
 
 # One of each family, layer and version that a backend could compute differently.
-NAMES = ("lenet5_1998", "alexnet", "alexnet_owt", "resnet20")
-MORE = ("lenet5", "alexnet_slim", "caffenet", "vgg11_lrn", "vgg16_c", "vgg16_first_bn", "vgg19_bn")
+NAMES = ("lenet5_1998", "alexnet", "resnet20")
+MORE = (
+    "lenet5",
+    "alexnet_owt",
+    "alexnet_slim",
+    "caffenet",
+    "vgg11_lrn",
+    "vgg16_c",
+    "vgg16_first_bn",
+    "vgg19_bn",
+)
 MORE += ("resnet50", "resnet164")
 
 

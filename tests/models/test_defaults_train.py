@@ -49,10 +49,10 @@ def last_loss(model: keras.Model, digit_images, steps: int, rate: float, scale: 
     [
         pytest.param("vgg11", NARROW, 0.01, 300, marks=pytest.mark.slow),
         ("vgg16", NARROW, 0.01, 300),
-        ("vgg16_first_bn", NARROW, 0.01, 300),
+        pytest.param("vgg16_first_bn", NARROW, 0.01, 300, marks=pytest.mark.slow),
         # 300 steps are not enough for it with the rounding of every CPU.
         pytest.param("vgg19_bn", NARROW, 0.01, 450, marks=pytest.mark.slow),
-        ("resnet20", {}, 0.1, 100),
+        pytest.param("resnet20", {}, 0.1, 100, marks=pytest.mark.slow),
         pytest.param("plain20", {}, 0.1, 100, marks=pytest.mark.slow),
     ],
 )

@@ -169,7 +169,15 @@ def test_the_gain_of_a_variant():
     assert results.gain("b", "none") == "-"
 
 
-@pytest.mark.parametrize("commands", PROGRAMS, ids=["small", "vgg", "resnet"])
+# The claims share what runs them; the larger networks take longer.
+SMALL, *LARGER = PROGRAMS
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [SMALL, *(pytest.param(commands, marks=pytest.mark.slow) for commands in LARGER)],
+    ids=["small", "vgg", "resnet"],
+)
 def test_smoke(run_program, tmp_path, commands):
     done = run_program("-c", SMOKE, str(tmp_path), *commands)
     assert done.returncode == 0, done.stderr
