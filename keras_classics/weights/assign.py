@@ -119,6 +119,11 @@ def _check(name: str, stored: np.ndarray, expected: int | None, value: np.ndarra
 def is_finite(array: np.ndarray) -> bool:
     """Returns whether all values of an array are finite numbers."""
     flat = array.ravel(order="K")
+    # A value that is not finite shows in the sum, which is had at the speed of memory. The sum of
+    # finite values may overflow; then each is asked.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(flat.sum()):
+            return True
     return all(np.isfinite(flat[i : i + CHUNK]).all() for i in range(0, flat.size, CHUNK))
 
 
