@@ -51,6 +51,16 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def short_reason(error: BaseException, width: int = 200) -> str:
+    """Returns the text of another library's error on one line, for a sentence of ours.
+
+    Args:
+        error: The error. If it has no text, its type stands for it.
+        width: Most characters.
+    """
+    return " ".join(str(error).split())[:width].rstrip(".") or type(error).__name__
+
+
 def natural_key(name: str) -> list[int | str]:
     """Returns a key that sorts numbers in names by value: `vgg9` before `vgg11`."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

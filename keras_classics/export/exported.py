@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.data import image_files
 from keras_classics.data.image_size import MAX_PIXELS
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, short_reason
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.source import preprocessing_of
 from keras_classics.export.tflite import runtime as tflite_runtime
@@ -113,7 +113,7 @@ def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
     except UserError:
         raise
     except Exception as error:  # Each runtime has its own errors for damaged files.
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = short_reason(error)
         raise UserError(f"{path} cannot be loaded: {reason}. Export it again.") from error
 
 

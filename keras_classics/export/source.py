@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_classics.analysis.nested import all_layers, flat
 from keras_classics.data import image_files
 from keras_classics.data.image_size import MAX_PIXELS
-from keras_classics.errors import UserError, unknown_name
+from keras_classics.errors import UserError, short_reason, unknown_name
 from keras_classics.export.fold import fold_batch_norm
 from keras_classics.image_preprocessing import PREPROCESSINGS
 
@@ -236,7 +236,7 @@ def preprocessing_of(config: dict[str, Any]) -> keras.layers.Layer:
     try:
         return kind.from_config(arguments)
     except Exception as error:  # Each layer has its own.
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = short_reason(error)
         raise UserError(
             f"The preprocessing {name!r} cannot be built from its configuration: {reason}. Use "
             "ImagePreprocessing, or a layer whose from_config takes what get_config gives."
@@ -260,7 +260,7 @@ def _check_served(layer: keras.layers.Layer, model: keras.Model) -> None:
         try:
             shapes.append(tuple(layer(np.zeros((1, *sides, 3), "uint8")).shape[1:]))
         except Exception as error:  # Of TensorFlow or Keras.
-            reason = " ".join(str(error).split())[:200].rstrip(".")
+            reason = short_reason(error)
             raise _not_served(
                 layer, model, f"an error for an image of {sides}: {reason}"
             ) from error

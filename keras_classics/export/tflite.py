@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.errors import UserError, require, short_reason, unknown_name
 from keras_classics.export.saved_model import write_out
 from keras_classics.export.source import Source, check_uint8, preprocess
 from keras_classics.export.verify import BOUNDS, Check, Run, check, output, processors
@@ -306,7 +306,7 @@ def _quantize(
 
 
 def _unsupported(source: Source, quantize: str, error: Exception) -> UserError:
-    reason = " ".join(str(error).split())[:300].rstrip(".")
+    reason = short_reason(error, 300)
     others = ", ".join(name for name in QUANTIZATIONS if name != quantize)
     return UserError(
         f"TFLite has no built-in operation for a layer of {source.model.name} with "

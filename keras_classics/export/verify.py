@@ -31,7 +31,7 @@ import filelock
 import numpy as np
 
 from keras_classics import files
-from keras_classics.errors import UserError, VerificationError
+from keras_classics.errors import UserError, VerificationError, short_reason
 from keras_classics.export.source import Source, in_batches
 
 # Relative difference of two classes between which 8 bits may change a prediction without labels.
@@ -175,7 +175,7 @@ def check_files(
     try:
         got = run(source.files)
     except Exception as error:  # Each runtime has its own.
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = short_reason(error)
         raise VerificationError(
             f"{name} of {source.model.name} cannot be read back: {reason}. Nothing was written."
         ) from error

@@ -4,7 +4,6 @@ import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 import keras
@@ -182,10 +181,10 @@ def arguments_for_weights(model: str, arguments: Mapping[str, Any]) -> dict[str,
     """
     used = builder_arguments(model, dict(arguments))
     weights = used.get("weights")
-    if weights is None or isinstance(weights, WeightsRecord) or not Path(weights).is_file():
+    if weights is None or isinstance(weights, WeightsRecord):
         return used
     entry = find_model(model)
-    metadata = read_metadata(Path(weights))
+    metadata = read_metadata(weights)
     if metadata is not None:
         return decided(entry.builder, used, metadata)
     report_assumed(model, inspect.signature(entry.builder).parameters, arguments, used)

@@ -4,7 +4,6 @@ import inspect
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -50,8 +49,9 @@ def decided(
     if "shortcut" in parameters and parameters["shortcut"].default == "none":
         arguments.setdefault("shortcut", "none")  # The name of a plain network stands for it.
     if metadata.arguments is not None:
-        said = {n: _frozen(v) for n, v in metadata.arguments.items() if n in parameters}
-        return {**said, **arguments}
+        said = {name: v for name, v in metadata.arguments.items() if name in parameters}
+        lists = {name: tuple(v) for name, v in said.items() if isinstance(v, list)}
+        return {**said, **lists, **arguments}
     defaults = _values(parameters, arguments)
     # The default first.
     free = {
@@ -90,16 +90,12 @@ def report_assumed(
         if name not in given:
             logger.warning(
                 "%s does not say which %s the weights of %s need; %s=%r is assumed.",
-                Path(used["weights"]).name,
+                used["weights"].name,
                 name,
                 model,
                 name,
                 values[name],
             )
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _values(

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.data import ImageData
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, short_reason
 from keras_classics.evaluation import Evaluation
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.training import typed_json
@@ -297,9 +297,9 @@ def _load_model(path: Path) -> keras.Model:
         return keras.models.load_model(path, compile=False)
     except Exception as error:
         # Wrong bytes lead to any exception of zipfile, HDF5 and Keras.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = short_reason(error, 300)
         raise UserError(
-            f"{path} is no network that Keras can load: {reason[:300]}. Restore it, or train again."
+            f"{path} is no network that Keras can load: {reason}. Restore it, or train again."
         ) from error
 
 

@@ -137,7 +137,7 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if isinstance(weights, str) and not weights.endswith(tuple(FORMATS)):
         weights = _record(name, weights)
     if not isinstance(weights, WeightsRecord):
-        # A file does not state its network's arguments, so the caller's arguments win.
+        # The caller's arguments win; where the file says otherwise, loading it is an error.
         path = _existing_file(weights)
         return {**arguments_for_file(name, path), **arguments, "weights": path}
     if weights.model != name:

@@ -3,11 +3,9 @@
 import collections
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -107,10 +105,8 @@ def targets(ending: str, folder: Path) -> Iterator[Target]:
 
 @pytest.fixture(scope="module", autouse=True)
 def secret():
-    with h5py.File(weight_mutations.SECRET, "w") as file:
-        file["x"] = np.ones(10**6, "float32")
-    yield
-    os.unlink(weight_mutations.SECRET)
+    with weight_mutations.secret(10**6):
+        yield
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(900, marks=pytest.mark.slow)])

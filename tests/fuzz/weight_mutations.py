@@ -1,5 +1,6 @@
 """Mutations of files of weights that know their forms: valid files that say something wrong."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,7 +8,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -18,6 +19,16 @@ from tests.fuzz.mutations import BYTES, Mutation
 
 # A file beside the weights, which they must not read.
 SECRET = f"{tempfile.gettempdir()}/keras_classics_{os.getpid()}.h5"
+
+
+@contextlib.contextmanager
+def secret(values: int) -> Iterator[None]:
+    """Writes the secret file, and removes it at the end."""
+    with h5py.File(SECRET, "w") as file:
+        file["x"] = np.ones(values, "float32")
+    yield
+    os.unlink(SECRET)
+
 
 Change = Callable[[h5py.File, str, np.random.Generator], None]
 

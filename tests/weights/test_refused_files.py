@@ -45,10 +45,8 @@ def contents(model, tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module", autouse=True)
 def secret():
-    with h5py.File(weight_mutations.SECRET, "w") as file:
-        file["x"] = np.ones(10**4, "float32")
-    yield
-    os.unlink(weight_mutations.SECRET)
+    with weight_mutations.secret(10**4):
+        yield
 
 
 def mutated(contents, form: str, kind: str, path: Path, seed: int = 0) -> Path:
