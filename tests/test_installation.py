@@ -1,5 +1,6 @@
 """What is installed: the pins, and the files of the package."""
 
+import importlib.metadata
 import itertools
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import setuptools
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from keras_classics import environment
@@ -50,6 +52,19 @@ def test_one_version_of_each_package_is_pinned():
     names = [canonicalize_name(pin.split("==")[0]) for pin in PINS]
     assert len(set(names)) == len(names)
     assert not {name for name in names if name.startswith(("torch", "nvidia"))}
+
+
+def test_the_pins_install_on_the_oldest_python_of_setup(metadata):
+    # Python 3.11.2 of Debian 12 is older than what some releases of 3.11 are made for.
+    oldest = metadata["python_requires"].removeprefix(">=") + ".0"
+    for pin in PINS:
+        name, version = pin.split("==")
+        try:
+            found = importlib.metadata.metadata(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # A tool that is installed apart, such as pre-commit.
+        if found["Version"] == version:
+            assert SpecifierSet(found["Requires-Python"] or "").contains(oldest), pin
 
 
 def test_the_pins_are_within_the_bounds_of_setup(metadata):
