@@ -109,7 +109,7 @@ def secret():
         yield
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(900, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(1300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "ending",
     [pytest.param(e, marks=[pytest.mark.torch] * e.endswith(".pth")) for e in FORMS],
