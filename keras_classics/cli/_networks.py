@@ -8,12 +8,13 @@ import keras
 from absl import flags
 
 from keras_classics.cli._paths import define_paths
+from keras_classics.cli._weights import known_weights
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import SmoothedCrossEntropy
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training import load_run
-from keras_classics.weights import load_weights
+from keras_classics.weights import list_weights, load_weights
 from keras_classics.weights.identify import read_metadata
 
 MODEL = define_paths(
@@ -21,8 +22,9 @@ MODEL = define_paths(
 )
 WEIGHTS = define_paths(
     "weights",
-    ["imagenet"],
-    "For networks given by name: known weights or a file, once for all or once for each.",
+    [],
+    "For networks given by name: known weights or a file, once for all or once for each; imagenet, "
+    "or a network's only known weights, if unset.",
 )
 IMAGES = flags.DEFINE_string(
     "images",
@@ -65,7 +67,8 @@ def networks() -> list[Network]:
     if not MODEL.value:
         raise UserError("Name at least one --model: the folder of a finished run, or a network.")
     count = sum(not _is_run(name) for name in MODEL.value)
-    weights = WEIGHTS.value * count if len(WEIGHTS.value) == 1 else WEIGHTS.value
+    given = WEIGHTS.value or [None]
+    weights = given * count if len(given) == 1 else given
     if len(weights) != count:
         raise UserError(
             "Give --weights once, or once for each --model that is the name of a network. "
@@ -93,17 +96,18 @@ def _of_run(path: str) -> Network:
     )
 
 
-def _of_name(name: str, weights: str) -> Network:
+def _of_name(name: str, weights: str | None) -> Network:
     name = find_model(name).name
+    weights = weights or known_weights(name)
     loss = SmoothedCrossEntropy()
     if not Path(weights).suffix:
         record = find_weights(f"{name}/{weights}")
-        model = get_model(name, weights=record.name, classes=len(record.class_names))
+        model = get_model(name, weights=record.name, classes=len(record.labels))
         return Network(
             model,
             record.preprocessing(),
             loss,
-            record.class_names,
+            record.labels,
             weights=record.name,
             arguments=dict(record.arguments),
         )
@@ -116,7 +120,7 @@ def _of_name(name: str, weights: str) -> Network:
         raise UserError(
             "This file of weights does not say which images they take. Received: "
             f"--weights={weights}. Name known weights that take the same, such as "
-            f"--images={name}/imagenet."
+            f"--images={(list_weights(f'{name}/*') or list_weights())[0]}."
         )
     class_names = said and said.class_names and tuple(said.class_names)
     classes = {"classes": len(class_names)} if class_names else {}

@@ -18,6 +18,7 @@ from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.cli._recipe_flags import set_fields
+from keras_classics.cli._weights import known_weights
 from keras_classics.data import load
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
@@ -25,7 +26,11 @@ from keras_classics.training import Recipe, finetuning_recipes, make_strategy, t
 from keras_classics.training.finetune import fitting_batch
 
 MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
-WEIGHTS = define_path("weights", "imagenet", "Name of known weights of it, or a file.")
+WEIGHTS = define_path(
+    "weights",
+    None,
+    "Name of known weights of it, or a file; imagenet, or its only known weights, if unset.",
+)
 IMAGES = flags.DEFINE_string(
     "images",
     None,
@@ -73,7 +78,7 @@ def main() -> None:
     strategy = make_strategy(STRATEGY.value, None)
     recipes = finetuning_recipes(
         MODEL.value,
-        WEIGHTS.value,
+        WEIGHTS.value or known_weights(name),
         dataset,
         run_dir,
         images=IMAGES.value,

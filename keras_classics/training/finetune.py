@@ -9,7 +9,7 @@ import keras
 from keras_classics.data.augment import CropFlip
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
-from keras_classics.models import find_weights, preprocessing
+from keras_classics.models import find_weights, list_weights, preprocessing
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe
@@ -118,7 +118,7 @@ def _preprocessing(
             raise UserError(
                 "This file does not say which preprocessing its weights need. Received: "
                 f"weights={weights!r}. Name known weights that need the same, such as "
-                f"images='{model}/imagenet'."
+                f"images='{(list_weights(f'{model}/*') or list_weights())[0]}'."
             )
     else:
         layer = preprocessing(images or find_weights(f"{model}/{weights}"))

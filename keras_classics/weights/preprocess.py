@@ -11,7 +11,8 @@ def preprocessing(weights: str | WeightsRecord) -> keras.layers.Layer:
     """Returns the preprocessing layer of some weights, for uint8 images of any size.
 
     Args:
-        weights: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`, or a record.
+        weights: A name that `find_weights` takes, such as `"resnet50/imagenet_torchvision"`, or a
+            record.
 
     Returns:
         A layer that takes uint8 RGB or grey images of shape (batch, height, width, 1 or 3).
@@ -23,13 +24,13 @@ def preprocessing(weights: str | WeightsRecord) -> keras.layers.Layer:
     return record.preprocessing()
 
 
-def preprocess_input(x: Any, model: str, weights: str = "imagenet") -> Any:
+def preprocess_input(x: Any, model: str, weights: str | None = None) -> Any:
     """Normalises images that already have the network's input size.
 
     Args:
         x: Array or tensor of RGB images, values 0..255, shape (..., height, width, 3).
         model: Name of the network.
-        weights: Name of its weights.
+        weights: Name of its weights; `"imagenet"` or its only ones if None.
 
     Returns:
         Normalised images, float32, of the same shape.
@@ -37,4 +38,4 @@ def preprocess_input(x: Any, model: str, weights: str = "imagenet") -> Any:
     Raises:
         UserError: If there are no such weights.
     """
-    return preprocessing(f"{model}/{weights}").normalize(x)
+    return preprocessing(model if weights is None else f"{model}/{weights}").normalize(x)

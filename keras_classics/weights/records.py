@@ -12,6 +12,7 @@ The licences are those that the publishers state. Users of the weights must also
 of ImageNet.
 """
 
+import difflib
 import fnmatch
 import functools
 import json
@@ -22,7 +23,7 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError, natural_key, unknown_name
+from keras_classics.errors import UserError, natural_key
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights import keras_applications, torchvision
 from keras_classics.weights.download import RemoteFile, is_intact
@@ -67,7 +68,7 @@ class WeightsRecord:
         file: The file of weights.
         file_without_top: The file of weights without the top, if published.
         preprocessing: Creates the preprocessing layer that the network was trained with.
-        class_names: Name of each class, in the order of the scores.
+        labels: Name of each class, in the order of the scores.
         top1: Published top-1 accuracy in percent.
         top5: Published top-5 accuracy in percent; None if not published.
         protocol: Evaluation protocol of the published accuracies.
@@ -83,7 +84,7 @@ class WeightsRecord:
     licence: str
     file: RemoteFile | PackagedFile
     preprocessing: Callable[[], keras.layers.Layer]
-    class_names: tuple[str, ...] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
     top1: float
     top5: float | None
     protocol: str
@@ -272,7 +273,7 @@ def _torch_record(model: str, accuracy: tuple[float, float], **metadata: Any) ->
     }
     return WeightsRecord(
         model=model,
-        class_names=IMAGENET,
+        labels=IMAGENET,
         top1=accuracy[0],
         top5=accuracy[1],
         epsilon=torchvision.EPSILON if normalizes else None,
@@ -335,7 +336,7 @@ def _keras_record(model: str, name_in_keras: str) -> WeightsRecord:
         file=file("", digest),
         file_without_top=file("_notop", digest_without_top),
         preprocessing=preprocessing,
-        class_names=IMAGENET,
+        labels=IMAGENET,
         top1=accuracy[0],
         top5=accuracy[1],
         protocol=protocol,
@@ -359,7 +360,7 @@ def _own_record(path: Path) -> WeightsRecord:
         licence="Apache-2.0",
         file=PackagedFile(path.with_suffix(".weights.h5").name, metadata["weights_digest"]),
         preprocessing=functools.partial(CanvasPreprocessing, **arguments),
-        class_names=tuple(metadata["class_names"]),
+        labels=tuple(metadata["class_names"]),
         top1=100 * metadata["metrics"]["test_accuracy"],
         top5=None,
         protocol=f"{metadata['images']:,} images, {metadata['protocol']}",
@@ -396,21 +397,48 @@ def weights_names(model: str) -> list[str]:
     return ["imagenet", *names] if any(n.startswith("imagenet_") for n in names) else names
 
 
+def default_weights(model: str) -> str | None:
+    """Returns the name of the weights that are meant if none are named.
+
+    They are `"imagenet"`, or the network's only weights. Of other networks the result is None.
+    """
+    names = weights_names(model)
+    return names[0] if names[:1] == ["imagenet"] or len(names) == 1 else None
+
+
 def find_weights(name: str) -> WeightsRecord:
     """Returns the record of some weights.
 
     Args:
-        name: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`, or a network's
-            default, such as `"resnet50/imagenet"`.
+        name: One of `list_weights()`, such as `"resnet50/imagenet_torchvision"`; a network's
+            default, such as `"resnet50/imagenet"`; or the name of a network that has this default
+            or only one file of weights, such as `"resnet20"`.
 
     Raises:
-        UserError: If there are no weights of this name.
+        UserError: If there are no weights of this name, or the network has several.
     """
     model, _, weights = name.partition("/")
+    weights = weights or default_weights(model) or ""
     if weights == "imagenet":
         for record in _RECORDS.values():
             if record.model == model and record.name.startswith("imagenet_"):
                 return record
-    if name not in _RECORDS:
-        raise unknown_name("weights", name, _RECORDS)
-    return _RECORDS[name]
+    if f"{model}/{weights}" not in _RECORDS:
+        raise _unknown_weights(name, model, weights)
+    return _RECORDS[f"{model}/{weights}"]
+
+
+def _unknown_weights(name: str, model: str, weights: str) -> UserError:
+    """Returns the error for unknown weights: it lists all weights of the network."""
+    own = weights_names(model)
+    if not own:
+        models = sorted({record.model for record in _RECORDS.values()}, key=natural_key)
+        return UserError(
+            f"Unknown weights {name!r}. Networks with known weights: {', '.join(models)}."
+        )
+    if not weights:
+        listed = ", ".join(f"{model}/{known}" for known in own)
+        return UserError(f"{model} has several weights. Name one of them: {listed}.")
+    near = difflib.get_close_matches(weights, own, n=len(own), cutoff=0)
+    listed = " or ".join(f"{model}/{known}" for known in near)
+    return UserError(f"Unknown weights {name!r}. Did you mean {listed}?")

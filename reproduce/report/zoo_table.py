@@ -67,7 +67,7 @@ def _weights_row(record: WeightsRecord) -> str:
         f"`{record.name}`",
         f"{record.top1:.2f}",
         "-" if record.top5 is None else f"{record.top5:.2f}",
-        "ImageNet" if record.class_names is IMAGENET else record.name,
+        "ImageNet" if record.labels is IMAGENET else record.name,
         record.licence,
         _hash(record.file.digest),
     ]

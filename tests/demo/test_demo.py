@@ -41,7 +41,7 @@ def exported(folder: Path, name: str, weights: str) -> Path:
         model,
         folder,
         preprocessing=record.preprocessing(),
-        labels=record.class_names,
+        labels=record.labels,
         formats=["tflite"],
     )
     if not (folder / "model.keras").exists():

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights.imagenet import CLASSES, IDS, decode_predictions
+from keras_classics.weights.decode import decode_predictions
+from keras_classics.weights.imagenet import CLASSES, IDS
 
 
 def test_classes():
@@ -29,3 +31,24 @@ def test_the_best_come_first_and_of_equal_ones_the_lower():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(UserError, match=r"of shape \(images, 1000\)"):
         decode_predictions(np.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["lenet5/digits", "lenet5/fashion_mnist", "resnet20"])
+def test_packaged_weights_know_their_labels(name):
+    labels = kc.find_weights(name).labels
+    predictions = np.eye(10)[[3, 8]]
+    (first, *_), (second, *_) = decode_predictions(predictions, weights=name)
+    assert first == ("3", labels[3], 1.0)
+    assert second == ("8", labels[8], 1.0)
+    with pytest.raises(UserError, match=r"weights='lenet5/digits' or 'lenet5/fashion_mnist' or"):
+        decode_predictions(predictions)
+    with pytest.raises(UserError, match=r"of shape \(images, 10\), for the classes of"):
+        decode_predictions(np.ones((1, 1000)), weights=name)
+
+
+def test_preprocessing_of_the_only_weights():
+    images = np.zeros((1, 32, 32, 1), "float32")
+    expected = kc.preprocess_input(images, "resnet20", "fashion_mnist")
+    np.testing.assert_array_equal(kc.preprocess_input(images, "resnet20"), expected)
+    with pytest.raises(UserError, match="lenet5 has several weights. Name one of them: lenet5/d"):
+        kc.preprocess_input(images, "lenet5")

@@ -82,7 +82,7 @@ def test_records_are_torchvisions(models):
         assert digest.startswith(file.rsplit("-", 1)[1].removesuffix(".pth"))
         metrics = theirs.meta["_metrics"]["ImageNet-1K"]
         assert accuracy == (metrics["acc@1"], metrics["acc@5"])
-        assert record.class_names == tuple(theirs.meta["categories"])
+        assert record.labels == tuple(theirs.meta["categories"])
         transforms, layer = theirs.transforms(), record.preprocessing()
         assert transforms.crop_size == [layer.crop]
         assert transforms.resize_size == [layer.short_side]

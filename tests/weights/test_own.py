@@ -60,7 +60,7 @@ def test_all_of_fashion_mnist(name):
 def test_records_of_our_own(name):
     record = kc.find_weights(name)
     assert name in kc.list_weights()
-    assert len(record.class_names) == 10
+    assert len(record.labels) == 10
     assert "seed 0" in record.origin
     assert "single view, whole test split" in record.protocol
     assert record.fetch().stat().st_size < 1_500_000

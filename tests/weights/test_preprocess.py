@@ -111,7 +111,7 @@ def test_wrong_sizes_are_refused():
 
 
 def test_names_of_the_classes():
-    names = kc.find_weights("resnet50/imagenet").class_names
+    names = kc.find_weights("resnet50/imagenet").labels
     assert len(names) == 1000
     assert (names[0], names[281], names[999]) == ("tench", "tabby", "toilet tissue")
     scores = np.zeros((2, 1000))

@@ -61,7 +61,7 @@ def test_a_record_is_complete(name):
     assert record.full_name == name
     parameters = inspect.signature(find_model(record.model).builder).parameters
     assert set(record.arguments) <= set(parameters)
-    assert len(record.class_names) == parameters["classes"].default
+    assert len(record.labels) == parameters["classes"].default
     assert record.licence
     assert record.origin
     assert 50 < record.top1 < 100
