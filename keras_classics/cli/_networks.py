@@ -18,7 +18,9 @@ from keras_classics.weights import list_weights, load_weights
 from keras_classics.weights.identify import read_metadata
 
 MODEL = define_paths(
-    "model", [], "Folder of a finished run, or name of a network. Several form an ensemble."
+    "model",
+    [],
+    "Folder of a finished run or fine-tuning, or name of a network. Several form an ensemble.",
 )
 WEIGHTS = define_paths(
     "weights",
@@ -75,14 +77,19 @@ def networks() -> list[Network]:
             f"Received: {len(weights)} for {count}."
         )
     left = iter(weights)
-    return [_of_run(n) if _is_run(n) else _of_name(n, next(left)) for n in MODEL.value]
+    return [network_of_run(n) if _is_run(n) else _of_name(n, next(left)) for n in MODEL.value]
 
 
 def _is_run(name: str) -> bool:
     return name not in list_models() and (Path(name).is_dir() or "/" in name)
 
 
-def _of_run(path: str) -> Network:
+def network_of_run(path: str) -> Network:
+    """Loads the network of a finished run, or of a fine-tuning.
+
+    Raises:
+        UserError: There is none.
+    """
     run = load_run(path)
     known = ("dataset", "train_images", "epochs", "seed")
     return Network(

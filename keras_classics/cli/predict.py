@@ -1,9 +1,10 @@
-"""Classifies images with an exported network in its own runtime.
+"""Classifies images with a trained network, or with an exported one in its own runtime.
 
-keras-classics predict --model_path=served cat.jpg dog.png
+keras-classics predict --model=runs/finetune_resnet18_folder_my_images_seed0 cat.jpg dog.png
+keras-classics predict --model=lenet5 --weights=digits digit.png
 keras-classics predict --model_path=served/model_int8.tflite cat.jpg
 
-The export is a folder that `keras-classics export` wrote, or a format in it: saved_model, .tflite,
+An export is a folder that `keras-classics export` wrote, or a format in it: saved_model, .tflite,
 .onnx or .keras.
 """
 
@@ -12,26 +13,50 @@ from pathlib import Path
 import numpy as np
 
 from keras_classics.cli._exif import EXIF
+from keras_classics.cli._networks import MODEL, Network, network_of_run, networks
 from keras_classics.cli._paths import define_path
 from keras_classics.data.image_files import fault_of, upright
 from keras_classics.errors import UserError, one_line
 from keras_classics.export import load_exported
+from keras_classics.export.exported import Exported, of_network
 from keras_classics.files import read_bytes
+from keras_classics.training.run_directory import is_run
 
-MODEL_PATH = define_path("model_path", None, "Exported network.", required=True)
+MODEL_PATH = define_path("model_path", None, "Exported network, or the folder of a run.")
 
 TOP = 5
 
 
 def main(*images: str) -> None:
     """Prints the most probable classes of each image."""
-    exported = load_exported(MODEL_PATH.value)
-    encoded = [_read(Path(image), exported.max_pixels) for image in images]
-    width = max(map(len, exported.labels))
-    for image, probabilities in zip(images, exported.predict(encoded), strict=True):
+    network = _network()
+    encoded = [_read(Path(image), network.max_pixels) for image in images]
+    width = max(map(len, network.labels))
+    for image, probabilities in zip(images, network.predict(encoded), strict=True):
         print(one_line(image))
         for label in np.argsort(-probabilities, kind="stable")[:TOP]:
-            print(f"  {exported.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
+            print(f"  {network.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
+
+
+def _network() -> Exported:
+    """Returns the network that --model or --model_path names."""
+    path = MODEL_PATH.value
+    if bool(path) == bool(MODEL.value):
+        raise UserError(
+            "Name one network: --model=RUN_OR_NETWORK, or --model_path=EXPORT. Received: "
+            f"{'both' if path else 'neither'}."
+        )
+    if path:
+        return _in_keras(network_of_run(path)) if is_run(path) else load_exported(path)
+    net, *others = networks()
+    if others:
+        raise UserError(f"predict takes one --model. Received: {1 + len(others)}.")
+    return _in_keras(net)
+
+
+def _in_keras(net: Network) -> Exported:
+    labels = net.class_names or [f"class {i}" for i in range(net.model.output_shape[-1])]
+    return of_network(net.model, net.preprocessing, labels)
 
 
 def _read(path: Path, max_pixels: int) -> bytes:

@@ -17,6 +17,7 @@ from keras_classics.errors import UserError
 from keras_classics.models import find_model, list_models
 from keras_classics.models.layers import TableConv2D
 from keras_classics.training import read_result
+from keras_classics.training.run_directory import run_folder
 
 PAGES = Path(__file__).parent / "site"
 NETWORK = "model.tflite"
@@ -79,7 +80,7 @@ def write_site(
             `out` exists, or npm is missing.
     """
     export, out = Path(export), Path(out)
-    run = export.parent if run is None else Path(run)
+    run = export.parent if run is None else run_folder(run)
     files.refuse_existing(out)
     manifest = _manifest(export)
     first = first_layer(_model(export, run))

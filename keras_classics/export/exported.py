@@ -70,6 +70,21 @@ def load_exported(path: str | os.PathLike) -> Exported:
     return Exported(predict, labels, max_pixels)
 
 
+def of_network(
+    model: keras.Model, preprocessing: keras.layers.Layer, labels: Sequence[str]
+) -> Exported:
+    """Returns a network that runs in Keras as its `.keras` export does.
+
+    Args:
+        model: The network.
+        preprocessing: The layer from uint8 images to what the network takes.
+        labels: Name of each output.
+    """
+    return Exported(
+        _of_layer(preprocessing, _in_keras(model), MAX_PIXELS), tuple(labels), MAX_PIXELS
+    )
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     try:
@@ -96,8 +111,12 @@ def _of_file(export: Path, preprocessing: dict[str, Any], max_pixels: int) -> Pr
     if not export.is_file():
         raise UserError(f"The export must exist. Received: {export}, which does not.")
     layer = preprocessing_of(preprocessing)
-    run = _load(export, RUNTIMES[export.suffix])
+    return _of_layer(layer, _load(export, RUNTIMES[export.suffix]), max_pixels)
 
+
+def _of_layer(
+    layer: keras.layers.Layer, run: Callable[[np.ndarray], np.ndarray], max_pixels: int
+) -> Predict:
     def predict(encoded: Sequence[bytes]) -> np.ndarray:
         images = (image_files.decode(tf.constant(one), max_pixels) for one in encoded)
         inputs = [np.asarray(layer(image[tf.newaxis]), "float32") for image in images]
@@ -118,7 +137,10 @@ def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
 
 
 def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    model = keras.models.load_model(path, compile=False)
+    return _in_keras(keras.models.load_model(path, compile=False))
+
+
+def _in_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
     return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
 
 

@@ -20,7 +20,7 @@ from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.training import typed_json
 from keras_classics.training.optimizer import copies, values
 from keras_classics.training.recipe import LOSSES, MEANS, Paper, Recipe, recipe_digest
-from keras_classics.training.run_directory import RunDirectory
+from keras_classics.training.run_directory import RunDirectory, is_run, run_folder
 from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.training.trainer import Trainer
 from keras_classics.training.training_data import read_mean
@@ -262,15 +262,16 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
     """Loads a finished run.
 
     Args:
-        path: The run directory.
+        path: The run directory, or the folder of a fine-tuning, whose last stage is loaded.
 
     Raises:
         UserError: If it holds no finished run.
     """
-    run = RunDirectory(path)
+    run = RunDirectory(run_folder(path))
     if not run.result.is_file() or not run.model.is_file():
         missing = run.model if run.result.is_file() else run.result
-        raise UserError(f"{path} holds no finished run: there is no {missing}.")
+        way_out = " Repeat the command that trains it." if is_run(path) else ""
+        raise UserError(f"{path} holds no finished run: there is no {missing}.{way_out}")
     recipe = run.read_recipe()
     result = _result_of(run, recipe)
     model = _load_model(run.model)
@@ -281,7 +282,7 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
             f"{run.result}. Received: the shape {model.output_shape}. Restore the files of one run."
         )
     return FinishedRun(
-        path=Path(path),
+        path=run.path,
         model=model,
         preprocessing=_preprocessing(result["preprocessing"], run),
         loss=_loss(recipe, run),

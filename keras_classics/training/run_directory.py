@@ -29,6 +29,9 @@ HISTORY_COLUMNS = (
 
 VALIDATION_COLUMNS = ("validation_loss", "validation_accuracy")
 
+# Folders of a fine-tuning: each stage is a run, which starts from the weights of the one before.
+STAGES = ("head", "whole")
+
 
 class RunDirectory:
     """A folder that belongs to one recipe.
@@ -177,6 +180,19 @@ class RunDirectory:
     @functools.cached_property
     def _events(self) -> tf.summary.SummaryWriter:
         return tf.summary.create_file_writer(str(self.path / "events"))
+
+
+def run_folder(path: str | os.PathLike) -> Path:
+    """Returns the folder of a run: `path`, or the last stage if `path` holds a fine-tuning."""
+    path = Path(path)
+    fine_tuning = any(RunDirectory(path / stage).begun for stage in STAGES)
+    return path / STAGES[-1] if fine_tuning and not RunDirectory(path).begun else path
+
+
+def is_run(path: str | os.PathLike) -> bool:
+    """Returns whether a folder holds a run or a fine-tuning, finished or not."""
+    folder = run_folder(path)
+    return folder != Path(path) or RunDirectory(folder).begun
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, read_recipe
+from keras_classics.training.run_directory import run_folder
 from keras_classics.training.strategy import STRATEGIES
 
 RECIPE = define_path(
@@ -157,7 +158,7 @@ def stored_recipe() -> Path | None:
     if RECIPE.value is None or not ("/" in RECIPE.value or RECIPE.value.endswith(".json")):
         return None
     path = Path(RECIPE.value)
-    return path / "recipe.json" if path.is_dir() else path
+    return run_folder(path) / "recipe.json" if path.is_dir() else path
 
 
 def requested_recipe(

@@ -9,6 +9,7 @@ from typing import Any
 from keras_classics import files
 from keras_classics.errors import UserError
 from keras_classics.training import read_result
+from keras_classics.training.run_directory import run_folder
 from reproduce.harness.tables import Row, read_rows
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -94,11 +95,14 @@ def cells(values: Mapping[str, Any], columns: Sequence[str]) -> Row:
 def finished_runs(folder: Path) -> list[Path]:
     """Returns a folder that holds a finished run, or those in it that do.
 
+    A fine-tuning counts as its last stage.
+
     Raises:
         UserError: There are none.
     """
-    runs = [path.parent for path in sorted([folder / "result.json", *folder.glob("*/result.json")])]
-    runs = [run for run in runs if (run / "result.json").exists()]
+    run = run_folder(folder)
+    inside = [] if run != folder else [run_folder(path) for path in sorted(folder.glob("*/"))]
+    runs = [run for run in [run, *inside] if (run / "result.json").exists()]
     if not runs:
         raise UserError(
             f"{folder} holds no finished run: there is no {folder / 'result.json'}, and none in "

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from keras_classics.data.random_crops import ScaleJitter
 from keras_classics.evaluation import Dense, Evaluator, Views, average
 from keras_classics.evaluation.predictions import Predictions, digest
 from keras_classics.training import Momentum, Recipe, load_run, train
+from keras_classics.training.run_directory import STAGES
 from keras_classics.training.schedules import Constant
 from tests.helpers.folders import folder_of_images
 from tests.helpers.images import photograph
@@ -116,6 +118,26 @@ def test_images_by_two_protocols(run_program, run, tmp_path):
     )
     # Two classes have no best five.
     assert "top5_error" not in json.loads((out / "evaluation.json").read_text())
+
+
+def test_predict_says_of_an_image_what_evaluate_does(run_program, run, images, tmp_path):
+    """A fine-tuning by the folder of both its stages."""
+    read = load_run(run)
+    split, class_names = load_test(read.result["dataset"], encoded=True)
+    view = Views("single", read.preprocessing)
+    expected = Evaluator(view.network(read.model), read.loss, split, view)().probabilities
+    tuned = tmp_path / "tuned"
+    for stage in STAGES:
+        shutil.copytree(run, tuned / stage)
+    files = [str(images / "validation" / "roof" / f"{i}.jpg") for i in range(4)]
+    done = run_program("-m", "keras_classics.cli", "predict", f"--model_path={tuned}", *files)
+    assert done.returncode == 0, done.stderr
+    lines = iter(done.stdout.splitlines())
+    for file, probabilities in zip(files, expected, strict=False):
+        assert next(lines) == file
+        shown = dict(next(lines).split()[:2] for _ in class_names)
+        percent = [f"{100 * p:.2f}" for p in probabilities]
+        assert shown == dict(zip(class_names, percent, strict=True))
 
 
 def test_a_finished_run_is_read_back(run):

@@ -11,7 +11,8 @@ import pytest
 
 from keras_classics.errors import UserError
 from keras_classics.training import load_run, read_result, result, train
-from keras_classics.training.run_directory import RunDirectory
+from keras_classics.training.run_directory import RunDirectory, is_run, run_folder
+from reproduce.harness.result_table import finished_runs
 from tests.helpers.runs import MODERN
 
 
@@ -64,6 +65,27 @@ def test_a_run_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be a run directory: Not a directory"):
         train(MODERN, tmp_path / "file" / "run")
+
+
+def test_a_fine_tuning_counts_as_its_last_stage(finished, tmp_path):
+    run_dir, of_finished = finished
+    folder = tmp_path / "tuned"
+    assert not is_run(folder)
+    shutil.copytree(run_dir, folder / "head")
+    assert is_run(folder)
+    with pytest.raises(
+        UserError, match=r"tuned holds no finished run: .*whole/result.json. Repeat"
+    ):
+        load_run(folder)
+    with pytest.raises(UserError, match="tuned holds no finished run"):
+        finished_runs(folder)
+    whole = shutil.copytree(run_dir, folder / "whole")
+    assert run_folder(folder) == run_folder(whole) == whole
+    assert load_run(folder).path == whole
+    assert load_run(folder).result == of_finished
+    assert finished_runs(folder) == [whole]
+    one = shutil.copytree(run_dir, tmp_path / "one")
+    assert finished_runs(tmp_path) == [one, whole]
 
 
 OTHER = dataclasses.replace(MODERN, seed=5)
