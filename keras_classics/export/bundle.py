@@ -13,15 +13,16 @@ from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError, require, unknown_name
 from keras_classics.export.exported import load_exported
 from keras_classics.export.manifest import manifest
-from keras_classics.export.onnx import onnx
-from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.export.onnx import write as write_onnx
 from keras_classics.export.saved_model import write as write_saved_model
 from keras_classics.export.source import Source, check_stored
 from keras_classics.export.tflite import check_arguments
 from keras_classics.export.tflite import write as write_tflite
-from keras_classics.export.verify import Check, check, check_destination, check_files, output
+from keras_classics.export.verify import Check, check_destination, check_files, output
 
 FORMATS = ("saved_model", "tflite", "onnx")
+# Types of the images that TFLite and ONNX files take.
+INPUTS = ("float32", "uint8")
 
 
 def export_model(
@@ -36,6 +37,7 @@ def export_model(
     calibration: np.ndarray | None = None,
     formats: Sequence[str] = ("saved_model", "tflite"),
     quantize: Sequence[str] = ("none",),
+    inputs: str = "float32",
     origin: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -59,8 +61,11 @@ def export_model(
         calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
         formats: One or more of `FORMATS`.
         quantize: Quantizations of the TFLite files; see `tflite`.
+        inputs: What TFLite and ONNX files take: `"float32"`, preprocessed images, or `"uint8"`,
+            resized images, which the file normalises itself. A SavedModel takes both.
         origin: Origin of network and images, such as the names of the weights and of the data set,
-            JSON-serialisable; it is stored in the manifest.
+            JSON-serialisable; it is stored in the manifest. `trained_on` is the data set that the
+            network was trained on.
         overwrite: Whether to replace an existing export.
 
     Returns:
@@ -74,22 +79,23 @@ def export_model(
         VerificationError: If an export disagrees with the model; nothing is then written.
     """
     folder = Path(folder)
-    _check_formats(formats, quantize, calibration)
+    _check_formats(formats, quantize, calibration, inputs)
     check_export_folder(folder, overwrite)
     with output(folder, overwrite, folder=True) as aside:
         source = Source(model, preprocessing, labels, images, image_labels, True, max_pixels)
         check_stored(source.preprocessing_config)
+        files_source = source.taking_pixels() if inputs == "uint8" else source
         aside.mkdir()
         model.save(aside / "model.keras")
-        checks = _write_all(source, aside, formats, quantize, calibration)
+        checks = _write_all(source, files_source, aside, formats, quantize, calibration)
         content = manifest(aside, source, checks, origin or {})
         (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
-        _read_back(source, aside, checks)
+        _read_back(source, files_source, aside, checks)
     return content
 
 
 def _check_formats(
-    formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None
+    formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None, inputs: str
 ) -> None:
     """Checks the arguments early, before an export of several minutes."""
     if not formats or ("tflite" in formats and not quantize):
@@ -100,6 +106,8 @@ def _check_formats(
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
+    if inputs not in INPUTS:
+        raise unknown_name("type of inputs", inputs, INPUTS)
     if "tflite" in formats:
         for name in quantize:
             check_arguments(name, calibration)
@@ -120,6 +128,7 @@ def check_export_folder(folder: Path, overwrite: bool) -> None:
 
 def _write_all(
     source: Source,
+    files_source: Source,
     folder: Path,
     formats: Sequence[str],
     quantize: Sequence[str],
@@ -130,18 +139,23 @@ def _write_all(
         checks["saved_model"] = write_saved_model(source, folder / "saved_model")
     for kind in quantize if "tflite" in formats else ():
         name = "model.tflite" if kind == "none" else f"model_{kind}.tflite"
-        checks[name] = write_tflite(source, folder / name, kind, calibration)
+        checks[name] = write_tflite(files_source, folder / name, kind, calibration)
     if "onnx" in formats:
-        path = folder / "model.onnx"
-        onnx(source.network, path)
-        checks[path.name] = check(source, onnx_runtime(path), format="onnx")
+        checks["model.onnx"] = write_onnx(files_source, folder / "model.onnx")
     return checks
 
 
-def _read_back(source: Source, folder: Path, checks: Mapping[str, Check]) -> None:
+def _read_back(
+    source: Source, files_source: Source, folder: Path, checks: Mapping[str, Check]
+) -> None:
     """Compares what users of `load_exported` get with the network, on image files."""
-    kinds = {name: checked.quantize for name, checked in checks.items() if name != "saved_model"}
-    # The network itself may compute in half precision, in which it differs from its exports.
-    for name, kind in {"model.keras": "none" if source.exact else "dynamic", **kinds}.items():
+
+    def compare(source: Source, name: str, kind: str) -> None:
         exported = folder / name
-        check_files(source, lambda files, at=exported: load_exported(at).predict(files), name, kind)
+        check_files(source, lambda files: load_exported(exported).predict(files), name, kind)
+
+    # The network itself may compute in half precision, in which it differs from its exports.
+    compare(source, "model.keras", "none" if source.exact else "dynamic")
+    for name, checked in checks.items():
+        if name != "saved_model":
+            compare(files_source, name, checked.quantize)

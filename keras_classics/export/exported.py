@@ -1,5 +1,6 @@
 """Runs an exported network of any format in its own runtime: from image files to probabilities."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from keras_classics import files
 from keras_classics.data import image_files
 from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError, short_reason
+from keras_classics.export.interface import rounded_pixels
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.source import preprocessing_of
 from keras_classics.export.tflite import runtime as tflite_runtime
@@ -54,10 +56,7 @@ def load_exported(path: str | os.PathLike) -> Exported:
         export = export / next(iter(_manifest(export)["exports"]))
     metadata = _manifest(export.parent)
     labels, max_pixels = tuple(metadata["labels"]), metadata["max_pixels"]
-    if export.is_dir():
-        run = _load(export, _saved_model)
-    else:
-        run = _of_file(export, metadata["preprocessing"], max_pixels)
+    run = _load(export, _saved_model) if export.is_dir() else _of_file(export, metadata)
 
     def predict(encoded: Sequence[bytes]) -> np.ndarray:
         if not len(encoded):
@@ -102,7 +101,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _of_file(export: Path, preprocessing: dict[str, Any], max_pixels: int) -> Predict:
+def _of_file(export: Path, metadata: dict[str, Any]) -> Predict:
     if export.suffix not in RUNTIMES:
         raise UserError(
             f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
@@ -110,16 +109,25 @@ def _of_file(export: Path, preprocessing: dict[str, Any], max_pixels: int) -> Pr
         )
     if not export.is_file():
         raise UserError(f"The export must exist. Received: {export}, which does not.")
-    layer = preprocessing_of(preprocessing)
-    return _of_layer(layer, _load(export, RUNTIMES[export.suffix]), max_pixels)
+    layer = preprocessing_of(metadata["preprocessing"])
+    run = _load(export, RUNTIMES[export.suffix])
+    # model.keras is not among the exports: it takes what the network takes.
+    stated = metadata["exports"].get(export.name, {}).get("input", {})
+    if stated.get("dtype") == "uint8":
+        pixels = functools.partial(rounded_pixels, layer)
+        return _of_layer(pixels, run, metadata["max_pixels"], "uint8")
+    return _of_layer(layer, run, metadata["max_pixels"])
 
 
 def _of_layer(
-    layer: keras.layers.Layer, run: Callable[[np.ndarray], np.ndarray], max_pixels: int
+    prepare: Callable[[tf.Tensor], tf.Tensor],
+    run: Callable[[np.ndarray], np.ndarray],
+    max_pixels: int,
+    dtype: str = "float32",
 ) -> Predict:
     def predict(encoded: Sequence[bytes]) -> np.ndarray:
         images = (image_files.decode(tf.constant(one), max_pixels) for one in encoded)
-        inputs = [np.asarray(layer(image[tf.newaxis]), "float32") for image in images]
+        inputs = [np.asarray(prepare(image[tf.newaxis]), dtype) for image in images]
         return np.asarray(run(np.concatenate(inputs)), "float32")
 
     return predict

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics.environment import current_environment
+from keras_classics.export.interface import LIGHT_ON_DARK, differences, drawings
 from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, processors
 
+# Data sets of drawings, for exports without images of them.
+KNOWN_DRAWINGS = ("digits", "emnist", "fashion_mnist", "kmnist", "mnist")
 # Packages that write and run exports.
 PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
 
@@ -32,6 +35,9 @@ def manifest(
     """
     return {
         "model": source.model.name,
+        "input": source.input,
+        "output": source.output,
+        "drawings": _drawings(source, origin),
         "input_shape": list(source.inputs.shape[1:]),
         "preprocessing": source.preprocessing_config,
         "labels": source.labels,
@@ -47,15 +53,26 @@ def manifest(
         "environment": _environment(),
         "keras": {"files": _files(folder, "model.keras")},
         "exports": {
-            name: {**_described(checked), "files": _files(folder, name)}
+            name: {**_described(checked, source), "files": _files(folder, name)}
             for name, checked in checks.items()
         },
     }
 
 
-def _described(checked: Check) -> dict[str, Any]:
+def _described(checked: Check, source: Source) -> dict[str, Any]:
+    """Returns a check, with only the differences of input and output from the network's."""
     fields = dataclasses.asdict(checked)
-    return {**fields.pop("details"), **fields}
+    details = fields.pop("details")
+    for end, network in {"input": source.input, "output": source.output}.items():
+        details[end] = differences(details[end], network)
+    return {**details, **fields}
+
+
+def _drawings(source: Source, origin: Mapping[str, Any]) -> str | None:
+    """Returns the kind of drawings that the network was trained on; None for other images."""
+    if source.generated:
+        return LIGHT_ON_DARK if origin.get("trained_on") in KNOWN_DRAWINGS else None
+    return drawings(source.images)
 
 
 def _environment() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Input: preprocessed images, float32, shape (batch, height, width, channels), with the name of the
 network's input, `image`. Output: the network's output, with the name of its last layer, such as
-`probabilities` of shape (batch, classes). The batch size is free.
+`probabilities` of shape (batch, classes). The batch size is free. Files of `export_model` state
+both in their metadata, `input` and `output`, as `manifest.json` does.
 
 Inside the file, feature maps have the layout (batch, channels, height, width) of ONNX's operators.
 The image is transposed once; for a dense layer after a flattened map, the rows of the kernel are
@@ -10,8 +11,9 @@ reordered. All values are float32, whatever the network's dtype policy.
 """
 
 import functools
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,10 @@ from keras import layers, ops
 from keras_classics import files
 from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError, require
+from keras_classics.export.interface import PixelValues
 from keras_classics.export.onnx_graph import Graph
+from keras_classics.export.source import Source
+from keras_classics.export.verify import Check, check
 from keras_classics.models import layers as own
 from keras_classics.models import replica_layers
 
@@ -32,7 +37,28 @@ OPSET = 17
 OLDEST_OPSET = 13
 
 
-def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> None:
+def write(source: Source, path: Path) -> Check:
+    """Writes a network to an ONNX file with metadata, and verifies it.
+
+    Raises:
+        UserError: If the network has an unsupported layer or activation.
+        VerificationError: If the export disagrees with the model.
+    """
+    blocks = {
+        "input": source.input | {"name": source.network.inputs[0].name},
+        "output": source.output | {"name": flat(source.network).output_names[0]},
+    }
+    onnx(source.network, path, metadata=blocks)
+    return check(source, runtime(path), format="onnx", **blocks)
+
+
+def onnx(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    opset: int = OPSET,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a network to an ONNX file, and checks that the file is valid.
 
     Args:
@@ -40,6 +66,7 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
             with the same kinds of layers, each called once; nested networks too.
         path: File to write.
         opset: Version of ONNX's operator set, at least 13.
+        metadata: Values to store in the file's metadata as JSON, by name.
 
     Raises:
         UserError: If `path` exists, the network has an unsupported layer or activation, `opset` is
@@ -57,6 +84,8 @@ def onnx(model: keras.Model, path: str | os.PathLike, *, opset: int = OPSET) -> 
     proto = library.ModelProto(
         ir_version=ir_version, opset_import=operators, producer_name="keras_classics"
     )
+    texts = {name: json.dumps(value) for name, value in (metadata or {}).items()}
+    library.helper.set_model_props(proto, texts)
     _fill(Graph(library, proto.graph), model)
     with files.atomic_write(path) as aside:
         aside.write_bytes(proto.SerializeToString())
@@ -121,6 +150,20 @@ def _writer(layer: layers.Layer) -> Callable[..., str]:
 
 
 # Each of the following functions adds a layer: from its input values to its output value.
+
+
+def _pixel_values(graph: Graph, layer: PixelValues, x: str) -> str:
+    step = layer.step
+    x = graph.node("Cast", x, to=1)  # FLOAT, in onnx.TensorProto
+    if step.bgr:
+        x = graph.node("Gather", x, graph.constant("bgr", [2, 1, 0], "int64"), axis=1)
+    # One number per channel, or an image of numbers.
+    scale, offset = (
+        n.reshape(-1, 1, 1) if n.ndim == 1 else n.transpose(2, 0, 1)
+        for n in (step.scale, step.offset)
+    )
+    x = graph.node("Mul", x, graph.constant("scale", scale))
+    return graph.node("Add", x, graph.constant("offset", offset))
 
 
 def _conv2d(graph: Graph, layer: layers.Conv2D, x: str) -> str:
@@ -318,6 +361,7 @@ WRITERS: dict[type[layers.Layer], Callable[..., str]] = {
     layers.GlobalMaxPooling2D: functools.partial(_pool_all, "GlobalMaxPool"),
     layers.MaxPooling2D: functools.partial(_pool, "MaxPool"),
     layers.ZeroPadding2D: _zero_padding2d,
+    PixelValues: _pixel_values,
     own.AdaptiveAveragePooling2D: _adaptive_average_pooling2d,
     replica_layers.BatchNormalization: _batch_normalization,
     replica_layers.Dropout: _dropout,

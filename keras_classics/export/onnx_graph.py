@@ -89,5 +89,7 @@ class Graph:
         """Returns the description of an input or output; its free axes get names."""
         axes = ("batch", "height", "width", "channels")
         shape = [side or f"{name}_{axis}" for side, axis in zip(tensor.shape, axes, strict=False)]
-        float32 = self._library.TensorProto.FLOAT
-        return self._library.helper.make_tensor_value_info(name, float32, ["batch", *shape[1:]])
+        # Values are float32 whatever the dtype policy; the pixels of an image may be uint8.
+        types = self._library.TensorProto
+        kind = types.UINT8 if tensor.dtype == "uint8" else types.FLOAT
+        return self._library.helper.make_tensor_value_info(name, kind, ["batch", *shape[1:]])

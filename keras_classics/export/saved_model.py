@@ -1,6 +1,6 @@
 """SavedModel export for TensorFlow, including the preprocessing and the labels.
 
-Signatures, each for any batch size:
+Signatures, each for any batch size; `manifest.json` lists them with their inputs and outputs:
 
     serving_default   images: float32 (batch, height, width, channels), preprocessed
     serve_images      images: uint8 (batch, any, any, channels)
@@ -23,6 +23,7 @@ where `b64` is a file in Base64, returns
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -35,6 +36,9 @@ from keras_classics.export.source import Source
 from keras_classics.export.verify import Check, check, check_files, output
 
 TOP = 5
+# What each signature takes; those after the first, in place of the network's `input`.
+IMAGES_WORDS = "images of any size; they are resized and normalised inside"
+FILES_WORDS = "JPEG, PNG, GIF, BMP or WebP files"
 
 
 def saved_model(
@@ -96,7 +100,26 @@ def write(source: Source, path: Path) -> Check:
         lambda images: run("serving_default", images),
         run_raw=lambda images: run("serve_images", images),
         format="saved_model",
+        **_interface(source),
     )
+
+
+def _interface(source: Source) -> dict[str, Any]:
+    """Returns input and output as a manifest states them, and those of the other signatures."""
+    channels = source.images.shape[-1]
+    output_block = source.output | {"name": "probabilities"}
+    outputs = ["probabilities", "top_ids", "top_labels"]
+    images = {"name": "images", "dtype": "uint8", "shape": [None, None, None, channels]}
+    encoded = {"name": "encoded", "dtype": "string", "shape": [None]}
+    return {
+        "input": source.input | {"name": "images"},
+        "output": output_block,
+        "signatures": {
+            "serving_default": {"input": "as input of this manifest", "outputs": outputs},
+            "serve_images": {"input": images | {"value": IMAGES_WORDS}, "outputs": outputs},
+            "serve_bytes": {"input": encoded | {"value": FILES_WORDS}, "outputs": outputs},
+        },
+    }
 
 
 def build(source: Source, path: Path) -> None:

@@ -1,5 +1,6 @@
 """The network to export, and the images on which exports are compared with it."""
 
+import copy
 import functools
 import json
 from collections.abc import Callable, Sequence
@@ -14,6 +15,14 @@ from keras_classics.data import image_files
 from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError, short_reason, unknown_name
 from keras_classics.export.fold import fold_batch_norm
+from keras_classics.export.interface import (
+    input_block,
+    known_normalization,
+    output_block,
+    pixel_block,
+    rounded_pixels,
+    takes_pixels,
+)
 from keras_classics.image_preprocessing import PREPROCESSINGS
 
 # Number of test images that programs compare on.
@@ -53,11 +62,15 @@ class Source:
         images: The images, uint8.
         generated: Whether the images were generated.
         image_labels: The given classes; for sigmoids shape (count, outputs), 0 or 1.
-        inputs: The preprocessed images, float32.
+        prepare: Function from uint8 images to what the exports take.
+        inputs: The images as the exports take them.
+        predict: The model in float32, as a function from preprocessed images.
         expected: The model's probabilities for the images, float32, shape (count, outputs).
         exact: Whether the model computes in float32 itself.
         exclusive: Whether the outputs of an image are the probabilities of exclusive classes, which
             add up to 1. Otherwise each is a sigmoid, the probability that its class applies.
+        input: What the exports take, for programs without this package; see `interface`.
+        output: What they return.
         max_pixels: The given limit.
         files: If served, some of the images as PNG files.
         expected_of_files: If served, the model's probabilities for them.
@@ -90,22 +103,54 @@ class Source:
         _check_images(self.images, self.image_labels, self.generated)
         if served:
             _check_served(preprocessing, model)
-        self.inputs = preprocess(self.images, preprocessing, model)
+        self.prepare = functools.partial(preprocess, preprocessing=preprocessing, model=model)
+        self.inputs = self.prepare(self.images)
         model = _in_float32(model)
         self.exact = model is self.model
         # Folding copies the network; large networks without normalisation do not need it.
         kind = keras.layers.BatchNormalization
         normalized = any(isinstance(layer, kind) for layer in all_layers(model))
         self.network = fold_batch_norm(model) if normalized else model
-        predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
-        self.expected = in_batches(predict, self.inputs)
+        self.predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
+        self.expected = in_batches(self.predict, self.inputs)
         self.exclusive = _exclusive(self.model, self.expected)
+        self.input = input_block(preprocessing, self.inputs.shape[1:], self.model.inputs[0].name)
+        self.output = output_block(
+            self.labels,
+            self.exclusive,
+            getattr(_last_activation(self.model), "__name__", None),
+            flat(self.model).output_names[0],
+        )
         if self.image_labels is not None:
             self.image_labels = _checked_labels(self.image_labels, len(self.labels), self.exclusive)
         if served:
             self.files = [tf.io.encode_png(image).numpy() for image in self.images[:FILES]]
             images = np.stack([image_files.decode(tf.constant(file)) for file in self.files])
-            self.expected_of_files = in_batches(predict, preprocess(images, preprocessing, model))
+            self.expected_of_files = in_batches(self.predict, self.prepare(images))
+
+    def taking_pixels(self) -> "Source":
+        """Returns the same network for exports that take uint8 pixels and normalise them.
+
+        Its `inputs` are the resized images, rounded to whole numbers, and `expected` are the
+        model's probabilities for these.
+
+        Raises:
+            UserError: If what the preprocessing does with the values of pixels is unknown.
+        """
+        step, layer = known_normalization(self.preprocessing), self.preprocessing
+        twin = copy.copy(self)
+        twin.prepare = functools.partial(in_batches, functools.partial(rounded_pixels, layer))
+        twin.inputs = twin.prepare(self.images)
+        twin.network = takes_pixels(self.network, step, twin.inputs.shape[1:])
+        twin.input = self.input | pixel_block(twin.inputs.shape[-1])
+
+        def expected(pixels: np.ndarray) -> np.ndarray:
+            return in_batches(self.predict, step(pixels))
+
+        twin.expected = expected(twin.inputs)
+        decoded = np.stack([image_files.decode(tf.constant(file)) for file in self.files])
+        twin.expected_of_files = expected(twin.prepare(decoded))
+        return twin
 
 
 def generated_images(model: keras.Model) -> np.ndarray:
@@ -192,10 +237,7 @@ def _exclusive(model: keras.Model, outputs: np.ndarray) -> bool:
     Raises:
         UserError: If they are neither.
     """
-    last: Any = model
-    while getattr(last, "outputs", None):
-        last = last.outputs[0]._keras_history.operation
-    activation = getattr(last, "activation", None)
+    activation = _last_activation(model)
     sigmoid = activation is keras.activations.sigmoid
     sums = np.abs(outputs.sum(axis=1) - 1) < SUM_TOLERANCE
     within = (outputs >= 0) & (outputs <= 1 + SUM_TOLERANCE)
@@ -206,6 +248,13 @@ def _exclusive(model: keras.Model, outputs: np.ndarray) -> bool:
             "classifier_activation, and check its weights."
         )
     return not sigmoid and outputs.shape[1] > 1 and bool(sums.all())
+
+
+def _last_activation(model: keras.Model) -> Any:
+    last: Any = model
+    while getattr(last, "outputs", None):
+        last = last.outputs[0]._keras_history.operation
+    return getattr(last, "activation", None)
 
 
 def preprocessing_config(preprocessing: keras.layers.Layer) -> dict[str, Any]:

@@ -12,8 +12,8 @@ Input: preprocessed images, shape (1, height, width, channels). Output: probabil
     int16x8    int8       int16, with the same exceptions
 
 The file is also a zip archive with the network's metadata, as TFLite's tools expect: `labels.txt`,
-one class per line, and `preprocessing.json`, the layer and its arguments. Any unzip program opens
-it.
+one class per line, and `metadata.json` with `input`, `output` and `preprocessing` as in
+`manifest.json`. Any unzip program opens it.
 """
 
 import contextlib
@@ -31,8 +31,9 @@ import tensorflow as tf
 
 from keras_classics import files
 from keras_classics.errors import UserError, require, short_reason, unknown_name
+from keras_classics.export.interface import Block
 from keras_classics.export.saved_model import write_out
-from keras_classics.export.source import Source, check_uint8, preprocess
+from keras_classics.export.source import Source, check_uint8
 from keras_classics.export.verify import BOUNDS, Check, Run, check, output, processors
 
 QUANTIZATIONS = tuple(BOUNDS)
@@ -43,7 +44,9 @@ IO = ("float32", "int8")
 CALIBRATION_IMAGES = 200
 CALIBRATION_SEED = 0
 # Names of the metadata files in the archive.
-ATTACHED = ("labels.txt", "preprocessing.json")
+ATTACHED = ("labels.txt", "metadata.json")
+# Names of input and output in the file's signature.
+ENDS = {"input": "images", "output": "probabilities"}
 
 
 def tflite(
@@ -132,8 +135,8 @@ def write(
     inputs = None
     if quantize in CALIBRATED:
         sample = _sample(np.asarray(calibration))
-        inputs = preprocess(sample, source.preprocessing, source.model)
-    operations, float_operations = build(source, path, quantize, inputs, io, batch)
+        inputs = source.prepare(sample)
+    details = build(source, path, quantize, inputs, io, batch)
     threads = processors()
     run = runtime(path, threads)
     # The converter may choose a type for which the runtime does not implement an operation.
@@ -149,8 +152,7 @@ def write(
         format="tflite",
         io=io,
         batch=batch,
-        operations=operations,
-        float_operations=float_operations,
+        **details,
         calibration_images=0 if inputs is None else len(inputs),
     )
 
@@ -162,19 +164,20 @@ def build(
     calibration: np.ndarray | None = None,
     io: str = "float32",
     batch: int | None = 1,
-) -> tuple[dict[str, int], list[str]]:
+) -> dict[str, Any]:
     """Writes a `.tflite` file of a network.
 
     Args:
         source: The network.
         path: File to write.
         quantize: See `tflite`.
-        calibration: Preprocessed calibration images.
+        calibration: Calibration images as the source prepares them.
         io: See `tflite`.
         batch: See `tflite`.
 
     Returns:
-        The operations in the file. See `operations_of`.
+        What is in the file: `operations` and `float_operations`, see `operations_of`, and `input`
+        and `output`, as a manifest states them.
 
     Raises:
         UserError: If TFLite lacks an operation of the network.
@@ -183,10 +186,12 @@ def build(
     # writer removes it.
     with _scratch(path.with_name(f"{path.name}.parts")) as folder:
         content = _convert(source, folder, quantize, calibration, io, batch)
-    operations = operations_of(content)
+    operations, float_operations = operations_of(content)
+    ends = _ends(content)
+    blocks = {"input": source.input | ends["input"], "output": source.output | ends["output"]}
     path.write_bytes(content)
-    _append(path, source)
-    return operations
+    _append(path, source, blocks)
+    return {"operations": operations, "float_operations": float_operations, **blocks}
 
 
 def runtime(path: str | os.PathLike, threads: int | None = None) -> Run:
@@ -235,21 +240,21 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
         path: A file that `tflite` wrote.
 
     Returns:
-        `labels`, a list with the name of each class, and `preprocessing`, the layer's class and
-        arguments.
+        `labels`, a list with the name of each class; `input` and `output` as in `manifest.json`;
+        and `preprocessing`, the layer's class and arguments.
 
     Raises:
         UserError: If the file is damaged, or was not written by `tflite`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            labels, preprocessing = (archive.read(name).decode() for name in ATTACHED)
+            labels, metadata = (archive.read(name).decode() for name in ATTACHED)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{os.fspath(path)} must be an intact file that export.tflite wrote. "
             f"Received: {' '.join(str(error).split())}. Export it again."
         ) from error
-    return {"labels": labels.splitlines(), "preprocessing": json.loads(preprocessing)}
+    return {"labels": labels.splitlines(), **json.loads(metadata)}
 
 
 @contextlib.contextmanager
@@ -270,15 +275,19 @@ def _convert(
     batch: int | None,
 ) -> bytes:
     network = source.network
-    signature = tf.TensorSpec((batch, *source.inputs.shape[1:]), tf.float32, "images")
+    shape, dtype = (batch, *source.inputs.shape[1:]), source.inputs.dtype
+    signature = tf.TensorSpec(shape, dtype, ENDS["input"])
     archive = keras.export.ExportArchive()
     archive.add_endpoint(
-        "serving_default", lambda x: {"probabilities": network(x, training=False)}, [signature]
+        "serving_default", lambda x: {ENDS["output"]: network(x, training=False)}, [signature]
     )
     # For a Keras 3 model, the converter finds variables only in a SavedModel.
     write_out(archive, folder)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
-    _quantize(converter, quantize, calibration, io)
+    _quantize(converter, quantize, calibration)
+    if dtype == np.float32:
+        converter.inference_input_type = tf.as_dtype(io)
+    converter.inference_output_type = tf.as_dtype(io)
     try:
         return converter.convert()
     except Exception as error:  # The converter's exceptions have no public class.
@@ -286,7 +295,7 @@ def _convert(
 
 
 def _quantize(
-    converter: tf.lite.TFLiteConverter, quantize: str, calibration: np.ndarray | None, io: str
+    converter: tf.lite.TFLiteConverter, quantize: str, calibration: np.ndarray | None
 ) -> None:
     kinds = tf.lite.OpsSet
     # Includes float32, for operations without an integer implementation.
@@ -302,7 +311,6 @@ def _quantize(
     if calibration is not None:
         converter.representative_dataset = lambda: ([x[np.newaxis]] for x in calibration)
     converter.target_spec.supported_ops = operations
-    converter.inference_input_type = converter.inference_output_type = tf.as_dtype(io)
 
 
 def _unsupported(source: Source, quantize: str, error: Exception) -> UserError:
@@ -356,11 +364,37 @@ def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:
     return dict(sorted(counts.items())), sorted(in_float)
 
 
-def _append(path: Path, source: Source) -> None:
+def _ends(content: bytes) -> dict[str, Block]:
+    """Returns name, type and shape of a file's input and output, and how integers stand for values.
+
+    The value of an integer is (integer - zero point) * scale.
+    """
+    schema = require("ai_edge_litert.schema_py_generated", "export")
+    types = {number: name.lower() for name, number in vars(schema.TensorType).items()}
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    blocks = {}
+    for end, number in {"input": graph.Inputs(0), "output": graph.Outputs(0)}.items():
+        tensor = graph.Tensors(number)
+        # The signature contains -1 for a free axis; the shape has 1 there.
+        shape = tensor.ShapeSignatureAsNumpy() if tensor.ShapeSignatureLength() else None
+        shape = tensor.ShapeAsNumpy() if shape is None else shape
+        blocks[end] = {
+            "name": ENDS[end],
+            "dtype": types[tensor.Type()],
+            "shape": [None if side < 0 else int(side) for side in shape],
+        }
+        stored = tensor.Quantization()
+        if stored is not None and stored.ScaleLength():
+            scale, zero_point = float(stored.Scale(0)), int(stored.ZeroPoint(0))
+            blocks[end]["quantization"] = {"scale": scale, "zero_point": zero_point}
+    return blocks
+
+
+def _append(path: Path, source: Source, blocks: dict[str, Block]) -> None:
     """Appends the metadata to a file."""
     texts = (
         "".join(f"{label}\n" for label in source.labels),
-        json.dumps(source.preprocessing_config),
+        json.dumps({**blocks, "preprocessing": source.preprocessing_config}),
     )
     # The network is read from the start of the file, a zip archive from its end.
     with zipfile.ZipFile(path, "a") as archive:
@@ -372,7 +406,8 @@ def _append(path: Path, source: Source) -> None:
 def _to_stored(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     """Converts real values to the type of an input tensor."""
     scale, zero_point = tensor["quantization"]
-    if tensor["dtype"] == np.float32:
+    # float32, or pixels.
+    if not scale:
         return values
     limits = np.iinfo(tensor["dtype"])
     return np.clip(np.round(values / scale) + zero_point, limits.min, limits.max).astype(
@@ -383,6 +418,6 @@ def _to_stored(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
 def _to_float(values: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
     """Converts the values of an output tensor to real values."""
     scale, zero_point = tensor["quantization"]
-    if tensor["dtype"] == np.float32:
+    if not scale:
         return values
     return (values.astype("float32") - zero_point) * np.float32(scale)

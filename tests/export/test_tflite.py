@@ -133,9 +133,12 @@ def test_metadata(model, common, path):
     assert metadata["labels"] == list("0123456789")
     assert metadata["preprocessing"]["layer"] == "CanvasPreprocessing"
     assert metadata["preprocessing"]["foreground"] == 1.175
+    assert metadata["input"]["value"] == "value = -0.1 + pixel/255*1.275"
+    assert metadata["input"]["shape"] == [1, 32, 32, 1]
+    assert metadata["output"]["labels"] == list("0123456789")
     # As any unzip sees it.
     with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == ["labels.txt", "preprocessing.json"]
+        assert archive.namelist() == ["labels.txt", "metadata.json"]
         assert archive.testzip() is None
 
 
