@@ -1,4 +1,4 @@
-"""The environment of a process: versions, commit, device and command."""
+"""The environment of a process: versions, commit, device, threads and command."""
 
 import hashlib
 import importlib.metadata
@@ -17,25 +17,43 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
+# What a program has said repeats it.
+_program_command: str | None = None
+
+
+def set_command(command: str | None) -> None:
+    """Sets the command that `current_environment` returns; None for the process's own."""
+    global _program_command
+    _program_command = command
+
 
 def current_environment() -> dict[str, Any]:
-    """Returns versions, pins, commit, device and command of this process."""
+    """Returns versions, pins, commit, device, threads and command of this process."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-    command = getattr(sys, "orig_argv", sys.argv)
-    # A console script runs as `python .../keras-classics`; the interpreter is omitted.
-    if len(command) > 1 and Path(command[1]).name == "keras-classics":
-        command = command[1:]
     return {
-        "command": shlex.join(command),
+        "command": _program_command or shlex.join(["python", *sys.orig_argv[1:]]),
         "commit": _commit(),
         "constraints": _constraints(),
         "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
+        "threads": {
+            "intra_op": tf.config.threading.get_intra_op_parallelism_threads() or _threads("INTRA"),
+            "inter_op": tf.config.threading.get_inter_op_parallelism_threads() or _threads("INTER"),
+        },
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _threads(kind: str) -> int:
+    """The number of threads that TensorFlow uses by default: one for each core that it may use."""
+    given = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,13 @@ def test_a_result_names_its_pins(monkeypatch, tmp_path):
     assert re.fullmatch("[0-9a-f]{12}", same)
     (tmp_path / "constraints.txt").write_text("numpy==0.1\n")
     assert re.fullmatch(r"[0-9a-f]{12}\+", current_environment()["constraints"])
+
+
+def test_a_result_names_its_threads(monkeypatch):
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    usable = len(os.sched_getaffinity(0))
+    assert current_environment()["threads"] == {"intra_op": 3, "inter_op": usable}
 
 
 def test_all_files_of_the_package_are_packaged(metadata):

@@ -38,7 +38,10 @@ def define_path(
     name: str, default: str | None, description: str, required: bool = False
 ) -> flags.FlagHolder:
     """Defines a flag that holds a path. Its value is a string."""
-    return flags.DEFINE(PathParser(), name, default, description, required=required)
+    serializer = flags.ArgumentSerializer()
+    return flags.DEFINE(
+        PathParser(), name, default, description, serializer=serializer, required=required
+    )
 
 
 def define_paths(name: str, default: list[str], description: str) -> flags.FlagHolder:
@@ -49,7 +52,7 @@ def define_paths(name: str, default: list[str], description: str) -> flags.FlagH
 
 def define_path_list(name: str, description: str) -> flags.FlagHolder:
     """Defines a flag that holds paths separated by commas."""
-    serializer = flags.ListSerializer(",")
+    serializer = flags.CsvListSerializer(",")
     return flags.DEFINE(PathListParser(), name, [], description, serializer=serializer)
 
 

@@ -37,6 +37,7 @@ from keras_classics.evaluation.statistics import mcnemar, wilson
 from keras_classics.evaluation.views import LAYOUTS
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.training import make_strategy
+from keras_classics.training.strategy import strategy_metadata
 
 PROTOCOLS = (*LAYOUTS, "dense")
 
@@ -128,6 +129,7 @@ def main() -> None:
     row = _row(nets, evaluation, predictions) | {"seconds": time.perf_counter() - start}
     print(_report(evaluation, predictions, row))
     if OUT.value:
+        row["environment"] = current_environment() | strategy_metadata(strategy)
         _write(Path(OUT.value), evaluation, predictions, row, split)
 
 
@@ -272,10 +274,7 @@ def _write(
         aside.mkdir(parents=True)
         predictions.save(aside / "predictions.npz")
         content = (aside / "predictions.npz").read_bytes()
-        row = row | {
-            "predictions_sha256": hashlib.sha256(content).hexdigest(),
-            "environment": current_environment(),
-        }
+        row = row | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
         (aside / "evaluation.json").write_text(json.dumps(row, indent=2) + "\n")
         classes = _classes(evaluation, predictions.class_names)
         files.write_csv(aside / "classes.csv", tuple(classes[0]), classes)

@@ -111,7 +111,7 @@ def train(
         data, bad_images = select_data(data, recipe, run, strategy, max_bad_images)
         preprocess = recipe.make_preprocessing(training_mean(data, recipe, run, strategy))
         trainer = Trainer(recipe, data, preprocess, strategy)
-        environment = run.begin(recipe, command) if chief else {}
+        environment = run.begin(recipe, strategy, command) if chief else {}
         with stop_on_signals(options.max_minutes) as stop:
             checkpoints = Checkpoints(
                 trainer, run, options.checkpoint_minutes, options.checkpoint_steps

@@ -44,7 +44,7 @@ class Metrics(TypedDict):
 
 
 class Environment(TypedDict):
-    """What a run ran on, see `environment.current_environment`."""
+    """What a run ran on, see `environment.current_environment` and `strategy_metadata`."""
 
     versions: dict[str, str | None]
     command: NotRequired[str]
@@ -52,6 +52,11 @@ class Environment(TypedDict):
     constraints: NotRequired[str | None]
     device: NotRequired[str]
     python: NotRequired[str]
+    threads: NotRequired[dict[str, int]]
+    strategy: NotRequired[str]
+    workers: NotRequired[int]
+    replicas: NotRequired[int]
+    devices: NotRequired[list[str]]
 
 
 class RunResult(TypedDict):
@@ -77,7 +82,7 @@ class RunResult(TypedDict):
         batch_size: Global batch size.
         seconds: Time of training and evaluation.
         images_per_second: Training images over that time.
-        environment: Versions, commit, device and command.
+        environment: Versions, commit, device, strategy, threads and command.
         bad_images: Number of unreadable images that were left out.
         recipe_digest: The recipe's digest, see `Recipe.digest`. Runs of before there were digests
             have none.

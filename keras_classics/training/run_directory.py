@@ -14,6 +14,7 @@ from keras_classics import files
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
 from keras_classics.training.recipe import Recipe, recipe_digest
+from keras_classics.training.strategy import strategy_metadata
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -138,19 +139,22 @@ class RunDirectory:
             raise UserError(f"{self._recipe} does not hold a recipe.")
         return content
 
-    def begin(self, recipe: Recipe, command: str | None = None) -> dict[str, Any]:
+    def begin(
+        self, recipe: Recipe, strategy: tf.distribute.Strategy, command: str | None = None
+    ) -> dict[str, Any]:
         """Writes the recipe, to which the folder belongs from now on, and the environment.
 
         Args:
             recipe: The recipe.
+            strategy: Devices.
             command: Command that repeats the run; by default the process's own.
 
         Returns:
-            The environment: versions, commit, device, command.
+            The environment: versions, commit, device, strategy, threads, command.
         """
         files.write_json(self._recipe, recipe.to_json())
         self._digest = recipe.digest
-        content = current_environment()
+        content = current_environment() | strategy_metadata(strategy)
         if command is not None:
             content["command"] = command
         files.write_json(self.path / "environment.json", content)

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,6 +57,37 @@ def make_strategy(name: str = "auto", num_replicas: int | None = None) -> tf.dis
         return tf.distribute.MirroredStrategy([f"/GPU:{i}" for i in range(count)])
     _split_cpu(count)
     return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(count)])
+
+
+def strategy_metadata(strategy: tf.distribute.Strategy) -> dict[str, Any]:
+    """Returns what `environment.json` says about a strategy.
+
+    Returns:
+        `strategy`: its name in `STRATEGIES`; `workers` and `replicas`: their numbers; `devices`:
+        the devices of this worker, one for each of its replicas.
+    """
+    resolver = strategy.cluster_resolver
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        name = "multi_worker"
+    elif isinstance(strategy, tf.distribute.MirroredStrategy):
+        name = "mirrored"
+    else:
+        name = "one_device"
+    return {
+        "strategy": name,
+        "workers": 1 if resolver is None else resolver.cluster_spec().num_tasks("worker"),
+        "replicas": strategy.num_replicas_in_sync,
+        "devices": [device.rpartition("device:")[2] for device in _devices(strategy)],
+    }
+
+
+def _devices(strategy: tf.distribute.Strategy) -> Sequence[str]:
+    try:
+        return strategy.extended.worker_devices
+    except RuntimeError:
+        # TensorFlow's default strategy does not know its device.
+        kinds = (tf.config.list_logical_devices(kind) for kind in ("GPU", "CPU"))
+        return [next(devices[0].name for devices in kinds if devices)]
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

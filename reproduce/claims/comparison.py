@@ -13,9 +13,9 @@ import keras
 from absl import flags
 
 from keras_classics import files
+from keras_classics.cli._command import repeating_command
 from keras_classics.cli._program import default_run_dir
 from keras_classics.data import ImageData
-from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy, typed_json
 from keras_classics.training.run_directory import RunDirectory
@@ -63,7 +63,6 @@ def run_comparison(claim: Claim) -> None:
     # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     load = _DataLoader()
-    process_command = current_environment()["command"]
     done = []
     for seed in _seeds(claim):
         for variant in variants:
@@ -74,7 +73,7 @@ def run_comparison(claim: Claim) -> None:
             run = RunDirectory(_run_path(folder, variant, seed))
             if is_chief(strategy) and not run.result.exists():
                 print(f"{variant}, seed {seed}")
-            command = f"{process_command} --variant={variant} --seed={seed}"
+            command = repeating_command(variant=[variant], seed=seed, seeds=None)
             data = None if run.result.exists() else load(recipe)
             train_with_flags(recipe, run, strategy, data, command)
             if claim.measure and is_chief(strategy):

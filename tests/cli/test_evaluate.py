@@ -74,7 +74,9 @@ def test_errors_classes_and_files(run_program, tmp_path):
     assert result["top1_low"] < error < result["top1_high"]
     assert f"top-1 error, %  {100 * error:6.2f}   (95 %: " in done.stdout
     assert (result["protocol"], result["members"], result["images"]) == ("single", 1, 360)
-    assert " evaluate --model=lenet5 --weights=digits" in result["environment"]["command"]
+    command = "keras-classics evaluate --dataset=digits --model=lenet5"
+    assert result["environment"]["command"] == f"{command} --out={out} --weights=digits"
+    assert result["environment"]["strategy"] == "one_device"
     rows = csv.DictReader((out / "classes.csv").read_text().splitlines())
     assert sum(int(row["images"]) for row in rows) == 360
     assert (out / "confusion.png").exists()

@@ -76,7 +76,14 @@ def test_a_mirrored_run(run_program, tmp_path):
         f"--run_dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "result.json").read_text())["images"] == 32
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["images"] == 32
+    # The limits of TINY, in alphabetical order; auto is the default.
+    assert result["environment"]["command"] == (
+        "python -m reproduce.lenet5_mnist --dataset=digits --epochs=1 --limit_test=32 "
+        f"--limit_train=64 --num_replicas=2 --run_dir={tmp_path} --strategy=mirrored"
+    )
+    assert result["environment"]["devices"] == ["CPU:0", "CPU:1"]
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,19 @@ def test_a_run_directory_holds_what_the_contract_says(finished):
 
 
 def test_result(finished):
-    _run_dir, result = finished
+    run_dir, result = finished
     assert result["images"] == 40
     assert result["train_images"] == 96
     assert result["steps"] == 3 * 8
     assert result["parameters"] == 61_706
     assert result["paper"]["value"] == 0.0095
     assert result["metrics"]["test_error"] == 1 - result["metrics"]["test_accuracy"]
-    assert result["environment"]["versions"]["keras"] == keras.__version__
+    environment = result["environment"]
+    assert environment == json.loads((run_dir / "environment.json").read_text())
+    assert environment["versions"]["keras"] == keras.__version__
+    assert (environment["strategy"], environment["replicas"]) == ("one_device", 1)
+    assert environment["threads"].keys() == {"intra_op", "inter_op"}
+    assert environment["command"].startswith("python ")
     assert result["protocol"] == "single view, whole test split, after the last epoch"
 
 

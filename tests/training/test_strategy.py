@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from keras_classics.errors import UserError
 from keras_classics.training import make_strategy
+from keras_classics.training.strategy import strategy_metadata
+from tests.helpers.replicas import mirrored
 
 
 def test_names():
@@ -13,6 +15,23 @@ def test_names():
     assert make_strategy("auto", 2).num_replicas_in_sync == 2
     assert make_strategy("mirrored").num_replicas_in_sync == 1
     assert make_strategy("mirrored", 3).num_replicas_in_sync == 3
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "devices"),
+    [
+        (tf.distribute.get_strategy, "one_device", ["CPU:0"]),
+        (lambda: make_strategy("one_device"), "one_device", ["CPU:0"]),
+        (lambda: mirrored(2), "mirrored", ["CPU:0", "CPU:1"]),
+    ],
+)
+def test_what_a_run_says_of_its_devices(strategy, name, devices):
+    assert strategy_metadata(strategy()) == {
+        "strategy": name,
+        "workers": 1,
+        "replicas": len(devices),
+        "devices": devices,
+    }
 
 
 def test_errors():
