@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import re
+import textwrap
 from collections.abc import Iterable
 from types import ModuleType
 
@@ -54,11 +55,14 @@ def one_line(text: str) -> str:
 def short_reason(error: BaseException, width: int = 200) -> str:
     """Returns the text of another library's error on one line, for a sentence of ours.
 
+    A longer text ends in "[...]" after a whole word, so no address and no path is cut.
+
     Args:
         error: The error. If it has no text, its type stands for it.
         width: Most characters.
     """
-    return " ".join(str(error).split())[:width].rstrip(".") or type(error).__name__
+    text = textwrap.shorten(str(error), width, break_long_words=False, break_on_hyphens=False)
+    return text.rstrip(".") or type(error).__name__
 
 
 def natural_key(name: str) -> list[int | str]:

@@ -28,8 +28,6 @@ It needs cifar10, which TensorFlow Datasets downloads. --smoke uses digits and n
 connection. reproduce/README.md has the results.
 """
 
-import functools
-
 from absl import flags
 
 from keras_classics.cli._program import run
@@ -38,7 +36,6 @@ from keras_classics.training import recipes
 from keras_classics.training.recipes.resnet import variant
 from reproduce.claims import comparison, resnet_depth, resnet_shortcuts
 from reproduce.harness.run import run_recipe
-from reproduce.harness.smoke import smoke_recipe
 
 COMPARISONS = {"depth": resnet_depth.CLAIM, "shortcuts": resnet_shortcuts.CLAIM}
 
@@ -76,7 +73,6 @@ def main() -> None:
     run_recipe(
         "_".join(["resnet", *filter(None, network)]),
         recipes.RESNET_CIFAR10,
-        smoke=functools.partial(smoke_recipe, dataset="digits"),
         change=lambda recipe: variant(recipe, *network) if any(network) else recipe,
     )
 

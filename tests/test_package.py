@@ -13,7 +13,7 @@ PACKAGE = ROOT / "keras_classics"
 
 # From the ground up: a floor imports from those below it, not from those above.
 FLOORS = [
-    {"errors", "files", "environment", "image_preprocessing", "analysis"},
+    {"errors", "files", "internet", "environment", "image_preprocessing", "analysis"},
     {"weights", "data"},
     {"models"},
     {"evaluation"},

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.data.sources import find_builder, tensorflow_datasets
+from keras_classics.data.builders import find_builder, tensorflow_datasets
 from keras_classics.errors import UserError
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the

@@ -1,13 +1,9 @@
 """From the name of a data set to its images, labels and class names."""
 
 import contextlib
-import logging
 import os
-import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,16 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
+from keras_classics.data.builders import prepared_builder, tensorflow_datasets
 from keras_classics.data.folders import FOLDER, FOLDER_EXIF, load_folder
 from keras_classics.data.image_size import limited
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
-from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.errors import UserError, require, short_reason
 
 # Largest data set that is held in memory, as uint8.
 MEMORY_LIMIT = 8 * 2**30
-
-# What TensorFlow Datasets expects in its folder of files that it cannot download.
-IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
 
@@ -220,19 +214,11 @@ def _decode(split: FileSplit, index: int) -> tf.Tensor:
     return image[..., : 1 if image.shape[-1] < 3 else 3]
 
 
-def tensorflow_datasets() -> ModuleType:
-    """Imports TensorFlow Datasets; its progress bars show only on a terminal."""
-    tfds = require("tensorflow_datasets", "train")
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    return tfds
-
-
 def _tfds(
     name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     tfds = tensorflow_datasets()
-    builder = _prepared_builder(tfds, name, data_dir)
+    builder = prepared_builder(tfds, name, data_dir, encoded)
     features = builder.info.features
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
     if not all(key in features and isinstance(features[key], kinds[key]) for key in kinds):
@@ -262,51 +248,6 @@ def _test_part(tfds, builder) -> str:
     return "test" if "test" in builder.info.splits else "validation"
 
 
-def find_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
-    """Returns the builder of a data set of TensorFlow Datasets.
-
-    Raises:
-        UserError: If it has no such data set, version or configuration, or the folder is damaged.
-    """
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except Exception as error:
-        # A name can hold anything, and so can the files of a prepared data set.
-        known = ["digits", "folder:PATH", *tfds.list_builders(with_community_datasets=False)]
-        if re.split("[/:]", name)[0] in known:
-            raise UserError(f"TensorFlow Datasets has no {name!r}: {_one_line(error)}") from error
-        raise unknown_name("dataset", name, known) from error
-
-
-def _prepared_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
-    builder = find_builder(tfds, name, data_dir)
-    _check_archives(builder)
-    # Without a network, the retries of a download fill the screen.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    try:
-        builder.download_and_prepare()
-    except Exception as error:
-        raise UserError(
-            f"{name} is not in {builder.data_dir} and could not be downloaded "
-            f"({_one_line(error)}). If its IDX files are on this machine, import them with "
-            f"'keras-classics prepare --dataset={name} --from_idx=DIR'."
-        ) from error
-    return builder
-
-
-def _check_archives(builder) -> None:
-    """Reports missing archives that need a manual download, before hours of preparation."""
-    if builder.name != "imagenet2012" or builder.data_path.exists():
-        return
-    folder = Path(builder.data_path).parents[1] / "downloads" / "manual"
-    missing = [name for name in IMAGENET_ARCHIVES if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"imagenet2012 needs two archives, which image-net.org offers after registration. "
-            f"{folder} has no {' and no '.join(missing)}."
-        )
-
-
 def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> Split:
     shape = builder.info.features["image"].shape
     one_size = None not in shape
@@ -329,7 +270,7 @@ def _naming_damage(name: str, part: str) -> Iterator[None]:
         yield
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UserError(
-            f"The {part} split of {name} cannot be read: {_one_line(error)}. Prepare it again."
+            f"The {part} split of {name} cannot be read: {short_reason(error)}. Prepare it again."
         ) from error
 
 
@@ -367,8 +308,3 @@ def _same_size(images: Iterable[tf.Tensor], resize: Resize | None, name: str) ->
     if len({image.shape for image in stack}) > 1:
         raise UserError(f"The images of {name} differ in shape. Pass resize= to load them.")
     return np.stack(stack)
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_classics.errors import StoppedError, UserError
+from keras_classics.errors import StoppedError, UserError, short_reason
 
 # What TensorFlow raises in the other workers when one is lost.
 LOST_WORKER = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -96,5 +96,5 @@ def explained_failures(run_dir: Path) -> Iterator[None]:
     except LOST_WORKER as error:
         raise StoppedError(
             "Another worker is lost. Restart all workers with the same command; the run resumes "
-            f"from its last checkpoint. ({str(error).splitlines()[0][:200]})"
+            f"from its last checkpoint. ({short_reason(error)})"
         ) from error

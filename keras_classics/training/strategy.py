@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.errors import UserError, unknown_name
+from keras_classics.errors import UserError, short_reason, unknown_name
 
 # Integers that workers exchange at once outside of training.
 CHUNK = 2**24
@@ -176,7 +176,7 @@ def _multi_worker(num_replicas: int | None) -> tf.distribute.Strategy:
     except (tf.errors.OpError, RuntimeError) as error:
         raise UserError(
             f"The workers of {resolver.cluster_spec().as_dict()} could not connect, "
-            f"task {resolver.task_id}: {str(error).splitlines()[0][:200]}"
+            f"task {resolver.task_id}: {short_reason(error)}"
         ) from error
 
 

@@ -1,8 +1,10 @@
 """Downloads published files, checks their hashes, and keeps only complete files."""
 
+import contextlib
 import hashlib
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,14 +14,15 @@ from pathlib import Path
 import keras
 
 from keras_classics import files
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, short_reason
+from keras_classics.internet import why_unreachable
 
 # Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
 MIRROR = "KERAS_CLASSICS_WEIGHTS_URL"
 
 TIMEOUT_SECONDS = 60.0
 ATTEMPTS = 4
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = 0.5
 CHUNK_BYTES = 1 << 20
 
 
@@ -88,21 +91,19 @@ def _download(file: RemoteFile, path: Path) -> None:
 
 
 def _fetch_part(file: RemoteFile, url: str, part: Path, path: Path) -> None:
-    """Downloads the missing rest of a file, with several attempts."""
+    """Downloads the missing rest of a file, with several attempts if its server can be reached."""
+    if reason := why_unreachable(url):
+        raise UserError(f"{file.name} cannot be downloaded ({reason}). {_way_out(url, path)}")
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _append(url, part)
             return
         except (OSError, http.client.HTTPException, ValueError) as error:
             missing = isinstance(error, urllib.error.HTTPError) and error.code < 500
-            # An unknown host name or a closed port will not change within seconds.
-            unreachable = type(error) is urllib.error.URLError and "timed out" not in str(error)
-            reason = str(error) or type(error).__name__
-            if isinstance(error, urllib.error.URLError) and unreachable:
-                reason = str(error.reason)
-            if missing or unreachable or isinstance(error, ValueError) or attempt == ATTEMPTS:
+            if missing or isinstance(error, ValueError) or attempt == ATTEMPTS:
                 raise UserError(
-                    f"{file.name} cannot be downloaded ({reason}). {_way_out(url, path)}"
+                    f"{file.name} cannot be downloaded ({short_reason(error)}). "
+                    f"{_way_out(url, path)}"
                 ) from error
             time.sleep(attempt * PAUSE_SECONDS)
 
@@ -123,8 +124,12 @@ def _append(url: str, part: Path) -> None:
         done = start if resumes else 0
         total = None if length is None else done + int(length)
         progress = keras.utils.Progbar(total, unit_name="byte")
-        # Unbuffered, so that a killed process loses no received data.
-        with open(part, "ab" if resumes else "wb", buffering=0) as content:
+        # Unbuffered, so that a killed process loses no received data. Standard output is for what
+        # a program computes.
+        with (
+            open(part, "ab" if resumes else "wb", buffering=0) as content,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
             while chunk := response.read1(CHUNK_BYTES):
                 content.write(chunk)
                 done += len(chunk)
@@ -139,4 +144,7 @@ def _mirrored(file: RemoteFile) -> str:
 
 
 def _way_out(url: str, path: Path) -> str:
-    return f"Download {url} yourself and save it as {path}, or set {MIRROR} to a mirror."
+    return (
+        f"Download {url} yourself and save it as {path}, or set {MIRROR} to a mirror. What works "
+        "here: weights that come with the package, such as lenet5/digits."
+    )

@@ -147,7 +147,7 @@ def _seeds(claim: Claim) -> Sequence[int]:
 
 
 def _smoke(recipe: Recipe) -> Recipe:
-    return smoke_recipe(recipe, train=128, test=64, dataset="digits")
+    return smoke_recipe(recipe, train=128, test=64)
 
 
 def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
