@@ -24,6 +24,9 @@ class Row:
             None if it is the whole image.
         stride: Pixels between neighbouring positions; None if the receptive field is the whole
             image.
+        counted: Whether it is one of the layers that the papers count from AlexNet's on: the
+            convolutions and dense layers on the path from input to output that has most of them.
+            Projections on shortcuts are not.
     """
 
     layer: str
@@ -33,6 +36,7 @@ class Row:
     macs: int
     receptive_field: int | None
     stride: int | None
+    counted: bool
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class Profile:
     def macs(self) -> int:
         """Multiply-adds for one image."""
         return sum(row.macs for row in self.rows)
+
+    @property
+    def depth(self) -> int:
+        """Number of counted layers: 50 for ResNet-50."""
+        return sum(row.counted for row in self.rows)
 
     @property
     def dense_fraction_of_params(self) -> float:
@@ -100,6 +109,7 @@ def profile(model: keras.Model) -> Profile:
             f"Received: {model.input_shape[1:]}. Build it with an input_shape."
         )
     geometry = receptive_fields(model)
+    counted = _counted_layers(model)
     rows = [
         Row(
             layer.name,
@@ -108,6 +118,7 @@ def profile(model: keras.Model) -> Profile:
             sum(prod(variable.shape) for variable in layer.trainable_variables),
             _macs(layer),
             *geometry[layer.name],
+            layer.name in counted,
         )
         for layer in model.layers
     ]
@@ -129,11 +140,25 @@ def receptive_fields(model: keras.Model) -> dict[str, tuple[int | None, int | No
         if isinstance(layer, keras.layers.InputLayer):
             field, stride = 1, 1
         else:
-            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-            field, stride = max(by_tensor[id(tensor)] for tensor in inputs)
+            field, stride = max(by_tensor[id(tensor)] for tensor in _inputs(layer))
             field, stride = _through(layer, field, stride)
         by_tensor[id(layer.output)] = seen[layer.name] = (field, stride)
     return seen
+
+
+def _counted_layers(model: keras.Model) -> set[str]:
+    """Returns the names of the layers with kernels on the path that has most of them."""
+    paths: dict[int, list[str]] = {}
+    for layer in model.layers:
+        path: list[str] = []
+        if not isinstance(layer, keras.layers.InputLayer):
+            path = max((paths[id(tensor)] for tensor in _inputs(layer)), key=len)
+        paths[id(layer.output)] = [*path, layer.name] if hasattr(layer, "kernel") else path
+    return set(max(paths.values(), key=len))
+
+
+def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    return layer.input if isinstance(layer.input, list) else [layer.input]
 
 
 def _through(

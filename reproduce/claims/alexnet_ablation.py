@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_classics.analysis import plots
 from keras_classics.data.augment import CropFlip, WithColour
 from keras_classics.data.colour import GreyShift, PCAColour
 from keras_classics.training import Recipe
@@ -15,7 +14,7 @@ from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 BASELINE = "all"
@@ -106,7 +105,7 @@ def _draw(results: Results, path: Path) -> None:
         for variant, (name, _) in LEFT_OUT.items()
     }
     panels = {title: lines for title, lines in panels.items() if lines}
-    plots.lines(panels, "epoch", "error, %: test, training dashed", path, columns=2)
+    draw_errors(panels, path, columns=2)
 
 
 CLAIM = Claim(

@@ -289,7 +289,7 @@ def _draw(results: Results, path: Path) -> None:
     panels = {f"start: {name}": _lines(results, start) for start, name in STARTS.items()}
     panels = {title: lines for title, lines in panels.items() if lines}
     if panels:
-        plots.lines(panels, "epoch", "training error, %", path)
+        plots.lines(panels, "epoch", "training error, %", path, solid="training error")
 
 
 def _lines(results: Results, start: str) -> list[plots.Line]:
@@ -304,7 +304,7 @@ def _lines(results: Results, start: str) -> list[plots.Line]:
                 runs.append([100 * (1 - float(epoch["train_accuracy"])) for epoch in history])
                 level = [100 * LEVELS[run["recipe"]]] * len(history)
         lines.append(plots.Line(f"{NAMES[activation]}, rate {rate:g}", runs))
-    return [*lines, plots.Line(f"{level[0]:g} %", [level])] if lines else []
+    return [*lines, plots.Line(f"level of {level[0]:g} %", [level], faint=True)] if lines else []
 
 
 CLAIM = Claim(

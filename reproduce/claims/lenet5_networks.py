@@ -3,10 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from keras_classics.analysis import plots
 from keras_classics.training import Recipe, recipes
 from reproduce.claims.claim import Claim, on_images_of
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 NAMES = {"1998": "LeNet-5 of 1998", "today": "today's LeNet-5"}
@@ -45,7 +44,7 @@ def _table(results: Results) -> str:
 
 def _draw(results: Results, path: Path) -> None:
     both = [line for name, label in NAMES.items() for line in results.error_lines(name, label)]
-    plots.lines({"LeNet-5": both}, "epoch", "error, %: test, training dashed", path)
+    draw_errors({"LeNet-5": both}, path)
 
 
 CLAIM = Claim(

@@ -12,7 +12,7 @@ from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)
@@ -94,7 +94,7 @@ def _draw(results: Results, path: Path) -> None:
             network = f"{kind}{depth}", f"{depth} layers"
             errors[title] += results.error_lines(*network)
             responses[title] += results.layer_lines(*network, "response")
-    plots.lines(errors, "epoch", "error, %: test, training dashed", path)
+    draw_errors(errors, path)
     layers = path.with_name(f"{path.stem}_layers.png")
     plots.lines(responses, "layer", "standard deviation of the response", layers, log=True)
 

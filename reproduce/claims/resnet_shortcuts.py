@@ -4,13 +4,12 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
-from keras_classics.analysis import plots
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims import resnet_depth
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 # By variant: depth, shortcut, version, and a description.
@@ -54,7 +53,7 @@ def _draw(results: Results, path: Path) -> None:
     for name, (depth, shortcut, version, _) in NETWORKS.items():
         label = shortcut if version == "v1" else f"{shortcut}, {version}"
         panels[f"{depth} layers"] += results.error_lines(name, label)
-    plots.lines(panels, "epoch", "error, %: test, training dashed", path)
+    draw_errors(panels, path)
 
 
 CLAIM = Claim(

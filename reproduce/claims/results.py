@@ -126,6 +126,16 @@ class Results:
         return [plots.Line(label, runs)] if runs else []
 
 
+def draw_errors(
+    panels: Mapping[str, Sequence[plots.Line]], path: Path, *, columns: int = 3
+) -> None:
+    """Draws panels of `Results.error_lines` over the epochs. See `plots.lines`."""
+    training = "training error during the epoch"
+    plots.lines(
+        panels, "epoch", "error, %", path, columns=columns, solid="test error", dashed=training
+    )
+
+
 def read_results(claim: str) -> Results:
     """Reads the result rows of a claim, given its name."""
     return Results(*(table.read() for table in _tables(claim)))

@@ -14,7 +14,7 @@ from keras_classics.training import Momentum, Recipe
 from keras_classics.training.recipes.vgg import CONFIGS, TABLE_3
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 # Filters of each block and units of the dense layers: 1/8 and 1/32 of the paper's.
@@ -162,12 +162,21 @@ def _draw(results: Results, path: Path) -> None:
     def starts(config: str) -> dict[str, str]:
         return {f"{config}_{start}".rstrip("_"): name for start, name in STARTS.items()}
 
-    panels = {
-        "from He's weights": panel({config: config for config in CONFIGS}),
-        "configuration D": panel(starts("D")),
-        "configuration E": panel(starts("E")),
-    }
-    plots.lines(panels, "epoch", "error, %: test, training dashed", path)
+    panels = {f"{config}, from He's weights": _beside_others(results, config) for config in CONFIGS}
+    panels |= {f"{config}, by start": panel(starts(config)) for config in ("D", "E")}
+    draw_errors(panels, path)
+
+
+def _beside_others(results: Results, config: str) -> list[plots.Line]:
+    """The errors of a configuration, and faintly the test errors of the others."""
+    others = [
+        dataclasses.replace(line, label="test error of the others", faint=True)
+        for other in CONFIGS
+        if other != config
+        for line in results.error_lines(other, other)
+        if not line.dashed
+    ]
+    return [*results.error_lines(config, config), *others]
 
 
 CLAIM = Claim(

@@ -37,6 +37,7 @@ OPTIMIZERS = {
     "sgd": ("SGD", Momentum(momentum=0.9), 0.01),
     "adam": ("Adam", Adam(), 0.0001),
 }
+TRAINED = {"start": "before training", "end": "after training"}
 INITIALIZERS = {"glorot": ("Glorot", "glorot_uniform"), "he": ("He", "he_fan_in")}
 # About as many as in the blog's data, and more.
 TRAIN_IMAGES = (1000, 6000)
@@ -155,27 +156,37 @@ def _draw(results: Results, path: Path) -> None:
 
 
 def _draw_losses(results: Results, path: Path) -> None:
-    panels = {}
-    for condition in CONDITIONS:
-        panels[_title(*condition)] = several = []
-        for place, (name, _) in PLACES.items():
-            if histories := results.histories(_name(place, *condition)):
+    """Losses over the steps: a row for each training, a column for each place."""
+    panels: dict[str, list[plots.Line]] = {}
+    for (optimizer, start), place in product(product(OPTIMIZERS, INITIALIZERS), PLACES):
+        training = f"{OPTIMIZERS[optimizer][0]}, {INITIALIZERS[start][0]}"
+        panels[f"{training}\n{_caption(place)}"] = several = []
+        for images in TRAIN_IMAGES:
+            if histories := results.histories(_name(place, images, optimizer, start)):
                 steps = [int(row["step"]) for row in histories[0]]
                 losses = [[float(row["train_loss"]) for row in h] for h in histories]
-                several.append(plots.Line(name, losses, x=steps))
-    plots.lines(panels, "step", "training loss", path, columns=4)
+                several.append(plots.Line(f"{images:,} images", losses, x=steps))
+    plots.lines(panels, "step", "training loss", path, columns=4, solid="training loss")
+
+
+def _caption(place: str) -> str:
+    name, batch_norm = PLACES[place]
+    return f"BN: {name}" if batch_norm else name
 
 
 def _draw_layers(results: Results, path: Path) -> None:
-    """Sizes from layer to layer with SGD and the most images, the case of the claim."""
+    """Sizes from layer to layer with SGD and the most images, the case of the claim.
+
+    A row for each quantity, a column for each place of the normalisation.
+    """
     panels = {}
-    for start, (weights, _) in INITIALIZERS.items():
-        for quantity, when in product(("output", "gradient"), ("start", "end")):
-            panels[f"{weights}: {quantity}, {when}"] = several = []
-            for place, (name, _) in PLACES.items():
+    for (when, trained), quantity in product(TRAINED.items(), ("output", "gradient")):
+        for place in PLACES:
+            panels[f"{_caption(place)}\n{quantity} {trained}"] = several = []
+            for start, (weights, _) in INITIALIZERS.items():
                 variant = _name(place, max(TRAIN_IMAGES), "sgd", start)
-                several += results.layer_lines(variant, name, quantity, when)
-    plots.lines(panels, "layer", "root mean square", path, log=True, columns=4)
+                several += results.layer_lines(variant, weights, quantity, when)
+    plots.lines(panels, "layer", "root mean square", path, log=True, columns=4, sharey="row")
 
 
 def _sizes(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:

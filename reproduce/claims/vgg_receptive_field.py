@@ -5,13 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_classics.analysis import plots
 from keras_classics.analysis.profile import profile
 from keras_classics.data import ImageData
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims import vgg_depth
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
 # Network, whether its convolutions are stacked as in the paper, and the convolutions of a block.
@@ -60,7 +59,7 @@ def _draw(results: Results, path: Path) -> None:
     for variant, (_, _, blocks) in KINDS.items():
         panel = panels.setdefault(f"configuration {variant[0]}", [])
         panel += results.error_lines(variant, blocks)
-    plots.lines(panels, "epoch", "error, %: test, training dashed", path)
+    draw_errors(panels, path)
 
 
 def _costs(run: FinishedRun, recipe: Recipe, data: ImageData) -> list[dict[str, Any]]:

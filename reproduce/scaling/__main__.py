@@ -84,7 +84,7 @@ def _draw() -> None:
             ("gradients summed while it runs, at best", True),
         )
     }
-    plots.scaling(panels, counts, DENSE, FIGURE)
+    plots.scaling(panels, counts, DENSE, FIGURE, accent="networks with large dense layers")
 
 
 if __name__ == "__main__":

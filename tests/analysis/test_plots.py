@@ -6,7 +6,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.analysis import plots
 from keras_classics.analysis.plots import drawing, networks
-from tests.helpers.figures import curves, dashed, labels, legend, panels, rounded
+from tests.helpers.figures import caption, curves, dashed, labels, legend, panels, rounded
 from tests.helpers.images import read_png
 
 ROW = {"train_loss": 0.5, "test_loss": 0.6, "train_accuracy": 0.8, "test_accuracy": 0.7}
@@ -32,6 +32,7 @@ def test_curves(tmp_path, drawn, epochs):
     assert labels(error) == ("epoch", "error, %")
     assert curves(error) == {"train": (x, [20] * epochs), "test": (x, [30] * epochs)}
     assert legend(error) == ["train", "test"]
+    assert "train: mean over the epoch's steps" in figure.get_supxlabel()
     assert loss.get_ylim()[0] == error.get_ylim()[0] == 0
 
 
@@ -44,6 +45,8 @@ def test_confusion(tmp_path, drawn, classes):
     assert read_png(tmp_path / "a.png").size
     (ax,) = drawn[0].axes
     assert labels(ax) == ("prediction", "label")
+    assert ("numbers: images" in ax.get_title()) == (classes <= 20)
+    assert "shade: fraction" in ax.get_title()
     (cells,) = ax.get_images()
     expected = np.eye(classes)
     expected[0, :2] = np.sqrt([0.75, 0.25])
@@ -88,6 +91,7 @@ def test_error_by_size(tmp_path, drawn):
     points = [(list(line.get_xdata()), rounded(line.get_ydata())) for line in ax.get_lines()]
     assert points == [([50, 1000], [30, 21]), ([50], [30]), ([1000, 1000], [20, 22])]
     assert [text.get_text() for text in ax.get_xticklabels()] == ["50", "1,000"]
+    assert legend(ax) == ["mean", "one seed"]
 
 
 def test_lines_of_several_seeds(tmp_path, drawn):
@@ -109,6 +113,68 @@ def test_lines_of_several_seeds(tmp_path, drawn):
     assert [labels(ax) for ax in (left, right)] == [("epoch", "error, %"), ("epoch", "")]
     assert left.get_yscale() == "log"
     assert len({line.get_color() for line in left.get_lines()}) == 1
+
+
+def test_a_caption_says_what_lines_and_bands_are(tmp_path, drawn):
+    several = plots.Line("a", [[1, 2], [3, 6]]), plots.Line("", [[5, 5], [5, 6]], dashed=True)
+    one = plots.Line("b", [[1, 1]])
+    draw = {"solid": "test error", "dashed": "training error", "path": tmp_path / "a.png"}
+    plots.lines({"left": several}, "epoch", "error, %", **draw)
+    plots.lines({"left": several, "right": [one]}, "epoch", "error, %", **draw)
+    plots.lines({"left": [one]}, "epoch", "error, %", tmp_path / "a.png")
+    assert [caption(figure) for figure in drawn] == [
+        [
+            "test error, mean of 2 seeds",
+            "training error, mean of 2 seeds",
+            "band: smallest to largest of the seeds",
+        ],
+        [
+            "test error, mean of up to 2 seeds",
+            "training error, mean of up to 2 seeds",
+            "band: smallest to largest of the seeds; no band: one seed",
+        ],
+        [],
+    ]
+    for figure in drawn[:2]:
+        (box,) = figure.legends
+        assert figure.bbox.x0 <= box.get_window_extent().x0
+        assert box.get_window_extent().x1 <= figure.bbox.x1
+
+
+def test_faint_lines_are_named_once_and_have_no_band(tmp_path, drawn):
+    others = [plots.Line("others", [[n, n], [n, 2 * n]], faint=True) for n in (3, 4)]
+    shown = [*others, plots.Line("a", [[1, 2], [3, 6]])]
+    plots.lines({"left": shown, "right": shown}, "epoch", "error, %", tmp_path / "a.png")
+    left, right = panels(drawn[0]).values()
+    assert legend(left) == ["others", "a"]
+    assert right.get_legend() is None, "the first panel has the same lines"
+    assert len(left.collections) == 1
+    colours = [line.get_color() for line in left.get_lines()]
+    assert colours == [drawing.MUTED, drawing.MUTED, drawing.INK]
+
+
+# How colours look to most colour-blind people (Machado et al. 2009, severity 1), and in print.
+SEEN = {
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "grey": [[0.2126, 0.7152, 0.0722]] * 3,
+}
+
+
+def lab(linear: np.ndarray) -> np.ndarray:
+    """Linear RGB in CIE L*a*b*, in which distances are about as large as they look."""
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(to_xyz) @ np.clip(linear, 0.01, 1) / (0.9505, 1, 1.089))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_lines_differ_for_every_reader(seen):
+    assert len(set(drawing.MARKERS)) == len(drawing.PALETTE)
+    linear = [(np.array(hexadecimal(colour)) / 255) ** 2.2 for colour in drawing.PALETTE[:4]]
+    looks = [lab(np.array(SEEN[seen]) @ colour) for colour in linear]
+    apart = [np.linalg.norm(a - b) for i, a in enumerate(looks) for b in looks[:i]]
+    assert min(apart) > 10
 
 
 def fraction_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> float:
@@ -202,10 +268,24 @@ def stage_texts(name: str) -> list[str]:
 def test_a_diagram_counts_what_its_layers_hold():
     text = stage_texts("lenet5")
     assert text[0] == "image\n32x32x1"
-    assert text[1] == "c1\n28x28x6\n156 weights\n118 K MACs"
-    assert text[5] == "c5\n120\n48.1 K weights\n48 K MACs"
+    assert text[1] == "c1\n28x28x6\n156 parameters\n118 K MACs"
+    assert text[5] == "c5\n120\n48.1 K parameters\n48 K MACs"
     stages = stage_texts("resnet20")
     assert stages[1].startswith("conv1 to conv2\n7 layers\n32x32x16")
+
+
+def test_a_diagram_counts_layers_as_the_paper_does(tmp_path, drawn):
+    described = kc.describe("resnet50")
+    texts = [networks._stage_text(rows).split("\n") for rows in networks._stages(described)]
+    # Of a 7x7 convolution, units of three layers, and a dense layer.
+    counted = [line for text in texts for line in text if line.endswith("layers")]
+    assert counted == [f"{3 * units} layers" for units in (3, 4, 6, 3)]
+    plots.diagram(described, tmp_path / "a.png")
+    text = " ".join(drawn[0].get_supxlabel().split())
+    assert text.startswith("50 layers: ")
+    assert "without 4 projections on shortcuts" in text
+    plots.diagram(kc.describe("lenet5"), tmp_path / "a.png")
+    assert "projections" not in drawn[1].get_supxlabel()
 
 
 HOSTILE = ["$5_$", "\udcff\ud800", "a\x00\x1bb", "\\$\\frac{", "{x}%s" * 200]
@@ -223,7 +303,7 @@ def draw_with_every_text(name: str, folder) -> None:
     )
     for log in (False, True):
         plots.lines({name: [line]}, name, name, folder / "lines.png", log=log)
-    plots.scaling({name: {name: [0.9, 0.8]}}, [1, 2], [name], folder / "scaling.png")
+    plots.scaling({name: {name: [0.9, 0.8]}}, [1, 2], [name], folder / "scaling.png", accent=name)
     plots.activations({name: np.ones((4, 4, 2))}, folder / "activations.png")
     plots.receptive_field(np.zeros((9, 9, 3), "uint8"), {name: 3}, folder / "field.png")
 

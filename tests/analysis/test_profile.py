@@ -44,6 +44,25 @@ def test_receptive_fields_of_the_networks(name, layer, field, stride):
     assert receptive_fields(model)[layer] == (field, stride)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "depth"),
+    [
+        ("alexnet", {}, 8),
+        ("vgg16_mini", {}, 16),
+        ("resnet50", {"version": "v1.5"}, 50),
+        ("resnet34", {"shortcut": "C"}, 34),
+        ("resnet34", {"shortcut": "A", "version": "v2"}, 34),
+        ("plain20", {}, 20),
+    ],
+)
+def test_layers_are_counted_as_the_papers_do(name, arguments, depth):
+    described = kc.describe(name, **arguments)
+    assert described.depth == depth
+    projections = {row.layer for row in described.rows if row.macs and not row.counted}
+    assert all(layer.endswith("_0_conv") for layer in projections)
+    assert bool(projections) == (arguments.get("shortcut", "B") != "A" and "resnet" in name)
+
+
 @pytest.mark.parametrize("name", ["vgg11", "resnet20", "alexnet_slim", "lenet5_1998"])
 def test_receptive_field_is_what_changes_the_output(name):
     """Moves one pixel at a time: those that change the middle position span the field."""

@@ -36,5 +36,10 @@ def legend(ax: Axes) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def caption(figure: Figure) -> list[str]:
+    """What the text below the panels says of lines, bands and markers."""
+    return [text.get_text() for box in figure.legends for text in box.get_texts()]
+
+
 def rounded(values: Sequence[float]) -> list[float]:
     return [round(float(value), 6) for value in values]

@@ -181,15 +181,15 @@ def test_figures_are_drawn(tmp_path, drawn):
         sum(100 * (1 - float(epoch["train_accuracy"])) for epoch in epochs) / 3
         for epochs in zip(*relus, strict=True)
     ]
-    names = ["ReLU, rate 0.005", "tanh, rate 0.05", "logistic, rate 0.05", "20 %"]
+    names = ["ReLU, rate 0.005", "tanh, rate 0.05", "logistic, rate 0.05", "level of 20 %"]
     assert list(curves(ax)) == legend(ax) == names
     assert curves(ax)[names[0]][1] == pytest.approx(means)
-    assert curves(ax)["20 %"] == (list(range(1, 10)), [20] * 9)
+    assert curves(ax)["level of 20 %"] == (list(range(1, 10)), [20] * 9)
     left_out = [name for name, _ in alexnet_ablation.LEFT_OUT.values()]
     assert list(panels(ablation)) == [f"without {name}" for name in left_out]
     for number, ax in enumerate(panels(ablation).values()):
         assert ax.get_xlabel() == "epoch"
-        assert ax.get_ylabel() == ("" if number % 2 else "error, %: test, training dashed")
+        assert ax.get_ylabel() == ("" if number % 2 else "error, %")
         assert curves(ax) == {"with all": ([1, 2], [50, 10]), "without": ([1, 2], [50, 10])}
         assert dashed(ax) == [[50, 10], [50, 10]]
 

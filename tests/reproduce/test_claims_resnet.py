@@ -9,7 +9,7 @@ from reproduce.claims.resnet_depth import CLAIM as DEPTH
 from reproduce.claims.resnet_depth import KINDS
 from reproduce.claims.resnet_shortcuts import CLAIM as SHORTCUTS
 from tests.helpers.claims import accuracies, rows_of, run_of, together
-from tests.helpers.figures import curves, dashed, labels, panels
+from tests.helpers.figures import caption, curves, dashed, labels, panels
 from tests.helpers.images import read_png
 
 # The epochs of each run that is drawn, and its test errors in per cent.
@@ -66,10 +66,14 @@ def test_responses_are_drawn_where_there_are_some(tmp_path, drawn):
     errors, responses_ = (panels(figure) for figure in drawn)
     assert list(errors) == list(responses_) == list(KINDS.values())
     plain, residual = errors.values()
-    assert labels(plain) == ("epoch", "error, %: test, training dashed")
+    assert labels(plain) == ("epoch", "error, %")
     assert curves(plain) == {f"{depth} layers": ([1, 2], [50, 10]) for depth in (20, 56)}
     assert curves(residual)["56 layers"] == ([1, 2], [45, 15])
     assert dashed(residual) == [[50, 10], [45, 15]]
+    assert caption(drawn[0])[:2] == [
+        "test error, mean of up to 2 seeds",
+        "training error during the epoch, mean of up to 2 seeds",
+    ]
     for ax in responses_.values():
         assert (ax.get_xlabel(), ax.get_yscale()) == ("layer", "log")
         assert curves(ax) == {
@@ -147,3 +151,4 @@ def test_figures_are_drawn(claim, expected, tmp_path, drawn):
     claim.draw(together(*runs), tmp_path / "claim.png")
     assert read_png(tmp_path / "claim.png").size
     assert {title: curves(ax) for title, ax in panels(drawn[0]).items()} == expected
+    assert caption(drawn[0])

@@ -33,7 +33,7 @@ from reproduce.scaling.model import (
     ring_seconds,
     tree_seconds,
 )
-from tests.helpers.figures import labels, panels, rounded
+from tests.helpers.figures import caption, labels, panels, rounded
 from tests.helpers.images import read_png
 from tests.helpers.replicas import mirrored
 
@@ -194,7 +194,7 @@ def test_workers_are_measured():
 
 def test_figure(tmp_path, drawn):
     shown = {"left": {"a": [1, 0.5], "b": [1, 0.48]}, "right": {"a": [1, 0.9], "b": [1, 0]}}
-    plots.scaling(shown, [1, 8], ["a"], tmp_path / "a.png")
+    plots.scaling(shown, [1, 8], ["a"], tmp_path / "a.png", accent="dense")
     assert read_png(tmp_path / "a.png").size
     left, right = panels(drawn[0]).values()
     assert list(panels(drawn[0])) == ["left", "right"]
@@ -204,6 +204,7 @@ def test_figure(tmp_path, drawn):
     ]
     assert [rounded(line.get_ydata()) for line in left.get_lines()] == [[100, 50], [100, 48]]
     assert [rounded(line.get_ydata()) for line in right.get_lines()] == [[100, 90], [100, 0]]
+    assert caption(drawn[0]) == ["dense", "others"]
     assert {line.get_color() for line in left.get_lines()} == {drawing.ACCENT, drawing.INK}
     # Names stand at the ends of the lines, and so far apart that they can be read.
     assert [(text.get_text(), text.xy[1]) for text in left.texts] == [("a", 50), ("b", 44.5)]

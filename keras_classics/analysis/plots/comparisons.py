@@ -3,17 +3,26 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from keras_classics.analysis.plots.drawing import (
     ACCENT,
     INK,
+    MARKERS,
+    MUTED,
     PALETTE,
+    caption,
     literal,
     new_figure,
     save,
 )
+from keras_classics.errors import require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -26,12 +35,15 @@ class Line:
         x: Positions of the points; 1, 2, ... if None.
         dashed: Whether to draw a thin dashed line without a label, in the colour of the line
             before it.
+        faint: Whether to draw a thin grey line without a band, which others are compared with. Of
+            faint lines with the same label the legend names one.
     """
 
     label: str
     runs: Sequence[Sequence[float]]
     x: Sequence[float] | None = None
     dashed: bool = False
+    faint: bool = False
 
 
 def lines(
@@ -42,8 +54,14 @@ def lines(
     *,
     log: bool = False,
     columns: int = 3,
+    solid: str = "",
+    dashed: str = "",
+    sharey: bool | Literal["row"] = True,
 ) -> None:
     """Draws means over seeds as lines, each with a band from the smallest to the largest value.
+
+    A text below the panels says what lines and bands are. A panel has a legend unless one before it
+    has the same lines.
 
     Args:
         panels: The lines of each panel, by the panel's title.
@@ -52,35 +70,91 @@ def lines(
         path: PNG file to write.
         log: Whether the y axis is logarithmic.
         columns: Panels per row.
+        solid: What the solid lines show, such as "test error".
+        dashed: What the dashed lines show.
+        sharey: Whether all panels have the same y axis, or those of a row.
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    size = (max(4.6, 3.5 * columns), 3.1 * rows)
-    figure, axes = new_figure(*size, nrows=rows, ncols=columns, sharey=True, squeeze=False)
+    size = (max(4.6, 3.5 * columns), 3.1 * rows + 0.3)
+    figure, axes = new_figure(*size, nrows=rows, ncols=columns, sharey=sharey, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
+    legends = set()
     for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
-        number = -1
-        for line in panel:
-            number += not line.dashed
-            runs = np.asarray(line.runs, float)
-            x = np.arange(1, runs.shape[1] + 1) if line.x is None else line.x
-            colour = PALETTE[number % len(PALETTE)]
-            if line.dashed:
-                ax.plot(x, runs.mean(axis=0), color=colour, lw=0.9, ls="--")
-                continue
-            ax.plot(x, runs.mean(axis=0), color=colour, lw=1.5, label=literal(line.label))
-            ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=colour, alpha=0.15, lw=0)
+        labels = _draw_panel(ax, panel)
+        if labels not in legends:
+            ax.legend(frameon=False, fontsize=8)
+        legends.add(labels)
         ax.set_title(literal(title), fontsize=9, color=INK)
         ax.set_xlabel(literal(xlabel))
         ax.set_yscale("log" if log else "linear")
         if all(line.x is None for line in panel):
             ax.locator_params(axis="x", integer=True)
-        if panel:
-            ax.legend(frameon=False, fontsize=8)
     for ax in axes[:, 0]:
         ax.set_ylabel(literal(ylabel))
+    _explain_lines(figure, [line for panel in panels.values() for line in panel], solid, dashed)
     save(figure, path)
+
+
+def _draw_panel(ax: "Axes", panel: Sequence[Line]) -> tuple[str, ...]:
+    """Draws the lines of a panel and returns their labels."""
+    number = -1
+    labels: list[str] = []
+    for line in panel:
+        runs = np.asarray(line.runs, float)
+        mean = runs.mean(axis=0)
+        x = np.arange(1, runs.shape[1] + 1) if line.x is None else line.x
+        label = literal(line.label)
+        if line.faint:
+            label = "_faint" if label in labels else label
+            ax.plot(x, mean, color=MUTED, lw=0.8, label=label, zorder=1)
+        else:
+            number += not line.dashed
+            style = _style(number, len(mean))
+            if line.dashed:
+                ax.plot(x, mean, lw=0.9, ls="--", markerfacecolor="white", **style)
+                continue
+            ax.plot(x, mean, lw=1.5, label=label, **style)
+            band = runs.min(axis=0), runs.max(axis=0)
+            ax.fill_between(x, *band, color=style["color"], alpha=0.15, lw=0)
+        labels.append(label)
+    return tuple(labels)
+
+
+def _style(number: int, points: int) -> dict[str, Any]:
+    """Returns colour and marker of a line; the markers of several lines take turns."""
+    every = max(1, points // 6)
+    return {
+        "color": PALETTE[number % len(PALETTE)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 4,
+        "markevery": (number % every, every),
+    }
+
+
+def _explain_lines(figure: "Figure", lines: Sequence[Line], solid: str, dashed: str) -> None:
+    """Says below the panels what lines and bands are."""
+    seeds = {len(line.runs) for line in lines if not line.faint} or {1}
+    most = f"up to {max(seeds)}" if len(seeds) > 1 else f"{max(seeds)}"
+    mean = f"mean of {most} seeds" if max(seeds) > 1 else ""
+    names = {"-": ", ".join(filter(None, [solid, mean]))}
+    if any(line.dashed for line in lines):
+        names["--"] = ", ".join(filter(None, [dashed, mean]))
+    line = require("matplotlib.lines", "train").Line2D
+    handles = [
+        line([], [], color=INK, ls=style, lw=1.5 if style == "-" else 0.9, label=literal(name))
+        for style, name in names.items()
+        if name
+    ]
+    if max(seeds) > 1:
+        patch = require("matplotlib.patches", "train").Patch
+        label = "band: smallest to largest of the seeds"
+        if min(seeds) == 1:
+            label += "; no band: one seed"
+        handles.append(patch(color=INK, alpha=0.15, lw=0, label=label))
+    if handles:
+        caption(figure, handles)
 
 
 def error_by_size(errors: Mapping[int, Sequence[float]], path: Path) -> None:
@@ -92,9 +166,13 @@ def error_by_size(errors: Mapping[int, Sequence[float]], path: Path) -> None:
     """
     figure, ax = new_figure(5.2, 3.2)
     sizes = sorted(errors)
-    ax.plot(sizes, [100 * np.mean(errors[size]) for size in sizes], color=INK)
+    ax.plot(sizes, [100 * np.mean(errors[size]) for size in sizes], color=INK, label="mean")
     for size in sizes:
-        ax.plot([size] * len(errors[size]), 100 * np.array(errors[size]), "o", color=ACCENT, ms=4)
+        (dots,) = ax.plot(
+            [size] * len(errors[size]), 100 * np.array(errors[size]), "o", color=ACCENT, ms=4
+        )
+    dots.set_label("one seed")
+    ax.legend(frameon=False, fontsize=8)
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
     ax.set(xlabel="training images", ylabel="test error, %")
     save(figure, path)
@@ -105,6 +183,8 @@ def scaling(
     gpus: Sequence[int],
     accented: Collection[str],
     path: Path,
+    *,
+    accent: str,
 ) -> None:
     """Draws the efficiency of training on many GPUs, one line per network.
 
@@ -114,13 +194,17 @@ def scaling(
         gpus: The numbers of GPUs, powers of two.
         accented: Networks to highlight in another colour.
         path: PNG file to write.
+        accent: What the highlighted networks have in common, for the legend.
     """
     figure, axes = new_figure(9, 3.6, ncols=len(panels), sharey=True, squeeze=False)
+    kinds: dict[str, Any] = {}
     for ax, (title, networks) in zip(axes.flat, panels.items(), strict=True):
         ends = _apart({name: 100 * values[-1] for name, values in networks.items()}, least=5.5)
         for name, values in networks.items():
-            colour = ACCENT if name in accented else INK
-            ax.plot(gpus, 100 * np.array(values), color=colour, marker="o", markersize=2.5, lw=1.2)
+            colour, marker = (ACCENT, "s") if name in accented else (INK, "o")
+            style = {"color": colour, "marker": marker, "markersize": 3, "lw": 1.2}
+            (line,) = ax.plot(gpus, 100 * np.array(values), **style)
+            kinds[accent if name in accented else "others"] = line
             end = (gpus[-1] * 1.25, ends[name])
             ax.annotate(
                 literal(name), end, color=colour, fontsize=8, va="center", annotation_clip=False
@@ -131,6 +215,9 @@ def scaling(
         ax.set(xlabel="GPUs", title=literal(title), ylim=(0, 102))
         ax.title.set(fontsize=9, color=INK)
     axes.flat[0].set_ylabel("time spent computing, %")
+    for name, line in kinds.items():
+        line.set_label(literal(name))
+    caption(figure, list(kinds.values()))
     save(figure, path)
 
 

@@ -1,7 +1,7 @@
 """What all plots share: colours, texts, and figures that are drawn without a screen."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, ACCENT, MUTED = "#1f3a5f", "#d1495b", "#8d99ae"
-# Colours of lines in one plot.
-PALETTE = (INK, ACCENT, "#2a9d8f", "#e9a03b", "#7b5ea7", MUTED)
+# Colours and markers of lines in one plot. The colours differ for colour-blind readers, the first
+# four in print without colours too; markers tell the lines apart in any case.
+PALETTE = (INK, ACCENT, "#3aa6b9", "#e5b13a", "#7b3f98", "#a8a8a8")
+MARKERS = "os^DvP"
 
 # Most characters of a line of text; more would leave no room for the plot.
 LINE_LENGTH = 60
@@ -37,6 +39,21 @@ def new_figure(width: float, height: float, **subplots: Any) -> tuple["Figure", 
     for ax in np.atleast_1d(axes).flat:
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def caption(figure: "Figure", handles: Sequence[Any]) -> None:
+    """Explains below the panels what lines, bands and markers are.
+
+    Args:
+        figure: The figure.
+        handles: Artists as they look in the panels, with labels.
+    """
+    # Inches of the texts and of what stands before and between them.
+    width = sum(0.075 * len(handle.get_label()) + 0.6 for handle in handles)
+    columns = len(handles) if width < figure.get_figwidth() else 1
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -1,5 +1,6 @@
 """Plots of a network: filters, feature maps, receptive fields, and a diagram."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,15 +103,15 @@ def diagram(profile: "Profile", path: Path) -> None:
     """Draws a network as boxes from left to right, one box for all layers with maps of one size.
 
     The height of a box is the logarithm of the map's side, its width that of the number of maps.
-    The text below names and counts the layers with weights, and gives the shape, the trainable
-    parameters and the multiply-adds for one image.
+    The text below names the layers with weights, counts them as the papers do, and gives the shape,
+    the trainable parameters and the multiply-adds for one image. A caption says what is counted.
 
     Args:
         profile: A network's profile, as `describe` returns it.
         path: PNG file to write.
     """
     stages = _stages(profile)
-    figure, ax = new_figure(1.15 * len(stages), 2.6)
+    figure, ax = new_figure(1.15 * len(stages), 2.9)
     for place, rows in enumerate(stages):
         shape = rows[-1].output_shape
         side, maps = (shape[0], shape[-1]) if len(shape) == 3 else (shape[0], 1)
@@ -121,7 +122,23 @@ def diagram(profile: "Profile", path: Path) -> None:
         ax.text(place, -1.9, text, ha="center", va="top", fontsize=7, color=INK)
     ax.set(xlim=(-0.6, len(stages) - 0.4), ylim=(-3.4, 1.8))
     ax.set_axis_off()
+    text = "\n".join(_diagram_caption(profile, len(stages)))
+    figure.supxlabel(text, fontsize=7, color=INK, x=0.02, ha="left")
     save(figure, path)
+
+
+def _diagram_caption(profile: "Profile", stages: int) -> list[str]:
+    """Returns the lines of text that explain a diagram, as long as its stages are wide."""
+    left_out = sum(row.macs > 0 and not row.counted for row in profile.rows)
+    text = f"{profile.depth} layers: the convolutions and dense layers from input to output"
+    if left_out:
+        text += f", without {left_out} projections on shortcuts, which the paper does not count"
+    text += (
+        ". Grey: image; blue: feature maps; red: vectors. Height of a box: logarithm of the map's "
+        "side; width: of the number of maps. Parameters and MACs (multiply-adds for one image) are "
+        "those of all layers."
+    )
+    return textwrap.wrap(text, 20 * stages)
 
 
 def _stages(profile: "Profile") -> list[list["Row"]]:
@@ -139,11 +156,12 @@ def _stage_text(rows: Sequence["Row"]) -> str:
     lines = [rows[0].layer]
     if layers:
         lines = [layers[0] if layers[0] == layers[-1] else f"{layers[0]} to {layers[-1]}"]
-    if len(layers) > 1:
-        lines.append(f"{len(layers)} layers")
+    counted = sum(row.counted for row in rows)
+    if counted > 1:
+        lines.append(f"{counted} layers")
     lines.append("x".join(map(str, rows[-1].output_shape)))
     if layers:
-        lines.append(f"{_short(sum(row.params for row in rows))} weights")
+        lines.append(f"{_short(sum(row.params for row in rows))} parameters")
         lines.append(f"{_short(sum(row.macs for row in rows))} MACs")
     return "\n".join(lines)
 

@@ -16,6 +16,8 @@ from keras_classics.analysis.plots.drawing import (
 
 # Most classes whose names a confusion matrix shows.
 MOST_NAMED = 60
+# Most classes whose numbers of images it shows.
+MOST_NUMBERED = 20
 
 
 def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
@@ -27,13 +29,18 @@ def curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """
     figure, (loss, error) = new_figure(8, 3.2, ncols=2)
     epochs = [row["epoch"] for row in history]
-    for part, colour in (("train", MUTED), ("test", ACCENT)):
-        style = {"color": colour, "marker": "o", "markersize": 2.5, "label": part}
+    for part, colour, marker in (("train", MUTED, "s"), ("test", ACCENT, "o")):
+        style = {"color": colour, "marker": marker, "markersize": 2.5, "label": part}
         loss.plot(epochs, [row[f"{part}_loss"] for row in history], **style)
         error.plot(epochs, [100 * (1 - row[f"{part}_accuracy"]) for row in history], **style)
     loss.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
     error.set(xlabel="epoch", ylabel="error, %", ylim=(0, None))
     error.legend(frameon=False)
+    figure.supxlabel(
+        "train: mean over the epoch's steps, with any augmentation and dropout; test: after it",
+        fontsize=8,
+        color=INK,
+    )
     save(figure, path)
 
 
@@ -53,7 +60,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], path: Path) -> Non
     fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The square root keeps rare confusions visible beside the diagonal.
     ax.imshow(np.sqrt(fractions), cmap="Blues", vmin=0, vmax=1)
-    if classes <= 20:
+    if classes <= MOST_NUMBERED:
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if fractions[row, column] > 0.4 else INK
             label = str(counts[row, column])
@@ -63,6 +70,8 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], path: Path) -> Non
         ax.set_xticks(range(classes), names, rotation=60, ha="right")
         ax.set_yticks(range(classes), names)
     ax.set(xlabel="prediction", ylabel="label")
+    numbers = "numbers: images; " if classes <= MOST_NUMBERED else ""
+    ax.set_title(f"{numbers}shade: fraction of the label's images", fontsize=8, color=INK)
     save(figure, path)
 
 
@@ -87,7 +96,7 @@ def mistakes(
     predictions = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predictions != labels)
     worst = wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")][:count]
-    titles = [f"{class_names[labels[i]]}\nsaid {class_names[predictions[i]]}" for i in worst]
+    titles = [f"{class_names[labels[i]]}\npredicted {class_names[predictions[i]]}" for i in worst]
     image_grid([image_of(i) for i in worst], titles or ["no mistakes"], path)
 
 
