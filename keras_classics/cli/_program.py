@@ -42,6 +42,9 @@ UNWRITABLE = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 # Largest whole number of a flag: the largest seed. No other count comes near it.
 LARGEST = 2**32 - 1
 
+# An argument of a function, as messages of the library write it: name=value.
+ARGUMENT = re.compile(r"(?<![\w.=/'\"-])([a-z]\w+)=(?=\S)")
+
 STATUSES = {UserError: 2, NonFiniteLossError: 3, VerificationError: 4}
 
 
@@ -122,7 +125,8 @@ def _guarded(main: Callable[[], None]) -> None:
     try:
         main()
     except tuple(STATUSES) as error:
-        _fail(str(error), next(s for kind, s in STATUSES.items() if isinstance(error, kind)))
+        status = next(s for kind, s in STATUSES.items() if isinstance(error, kind))
+        _fail(_with_flags(str(error)), status)
     except StoppedError as error:
         _fail(str(error), error.status)
     except OSError as error:
@@ -139,6 +143,13 @@ def _guarded(main: Callable[[], None]) -> None:
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
             raise
         _fail(f"There is not enough memory: {str(error).splitlines()[0]}", 2)
+
+
+def _with_flags(message: str) -> str:
+    """Returns a message of the library in the words of this program: `--name=value` for flags."""
+    return ARGUMENT.sub(
+        lambda found: f"--{found[0]}" if found[1] in flags.FLAGS else found[0], message
+    )
 
 
 def _fail(message: str, status: int) -> None:

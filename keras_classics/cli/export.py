@@ -5,7 +5,8 @@ keras-classics export --model=resnet50 --out=served --formats=saved_model,onnx
 
 The model is the folder of a finished run, or a network with known weights. Exports are compared
 with the network on images of the data set's test split; images of its training split calibrate
-int8. If an export disagrees with the network, the exit status is 4 and nothing is written.
+int8 and int16x8. If an export disagrees with the network, the exit status is 4 and nothing is
+written. manifest.json in the folder states what each export takes and returns.
 """
 
 from pathlib import Path
@@ -14,11 +15,12 @@ from absl import flags
 
 from keras_classics import export
 from keras_classics.cli._exif import with_exif
-from keras_classics.cli._networks import Network, networks
+from keras_classics.cli._networks import MODEL, Network, networks
 from keras_classics.cli._paths import define_path
 from keras_classics.data import image_size, load, pipeline
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
+from keras_classics.models import list_models
 
 OUT = define_path("out", None, "Folder to write.", required=True)
 FORMATS = flags.DEFINE_list(
@@ -27,12 +29,18 @@ FORMATS = flags.DEFINE_list(
 QUANTIZE = flags.DEFINE_list(
     "quantize", ["none"], f"TFLite files to write: {', '.join(export.QUANTIZATIONS)}."
 )
+INPUTS = flags.DEFINE_enum(
+    "inputs",
+    "float32",
+    export.INPUTS,
+    "What TFLite and ONNX files take: float32, normalised values, or uint8, pixels 0..255.",
+)
 DATASET = flags.DEFINE_string(
     "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 LIMIT_TEST = flags.DEFINE_integer(
-    "limit_test", export.COMPARED_IMAGES, "Compare on at most this many images.", lower_bound=1
+    "limit_test", export.COMPARED_IMAGES, "Compare on at most this many test images.", lower_bound=1
 )
 MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
@@ -47,27 +55,44 @@ def main() -> None:
     """Exports, and prints accuracy and latency of each format."""
     out = Path(OUT.value)
     export.check_export_folder(out, OVERWRITE.value)
+    _check_calibration()
     net, *others = networks()
     if others:
         raise UserError(f"export takes one --model. Received: {1 + len(others)}.")
+    images, test_images = _images(net)
     content = export.export_model(
         net.model,
         out,
         preprocessing=net.preprocessing,
         formats=FORMATS.value,
         quantize=QUANTIZE.value,
+        inputs=INPUTS.value,
         origin={
             "weights": net.weights,
             "arguments": net.arguments,
+            "trained_on": _trained_on(net),
             **net.training,
             **_dataset(net),
+            "test_images": test_images,
         },
         max_pixels=MAX_PIXELS.value,
         overwrite=OVERWRITE.value,
-        **_images(net),
+        **images,
     )
     print(_report(content))
     print(f"files   {out}/")
+
+
+def _check_calibration() -> None:
+    """Checks before weights are downloaded that there will be images to calibrate on."""
+    calibrated = set(export.CALIBRATED).intersection(QUANTIZE.value)
+    names = set(MODEL.value).intersection(list_models())
+    if "tflite" in FORMATS.value and calibrated and names and DATASET.value is None:
+        raise UserError(
+            f"--quantize={min(calibrated)} needs images to calibrate on. Received: "
+            f"--model={min(names)} without --dataset. Add --dataset=NAME with a data set of the "
+            "network's classes: digits, folder:PATH, or a name of TensorFlow Datasets."
+        )
 
 
 def _dataset(net: Network) -> dict:
@@ -75,18 +100,32 @@ def _dataset(net: Network) -> dict:
     return {} if name is None else {"dataset": with_exif(name)}
 
 
-def _images(net: Network) -> dict:
-    """Class names, and images for comparison and calibration if there is a data set."""
+def _trained_on(net: Network) -> str | None:
+    """The data set that a network was trained on; known weights are named after theirs."""
+    if "dataset" in net.training:
+        return net.training["dataset"]
+    if Path(net.weights).suffix:
+        return None
+    return "imagenet" if net.weights.startswith("imagenet") else net.weights
+
+
+def _images(net: Network) -> tuple[dict, int | None]:
+    """Class names, and if there is a data set, images to compare and calibrate on.
+
+    Returns:
+        Arguments of `export_model`, and the number of images in the test split.
+    """
     dataset = _dataset(net).get("dataset")
     if dataset is None:
         if net.class_names is None:
             raise UserError(
                 "A file of weights has no class names. Name the data set with --dataset."
             )
-        return {"labels": net.class_names}
+        return {"labels": net.class_names}, None
     resize = net.preprocessing.resize
     encoded = isinstance(net.preprocessing, ImagePreprocessing) and dataset != "digits"
     data = load(dataset, DATA_DIR.value, resize, encoded)
+    test_images = len(data.test)
     data = data.limited(export.CALIBRATION_IMAGES, LIMIT_TEST.value)
     images, labels = pipeline.resized(data.test, resize)
     return {
@@ -94,12 +133,15 @@ def _images(net: Network) -> dict:
         "images": images,
         "image_labels": labels,
         "calibration": pipeline.resized(data.train, resize)[0],
-    }
+    }, test_images
 
 
 def _report(content: dict) -> str:
     """A line for each export: size, latency, and agreement with the network."""
-    lines = [f"{'':<24}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}"]
+    lines = [
+        f"{content['model']} and its exports, compared on {_compared_on(content)}:",
+        f"{'':<24}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}",
+    ]
     for name, details in content["exports"].items():
         size = sum(file["bytes"] for file in details["files"].values()) / 1e6
         agreement, latency = details["agreement"], details["latency"]
@@ -111,4 +153,19 @@ def _report(content: dict) -> str:
             f"{name:<24}{size:>9.2f}{latency['p50_ms']:>10.2f}{latency['p95_ms']:>9.2f}"
             f"{100 * agreement['same_prediction']:>7.2f} %{accuracies[0]:>11}{accuracies[1]:>9}"
         )
+    lines.append("same      images for which the export and the network predict the same class")
+    if content["compared_on"]["labelled"]:
+        lines.append("accuracy  of the export on these images; before: of the network itself")
     return "\n".join(lines)
+
+
+def _compared_on(content: dict) -> str:
+    """The number and origin of the images, such as `256 of 10,000 test images of mnist`."""
+    count = f"{content['compared_on']['images']:,}"
+    if "dataset" not in content["origin"]:
+        return f"{count} generated images (name others with --dataset)"
+    everything = content["origin"]["test_images"]
+    name = content["origin"]["dataset"]
+    if content["compared_on"]["images"] == everything:
+        return f"all {count} test images of {name}"
+    return f"{count} of {everything:,} test images of {name} (more with --limit_test)"

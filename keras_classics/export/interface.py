@@ -26,8 +26,9 @@ RESAMPLER = {"method": "bilinear", "antialias": True}
 LIGHT_ON_DARK, DARK_ON_LIGHT = "light on dark", "dark on light"
 # Mean difference of channels, above which images have colours.
 COLOURED = 4.0
-# Largest value of edges that counts as dark, and the fraction of images that must have it.
+# Largest value that counts as dark; part of the edges that must be it; fraction of such images.
 DARK = 24
+FREE = 0.1
 PLAIN = 0.8
 GREY = "grey = 0.2989 R + 0.587 G + 0.114 B"
 
@@ -248,8 +249,8 @@ def differences(block: Block, network: Block) -> Block:
 def drawings(images: np.ndarray) -> str | None:
     """Returns whether images are drawings, and of which kind.
 
-    Drawings are grey, and most have a plain background up to their edges. Bars of padding along
-    two edges do not count: the two others are looked at.
+    Drawings are grey, and most have a plain background, which strokes may cover at the edges of the
+    image but not nearly all along them.
 
     Args:
         images: uint8, shape (count, height, width, 1 or 3).
@@ -260,15 +261,34 @@ def drawings(images: np.ndarray) -> str | None:
     images = images.astype("int16")
     if (images.max(axis=-1) - images.min(axis=-1)).mean() > COLOURED:
         return None
-    grey = images.mean(axis=-1)
-    # By image, the edges at top and bottom, and those at left and right. Padding is dark.
-    edges = [grey[:, [0, -1]].reshape(len(grey), -1), grey[:, :, [0, -1]].reshape(len(grey), -1)]
-    # Strokes may touch an edge, but leave a quarter of it free.
-    darkest = np.max([np.quantile(edge, 0.25, axis=1) for edge in edges], axis=0)
-    lightest = np.max([np.quantile(edge, 0.75, axis=1) for edge in edges], axis=0)
-    if np.mean(darkest <= DARK) >= PLAIN:
+    edges = [_edges(_without_bars(image)) for image in images.mean(axis=-1)]
+    # Both pairs of edges must be partly dark, or light.
+    dark = [max(np.quantile(pair, FREE) for pair in pairs) <= DARK for pairs in edges]
+    light = [min(np.quantile(pair, 1 - FREE) for pair in pairs) >= 255 - DARK for pairs in edges]
+    if np.mean(dark) >= PLAIN:
         return LIGHT_ON_DARK
-    return DARK_ON_LIGHT if np.mean(lightest >= 255 - DARK) >= PLAIN else None
+    return DARK_ON_LIGHT if np.mean(light) >= PLAIN else None
+
+
+def _edges(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values at top and bottom, and those at left and right."""
+    return grey[[0, -1]].ravel(), grey[:, [0, -1]].ravel()
+
+
+def _without_bars(grey: np.ndarray) -> np.ndarray:
+    """Removes black bars on two sides, with which an image that is not square is centred."""
+    top, left = (_bar(grey.any(axis=axis)) for axis in (1, 0))
+    if top and not left:
+        return grey[top : len(grey) - top]
+    if left and not top:
+        return grey[:, left : grey.shape[1] - left]
+    return grey
+
+
+def _bar(filled: np.ndarray) -> int:
+    """Returns how many lines are empty at the beginning and at the end alike."""
+    lines = np.flatnonzero(filled)
+    return int(min(lines[0], len(filled) - 1 - lines[-1])) if len(lines) else 0
 
 
 def _short(number: float) -> float:

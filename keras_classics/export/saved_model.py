@@ -109,13 +109,14 @@ def _interface(source: Source) -> dict[str, Any]:
     channels = source.images.shape[-1]
     output_block = source.output | {"name": "probabilities"}
     outputs = ["probabilities", "top_ids", "top_labels"]
+    ready = {"name": "images", "dtype": "float32", "shape": source.input["shape"]}
     images = {"name": "images", "dtype": "uint8", "shape": [None, None, None, channels]}
     encoded = {"name": "encoded", "dtype": "string", "shape": [None]}
     return {
         "input": source.input | {"name": "images"},
         "output": output_block,
         "signatures": {
-            "serving_default": {"input": "as input of this manifest", "outputs": outputs},
+            "serving_default": {"input": ready, "outputs": outputs},
             "serve_images": {"input": images | {"value": IMAGES_WORDS}, "outputs": outputs},
             "serve_bytes": {"input": encoded | {"value": FILES_WORDS}, "outputs": outputs},
         },

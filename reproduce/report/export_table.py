@@ -14,8 +14,10 @@ COLUMNS = (
     "weights",
     "dataset",
     "images",
+    "test_images",
     "form",
     "quantize",
+    "inputs",
     "bytes",
     "max_difference",
     "same_prediction",
@@ -38,7 +40,8 @@ FORMS = {
 
 
 def _identity(row: Row) -> tuple:
-    return row["model"], row["dataset"], row["weights"], list(FORMS).index(row["form"])
+    form = list(FORMS).index(row["form"])
+    return row["model"], row["dataset"], row["weights"], form, row["inputs"]
 
 
 EXPORTS = ResultTable(RESULTS / "export.csv", COLUMNS, _identity)
@@ -73,7 +76,8 @@ def rows_of(path: Path) -> list[Row]:
     rows = []
     for form, export in manifest["exports"].items():
         size = sum(file["bytes"] for file in export["files"].values())
-        values = {**common, **export, **export["agreement"], "form": form, "bytes": size}
+        of_form = {"form": form, "bytes": size, "inputs": export["input"]["dtype"]}
+        values = {**common, **export, **export["agreement"], **of_form}
         rows.append(cells(values, COLUMNS))
     return rows
 
@@ -84,9 +88,16 @@ def export_table(rows: Sequence[Row]) -> str:
     for row in rows:
         before, after = 100 * float(row["model_accuracy"]), 100 * float(row["accuracy"])
         numbers = [f"{int(row['bytes']) / 1e6:.2f}", f"{before:.2f}", f"{after:.2f}"]
+        form = FORMS[row["form"]] + (", uint8 inputs" if row["inputs"] == "uint8" else "")
         lines.append(
-            [f"`{row['model']}`", row["dataset"], FORMS[row["form"]], *numbers]
-            + [f"{after - before:+.2f}", f"{int(row['images']):,}"]
+            [f"`{row['model']}`", row["dataset"], form, *numbers]
+            + [f"{after - before:+.2f}", _images(row)]
         )
     head = ["network", "data", "form", "MB", "Keras, %", "exported, %", "points", "images"]
     return markdown(head, lines, left=3)
+
+
+def _images(row: Row) -> str:
+    """The number of images, and where it is smaller, of how many in the test split."""
+    images, test_images = int(row["images"]), int(row["test_images"] or row["images"])
+    return f"{images:,}" if images == test_images else f"{images:,} of {test_images:,}"

@@ -37,7 +37,8 @@ def test_says_how_well_each_form_does(exported):
     done, out = exported
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    head, *lines, files = done.stdout.splitlines()
+    first, head, *lines, same, accuracy, files = done.stdout.splitlines()
+    assert "compared on 64 of 360 test images of digits (more with --limit_test)" in first
     assert head.split() == ["MB", "ms,", "p50", "p95", "same", "accuracy", "before"]
     names = ["saved_model", "model.tflite", "model_int8.tflite", "model.onnx"]
     assert [line.split()[0] for line in lines] == names
@@ -45,6 +46,8 @@ def test_says_how_well_each_form_does(exported):
         after, before = (float(line.split()[place]) for place in (-4, -2))
         assert before > 95
         assert abs(after - before) < 2
+    assert same.startswith("same  ")
+    assert accuracy.endswith("before: of the network itself")
     assert files == f"files   {out}/"
 
 
@@ -124,7 +127,8 @@ def test_says_what_is_wrong(run_program, exported, image, tmp_path):
     there = run_program(*EXPORT, f"--out={out}")
     assert_one_line(there, 2, "out already exists")
     uncalibrated = run_program(*EXPORT, f"--out={tmp_path / 'new'}", "--quantize=int8")
-    assert_one_line(uncalibrated, 2, "needs calibration images")
+    assert_one_line(uncalibrated, 2, "--quantize=int8 needs images to calibrate on")
+    assert "Add --dataset=NAME" in uncalibrated.stderr
     assert not list(tmp_path.iterdir())
     (tmp_path / "cut.png").write_bytes(image.read_bytes()[:40])
     wrong = run_program(*PREDICT, f"--model_path={out}", str(tmp_path / "cut.png"))

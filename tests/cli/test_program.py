@@ -14,7 +14,7 @@ from absl import flags
 from keras_classics.cli import _help, _program
 from keras_classics.cli._paths import PathListParser, PathParser
 from keras_classics.cli._terminal import OneLine
-from keras_classics.errors import one_line, unknown_name
+from keras_classics.errors import UserError, one_line, unknown_name
 from tests.helpers.programs import ROOT, assert_one_line
 
 LIST = (sys.executable, "-m", "keras_classics.cli")
@@ -26,6 +26,20 @@ def fail_with(error: Exception):
         raise error
 
     return main
+
+
+def test_messages_of_the_library_name_flags(capsys, monkeypatch):
+    monkeypatch.setattr(_program.flags, "FLAGS", {"side": 1, "images": 2})
+    for message, line in {
+        "Received: side=7. Leave it out.": "Received: --side=7. Leave it out.",
+        "such as images='vgg16/imagenet'.": "such as --images='vgg16/imagenet'.",
+        "such as --images=A.": "such as --images=A.",
+        # Fields of recipes, arguments that are no flags, and files.
+        "model_arguments.side=3, top=True, a/side=3": "model_arguments.side=3, top=True, a/side=3",
+    }.items():
+        with pytest.raises(SystemExit):
+            _program._guarded(fail_with(UserError(message)))
+        assert capsys.readouterr().err == f"{line}\n"
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))

@@ -13,10 +13,11 @@ from reproduce.report.export_table import EXPORTS, add_exports, export_table, ro
 FORMS = ("saved_model", "model.tflite", "model_int8.tflite", "model.onnx")
 
 
-def manifest(path, int8: float, labelled: bool = True) -> None:
+def manifest(path, int8: float, labelled: bool = True, inputs: str = "float32") -> None:
     """A manifest as far as rows are taken from it."""
     exports = {
         form: {
+            "input": {"dtype": "float32" if form == "saved_model" else inputs},
             "quantize": "int8" if "int8" in form else "none",
             "files": {"a": {"bytes": 1_000_000}, "b": {"bytes": 500_000}},
             "agreement": {
@@ -31,7 +32,7 @@ def manifest(path, int8: float, labelled: bool = True) -> None:
     }
     content = {
         "model": "net",
-        "origin": {"weights": "own", "dataset": "digits"},
+        "origin": {"weights": "own", "dataset": "digits", "test_images": 1500},
         "compared_on": {"images": 1000, "labelled": labelled},
         "environment": {"commit": "c", "device": "d", "python": "3", "command": "export"},
         "versions": {"tensorflow": "2", "keras": "3"},
@@ -53,7 +54,20 @@ def test_rows_are_added_and_take_the_place_of_old_ones(tmp_path, monkeypatch):
         hashlib.sha256(path.read_bytes()).hexdigest()
     }
     lines = export_table(rows).splitlines()
-    assert lines[4] == "| `net` | digits | TFLite, int8 | 1.50 | 75.00 | 74.00 | -1.00 | 1,000 |"
+    cells = ["`net`", "digits", "TFLite, int8", "1.50", "75.00", "74.00", "-1.00", "1,000 of 1,500"]
+    assert lines[4] == f"| {' | '.join(cells)} |"
+
+
+def test_files_that_take_uint8_have_rows_of_their_own(tmp_path, monkeypatch):
+    table = dataclasses.replace(EXPORTS, path=tmp_path / "export.csv")
+    monkeypatch.setattr(export_tables, "EXPORTS", table)
+    path = tmp_path / "manifest.json"
+    for inputs in ("float32", "uint8"):
+        manifest(path, 0.74, inputs=inputs)
+        add_exports([path])
+    forms = [line.split(" | ")[2] for line in export_table(table.read()).splitlines()[2:]]
+    assert forms[:3] == ["SavedModel", "TFLite, float32", "TFLite, float32, uint8 inputs"]
+    assert len(forms) == 7
 
 
 def test_an_export_without_labels_gives_no_row(tmp_path):
