@@ -23,9 +23,8 @@ class ProgressLine:
 
     def show(self, progress: Progress, plan: Plan) -> None:
         """Updates the bar, and prints the line of a finished epoch."""
-        per_epoch = plan.steps_per_epoch * plan.batch_size
         end = plan.steps * plan.batch_size
-        done = min(progress.epoch * per_epoch + progress.images, end)
+        done = min(plan.first_step(progress.epoch) * plan.batch_size + progress.images, end)
         if self._bar is None:
             # disable=None: no bar if the output is not a terminal.
             self._bar = tqdm(total=end, unit="img", disable=None)

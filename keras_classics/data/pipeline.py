@@ -1,7 +1,7 @@
 """How images reach the compiled loop and the evaluator.
 
-Training drops the images that do not fill a batch; evaluation fills its last batch and drops the
-filling. Each worker reads its own part of every batch and nothing else.
+Training drops the images that do not fill a batch, or carries them over into the next epoch;
+evaluation fills its last batch and drops the filling. Each worker reads its own part of every batch and nothing else.
 """
 
 import math
@@ -103,8 +103,8 @@ def _encoded_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) 
 
     def draw(step: tf.Tensor, replica: tf.Tensor):
         """Draws the order, crop and colour randomness for one replica's part of a batch."""
-        epoch, step = step // plan.steps_per_epoch, step % plan.steps_per_epoch
-        first = step * plan.batch_size + replica * local_batch
+        epoch = plan.epoch_of_step(step)
+        first = plan.positions(epoch, step, step + 1)[0, 0] + replica * local_batch
         random = plan.random_numbers(epoch, first, local_batch, num_random_of(crop))
         of_crop, of_colour = random[:, : crop.num_random], random[:, crop.num_random :]
         shifts = tf.zeros((local_batch, 3))

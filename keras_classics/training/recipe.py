@@ -51,6 +51,7 @@ CHOICES = {
     "loss": LOSSES,
     "preprocessing": PREPROCESSINGS,
     "dtype_policy": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "last_batch": ("drop", "carry"),
     "trainable": ("all", "head"),
     "batch_norm": BATCH_NORMS,
 }
@@ -98,6 +99,9 @@ class Recipe:
         augmentation: How training images are changed, or None.
         validation: Number of training images that are held out for `Plateau`.
         reshuffle: Whether each epoch has its own order.
+        last_batch: What happens to the images of an epoch that do not fill its last batch:
+            `"drop"`: they are left out; `"carry"`: they begin the first batch of the next epoch,
+            so that all images train in each epoch.
         dtype_policy: Keras dtype policy of the network.
         jit_compile: Whether XLA compiles the training loop. It rounds differently.
         gradient_accumulation_steps: Micro-batches into which a replica splits its part of a batch,
@@ -140,6 +144,7 @@ class Recipe:
     augmentation: Augmentation | None = None
     validation: int = 0
     reshuffle: bool = True
+    last_batch: str = "drop"
     dtype_policy: str = "float32"
     jit_compile: bool = False
     gradient_accumulation_steps: int = 1

@@ -18,13 +18,13 @@ class StepInfo:
     Attributes:
         step: Number of finished steps.
         steps: Steps of the whole run.
-        steps_per_epoch: Steps of an epoch.
+        steps_per_epoch: Steps of an epoch; not a whole number if images are carried over.
         history: One row per finished epoch, as in `history.csv`.
     """
 
     step: int
     steps: int
-    steps_per_epoch: int
+    steps_per_epoch: float
     history: Sequence[Mapping[str, Any]] = ()
 
     @property

@@ -1,5 +1,6 @@
 """The trainer: a network, its optimizer and its data, joined in the compiled loop."""
 
+import dataclasses
 import fnmatch
 import logging
 import time
@@ -139,7 +140,7 @@ class Trainer:
     def step(self) -> int:
         """Number of finished steps."""
         progress, plan = self.progress, self.plan
-        done = progress.epoch * plan.steps_per_epoch + progress.images // plan.batch_size
+        done = plan.first_step(progress.epoch) + progress.images // plan.batch_size
         # The last epoch may be incomplete.
         return min(done, plan.steps)
 
@@ -155,7 +156,7 @@ class Trainer:
 
     def blocks(self) -> Iterator:
         """Iterates over the remaining blocks of images of the run."""
-        first = self.progress.epoch * self.plan.full_blocks_per_epoch + self.progress.block
+        first = self.plan.first_block(self.progress.epoch) + self.progress.block
         return pipeline.training_blocks(
             self._data.train, self.preprocess, self.plan, self.strategy, first
         )
@@ -185,10 +186,10 @@ class Trainer:
         sums = self._train_block(inputs, labels, rates, tf.constant(float(stop)))
         loss_sum, correct, stopping = sums.numpy().tolist()
         if not np.isfinite(loss_sum):
+            before = first - plan.first_step(progress.epoch)
             raise NonFiniteLossError(
                 f"The training loss is no longer finite in epoch {progress.epoch + 1}, between "
-                f"steps {first % plan.steps_per_epoch + 1} and "
-                f"{first % plan.steps_per_epoch + steps}. Use a smaller learning rate."
+                f"steps {before + 1} and {before + steps}. Use a smaller learning rate."
             )
         progress.block += 1
         progress.loss_sum += loss_sum
@@ -199,10 +200,9 @@ class Trainer:
 
     def _indices(self, first: int, steps: int) -> np.ndarray:
         """Indices of the training images of some steps of an epoch; `first` counts from 0."""
-        plan = self.plan
-        epoch, first = divmod(first, plan.steps_per_epoch)
-        positions = tf.range(first * plan.batch_size, (first + steps) * plan.batch_size)
-        return plan.order(tf.constant(epoch, tf.int64), tf.cast(positions, tf.int64)).numpy()
+        epoch = self.plan.epoch_of_step(first)
+        positions = self.plan.positions(epoch, first, first + steps)
+        return self.plan.order(tf.constant(epoch, tf.int64), tf.reshape(positions, [-1])).numpy()
 
     def evaluate(self, split: str = "test") -> Evaluation:
         """Evaluates the network, or its averaged weights if the recipe keeps them, on a split.
@@ -311,19 +311,22 @@ def schedule_numbers(recipe: Recipe, model: keras.Model) -> list[int]:
 
 
 def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
-    steps_per_epoch = len(data.train) // recipe.batch_size
     image_bytes = 4 * int(np.prod(model.input_shape[1:]))
     in_memory = isinstance(data.train, Split)
-    fitting = steps_per_block(image_bytes, recipe.batch_size, steps_per_epoch)
-    return Plan(
+    fitting = steps_per_block(image_bytes, recipe.batch_size, len(data.train) // recipe.batch_size)
+    plan = Plan(
         images=len(data.train),
         batch_size=recipe.batch_size,
-        steps=recipe.steps or recipe.epochs * steps_per_epoch,
+        steps=recipe.steps or 1,
         steps_per_block=fitting if in_memory else 1,
         seed=recipe.seed,
         reshuffle=recipe.reshuffle,
         augmentation=recipe.augmentation,
+        carry=recipe.last_batch == "carry",
     )
+    if recipe.steps is not None:
+        return plan
+    return dataclasses.replace(plan, steps=plan.first_step(recipe.epochs))
 
 
 def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) -> None:

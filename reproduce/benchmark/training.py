@@ -159,7 +159,7 @@ def _loop(trainer: Trainer, epochs: int) -> Turn:
 
     def train() -> None:
         for _ in range(epochs):
-            for _ in range(trainer.plan.full_blocks_per_epoch):
+            for _ in range(trainer.plan.blocks_of(0)):
                 trainer.train_block(blocks)
             trainer.progress.block = 0
 

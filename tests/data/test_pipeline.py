@@ -89,9 +89,6 @@ def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
     images, colours, labels = cropped(files, run)
     assert images.shape == (5, 6, crop.size, crop.size, 3)
     assert images.dtype == np.uint8
-    # In the order of images in memory.
-    in_memory = plan(images=13, steps=5, steps_per_block=1)
-    np.testing.assert_array_equal(labels, labels_of(in_memory))
     num_random = crop.num_random + (3 if crop.colour else 0)
     for step in range(5):
         table = tf.random.stateless_uniform((12, num_random), [run.seed, step // 2])
@@ -105,24 +102,34 @@ def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
             np.testing.assert_allclose(colours[step, i], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("replicas", [2, 3])
-def test_replicas_get_the_bytes_that_one_would(files, replicas):
-    images, colours, labels = cropped(files, encoded_plan())
-    shared = cropped(files, encoded_plan(), mirrored(replicas))
+@pytest.mark.parametrize(("replicas", "carry"), [(2, False), (3, False), (3, True)])
+def test_replicas_get_the_bytes_that_one_would(files, replicas, carry):
+    run = encoded_plan(carry=carry)
+    images, colours, labels = cropped(files, run)
+    shared = cropped(files, run, mirrored(replicas))
     np.testing.assert_array_equal(shared[0], images)
     np.testing.assert_array_equal(shared[2], labels)
     # Several at once are computed in another order.
     np.testing.assert_allclose(shared[1], colours, rtol=1e-5, atol=1e-5)
 
 
-def test_a_run_over_image_files_goes_on_at_any_step(files):
-    whole = cropped(files, encoded_plan())
+@pytest.mark.parametrize("carry", [False, True])
+def test_image_files_come_in_the_order_of_images_in_memory(files, carry):
+    in_memory = plan(images=13, steps=5, steps_per_block=1, carry=carry)
+    *_, labels = cropped(files, encoded_plan(carry=carry))
+    np.testing.assert_array_equal(labels, labels_of(in_memory))
+
+
+@pytest.mark.parametrize("carry", [False, True])
+def test_a_run_over_image_files_goes_on_at_any_step(files, carry):
+    run = encoded_plan(carry=carry)
+    whole = cropped(files, run)
     for step in (1, 2, 4):
-        rest = cropped(files, encoded_plan(), first_step=step)
+        rest = cropped(files, run, first_step=step)
         for one, other in zip(whole, rest, strict=True):
             np.testing.assert_array_equal(one[step:], other)
-    shared = cropped(files, encoded_plan(), mirrored(2))
-    rest = cropped(files, encoded_plan(), mirrored(2), first_step=3)
+    shared = cropped(files, run, mirrored(2))
+    rest = cropped(files, run, mirrored(2), first_step=3)
     for one, other in zip(shared, rest, strict=True):
         np.testing.assert_array_equal(one[3:], other)
 

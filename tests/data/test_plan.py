@@ -1,5 +1,7 @@
 """The plan of a run: a function of (seed, epoch), complete at any cut and on any replicas."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,23 +48,46 @@ def test_a_constant_order_is_the_first_one_s():
     np.testing.assert_array_equal(first, np.split(labels_of(plan()), 3)[0])
 
 
+@settings(max_examples=6, deadline=None)
+@given(
+    images=st.integers(2, 60),
+    batch=st.integers(1, 9),
+    block=st.integers(1, 7),
+    seed=st.integers(0, 2**31),
+)
+def test_what_is_carried_over_makes_each_epoch_complete(images, batch, block, seed):
+    batch = min(batch, images)
+    run = plan(images=images, batch_size=batch, steps_per_block=block, seed=seed, carry=True)
+    run = dataclasses.replace(run, steps=run.first_step(3))
+    assert run.epochs == 3
+    order = labels_of(run).flatten()
+    assert 3 * images <= len(order) < 3 * images + batch
+    # An epoch that leaves out nothing has the same order, whatever the batches.
+    one_by_one = plan(images=images, batch_size=1, steps=4 * images, seed=seed)
+    np.testing.assert_array_equal(order, labels_of(one_by_one).flatten()[: len(order)])
+
+
+@pytest.mark.parametrize("carry", [False, True])
 @pytest.mark.parametrize("block", range(9))
-def test_a_run_goes_on_at_any_block(block):
-    whole = labels_of(plan())
-    steps = sum(plan().steps_of(*divmod(b, 3)) for b in range(block))
-    np.testing.assert_array_equal(labels_of(plan(), first_block=block), whole[steps:])
+def test_a_run_goes_on_at_any_block(block, carry):
+    run = plan(carry=carry)
+    whole = labels_of(run)
+    steps = sum(run.steps_of(*divmod(b, 3)) for b in range(block))
+    np.testing.assert_array_equal(labels_of(run, first_block=block), whole[steps:])
 
 
 def steps_by_hand(plan_: Plan) -> list[list[int]]:
     """Steps of each block of each epoch, counted one after the other."""
-    left, epochs = plan_.steps, []
+    left, epochs, images = plan_.steps, [], 0
     while left:
         blocks = []
-        for _ in range(min(left, plan_.images // plan_.batch_size)):
+        images = images + plan_.images if plan_.carry else plan_.images
+        while left and (images > 0 if plan_.carry else images >= plan_.batch_size):
             if not blocks or blocks[-1] == plan_.steps_per_block:
                 blocks.append(0)
             blocks[-1] += 1
             left -= 1
+            images -= plan_.batch_size
         epochs.append(blocks)
     return epochs
 
@@ -73,10 +98,11 @@ def steps_by_hand(plan_: Plan) -> list[list[int]]:
     batch=st.integers(1, 9),
     steps=st.integers(1, 40),
     block=st.integers(1, 7),
+    carry=st.booleans(),
 )
-def test_a_run_may_end_in_the_midst_of_an_epoch(images, batch, steps, block):
+def test_a_run_may_end_in_the_midst_of_an_epoch(images, batch, steps, block, carry):
     batch = min(batch, images)
-    run = plan(images=images, batch_size=batch, steps=steps, steps_per_block=block)
+    run = plan(images=images, batch_size=batch, steps=steps, steps_per_block=block, carry=carry)
     expected = steps_by_hand(run)
     assert run.epochs == len(expected)
     assert [run.blocks_of(epoch) for epoch in range(run.epochs)] == [len(e) for e in expected]
@@ -86,15 +112,24 @@ def test_a_run_may_end_in_the_midst_of_an_epoch(images, batch, steps, block):
     ]
     assert numbers == expected
     # Each block begins where the one before it ended.
-    block = 0
+    block, place = 0, 0
     for epoch, sizes in enumerate(expected):
-        place = 0
+        place = place - images if carry and epoch else 0
         for size in sizes:
             got, places = run.epoch_and_positions(tf.constant(block, tf.int64))
             assert got == epoch
             following = np.arange(place, place + size * batch)
             np.testing.assert_array_equal(places, following.reshape(size, batch))
             block, place = block + 1, place + size * batch
+
+
+@pytest.mark.parametrize("first", [0, 3, 9, 10, 12])
+def test_the_random_numbers_of_what_is_carried_over_are_the_next_epoch_s(first):
+    run = plan(images=10, carry=True)
+    first, epoch = tf.constant(first, tf.int64), tf.constant(4, tf.int64)
+    whole = [run.random_numbers(e, 0 * epoch, 10, 3) for e in (epoch, epoch + 1)]
+    expected = tf.concat(whole, 0)[int(first) : int(first) + 5]
+    np.testing.assert_array_equal(run.random_numbers(epoch, first, 5, 3), expected)
 
 
 @pytest.mark.parametrize("steps", [1, 8, 20])
@@ -139,9 +174,11 @@ def test_random_numbers_go_on_far_behind(num_random):
         assert len(np.unique(whole)) == 20 * num_random
 
 
+@pytest.mark.parametrize("carry", [False, True])
 @pytest.mark.parametrize("replicas", [2, 3])
-def test_replicas_share_the_same_global_batches(replicas):
-    np.testing.assert_array_equal(labels_of(plan(), mirrored(replicas)), labels_of(plan()))
+def test_replicas_share_the_same_global_batches(replicas, carry):
+    run = plan(carry=carry)
+    np.testing.assert_array_equal(labels_of(run, mirrored(replicas)), labels_of(run))
 
 
 def test_blocks_hold_what_fits():
