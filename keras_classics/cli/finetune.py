@@ -4,26 +4,48 @@ keras-classics finetune --model=resnet18 --weights=imagenet --dataset=folder:my_
 keras-classics finetune --model=vgg16 --dataset=folder:my_images --side=96 --epochs=3
 keras-classics finetune --model=vgg16 --dataset=folder:my_images --set=optimizer.momentum=0.95
 
-my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Repeat the command to resume. --set
-changes the recipes of both runs, --set=head.FIELD=VALUE and --set=whole.FIELD=VALUE that of one.
+my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Batch size and epochs come from the
+number of training images, unless flags give them. Repeat the command to resume. --set changes the
+recipes of both runs, --set=head.FIELD=VALUE and --set=whole.FIELD=VALUE that of one.
 """
 
+import logging
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.cli._described import describe_augmentation, describe_data, describe_input
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.cli._weights import known_weights
-from keras_classics.data import load
+from keras_classics.data import ImageData
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
-from keras_classics.training import Recipe, finetuning_recipes, make_strategy, train
-from keras_classics.training.finetune import fitting_batch
+from keras_classics.training import (
+    Recipe,
+    finetune,
+    finetuning_recipes,
+    load_data,
+    make_strategy,
+    train,
+    warnings_about,
+)
+
+STAGES = ("the new last layer", "all layers")
+
+logger = logging.getLogger(__name__)
+
+
+def _rates(name: str) -> str:
+    """Returns the two defaults of a rate in words."""
+    photographs, drawings = finetune.PHOTOGRAPHS[name], finetune.DRAWINGS[name]
+    return f"{photographs} if unset, {drawings} for a network of drawings, such as lenet5"
+
 
 MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
 WEIGHTS = define_path(
@@ -47,16 +69,36 @@ SIDE = flags.DEFINE_integer(
     "side", None, "Height and width of the images; those of the weights if unset.", lower_bound=32
 )
 HEAD_EPOCHS = flags.DEFINE_integer(
-    "head_epochs", 5, "Epochs that train the new last layer alone.", lower_bound=1
+    "head_epochs",
+    None,
+    f"Epochs that train the new last layer alone; {finetune.HEAD_EPOCHS}, or as many as "
+    f"{finetune.HEAD_STEPS} steps need, if unset.",
+    lower_bound=1,
 )
-EPOCHS = flags.DEFINE_integer("epochs", 10, "Epochs that train all layers.", lower_bound=1)
+EPOCHS = flags.DEFINE_integer(
+    "epochs",
+    None,
+    f"Epochs that train all layers; {finetune.EPOCHS}, or as many as {finetune.STEPS} steps need, "
+    "if unset.",
+    lower_bound=1,
+)
 BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 32, "Global batch size; smaller if there are fewer images.", lower_bound=1
+    "batch_size",
+    None,
+    "Global batch size, smaller if there are fewer images; "
+    f"{finetune.BATCH_SIZES[0]} to {finetune.BATCH_SIZES[-1]}, by their number, if unset.",
+    lower_bound=1,
 )
-LEARNING_RATE = flags.DEFINE_float(
-    "learning_rate",
-    0.02,
-    "Learning rate of the new last layer. All layers train with a tenth of it.",
+RATE = flags.DEFINE_float(
+    "rate",
+    None,
+    f"Learning rate of the new last layer, trained alone; {_rates('rate')}.",
+    lower_bound=0,
+)
+RATE_WHOLE = flags.DEFINE_float(
+    "rate_whole",
+    None,
+    f"Learning rate of the stage that trains all layers; {_rates('rate_whole')}.",
     lower_bound=0,
 )
 BATCH_NORM = flags.DEFINE_enum(
@@ -76,25 +118,27 @@ def main() -> None:
     dataset = with_exif(DATASET.value)
     run_dir = Path(RUN_DIR.value or default_run_dir("finetune", name, dataset, f"seed{SEED.value}"))
     strategy = make_strategy(STRATEGY.value, None)
-    recipes = finetuning_recipes(
-        MODEL.value,
-        WEIGHTS.value or known_weights(name),
+    # The data depends on the recipe, and the length of the recipe on the data.
+    draft, _ = _recipes(dataset, run_dir, head_epochs=1, epochs=1, batch_size=1)
+    data = load_data(draft, DATA_DIR.value)
+    chosen = data.limited(draft.limit_train, draft.limit_test)
+    if draft.validation:
+        chosen = chosen.holding_out(draft.validation)
+    images, replicas = len(chosen.train), strategy.num_replicas_in_sync
+    recipes = _recipes(
         dataset,
         run_dir,
-        images=IMAGES.value,
-        side=SIDE.value,
+        data=chosen,
         head_epochs=HEAD_EPOCHS.value,
         epochs=EPOCHS.value,
-        batch_size=BATCH_SIZE.value,
-        rate=LEARNING_RATE.value,
-        batch_norm=BATCH_NORM.value,
-        seed=SEED.value,
+        batch_size=BATCH_SIZE.value or finetune.default_batch_size(images, replicas),
     )
-    recipes = [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
-    data = load(dataset, DATA_DIR.value, recipes[0].make_preprocessing().resize)
     recipes = [_with_fitting_batch(recipe, len(data.train), strategy) for recipe in recipes]
-    for recipe, what in zip(recipes, ("the new last layer", "all layers"), strict=True):
-        print(f"{what}, {recipe.epochs} epochs")
+    _print_input(chosen, recipes[0])
+    for recipe, what in zip(recipes, STAGES, strict=True):
+        print(f"{what:<18} {_length(recipe, images)}")
+    for recipe, what in zip(recipes, STAGES, strict=True):
+        print(f"{what}:")
         with ProgressLine() as line:
             folder = run_dir / recipe.name
             result = train(recipe, folder, strategy, data=data, on_progress=line.show)
@@ -102,12 +146,64 @@ def main() -> None:
             f"{what}: accuracy {100 * result['metrics']['test_accuracy']:.2f} % on "
             f"{result['images']:,} images"
         )
+    for warning in warnings_about(result):
+        logger.warning(warning)
     print(f"files   {folder}/")
+
+
+def _recipes(dataset: str, run_dir: Path, **of_data: Any) -> list[Recipe]:
+    """Returns both recipes as the flags say, with the arguments that depend on the data."""
+    recipes = finetuning_recipes(
+        MODEL.value,
+        WEIGHTS.value or known_weights(MODEL.value),
+        dataset,
+        run_dir,
+        images=IMAGES.value,
+        side=SIDE.value,
+        rate=RATE.value,
+        rate_whole=RATE_WHOLE.value,
+        batch_norm=BATCH_NORM.value,
+        seed=SEED.value,
+        **of_data,
+    )
+    return [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
+
+
+def _print_input(data: ImageData, recipe: Recipe) -> None:
+    """Prints what there is to train on, and what the network is shown of it."""
+    rows = {
+        "data": describe_data(data),
+        "network's input": describe_input(recipe.make_preprocessing()),
+        "augmentation": f"{describe_augmentation(recipe.augmentation)} (--set=augmentation=null)",
+    }
+    for name, words in rows.items():
+        print(f"{name:<18} {words}")
+
+
+def _length(recipe: Recipe, images: int) -> str:
+    """Returns length, batch size and rate of a run, each with its flag."""
+    epochs, rate = (HEAD_EPOCHS, RATE) if recipe.name == "head" else (EPOCHS, RATE_WHOLE)
+    said = [f"{recipe.steps} steps"]
+    if recipe.epochs is not None:
+        steps = f"{recipe.epochs} epochs of {images / recipe.batch_size:.4g} steps"
+        said = [f"{steps} ({_origin(epochs, images)})"]
+    said.append(f"batches of {recipe.batch_size} ({_origin(BATCH_SIZE, images)})")
+    schedule = getattr(recipe.schedule, "then", recipe.schedule)
+    if hasattr(schedule, "rate"):
+        warmup = getattr(recipe.schedule, "epochs", 0)
+        after = f" after {warmup:.2g} epochs of warm-up" if schedule is not recipe.schedule else ""
+        said.append(f"rate {schedule.rate:g}{after} (--{rate.name})")
+    return ", ".join(said)
+
+
+def _origin(flag: flags.FlagHolder, images: int) -> str:
+    """Returns where a value comes from, and the flag that sets it."""
+    return f"--{flag.name}" if flag.value else f"from {images:,} images; --{flag.name}"
 
 
 def _with_fitting_batch(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Recipe:
     """Returns the recipe with a smaller batch if there are fewer images, and says so."""
-    fitting = fitting_batch(recipe, images, strategy.num_replicas_in_sync)
+    fitting = finetune.fitting_batch(recipe, images, strategy.num_replicas_in_sync)
     if fitting != recipe:
         print(
             f"{recipe.name}: batches of {fitting.batch_size} images instead of "

@@ -1,7 +1,8 @@
 """How images reach the compiled loop and the evaluator.
 
 Training drops the images that do not fill a batch, or carries them over into the next epoch;
-evaluation fills its last batch and drops the filling. Each worker reads its own part of every batch and nothing else.
+evaluation fills its last batch and drops the filling. Each worker reads its own part of every batch
+and nothing else.
 """
 
 import math

@@ -9,6 +9,7 @@ from keras_classics.training.result import FinishedRun, RunResult, load_run, rea
 from keras_classics.training.strategy import make_strategy
 from keras_classics.training.trainer import initial_network
 from keras_classics.training.training_data import load_data
+from keras_classics.training.warnings import warnings_about
 
 __all__ = [
     "Adam",
@@ -28,4 +29,5 @@ __all__ = [
     "read_result",
     "recipes",
     "train",
+    "warnings_about",
 ]

@@ -1,23 +1,43 @@
-"""Fine-tuning of known weights on your own images: first the new last layer, then all layers."""
+"""Fine-tuning of known weights on your own images: first the new last layer, then all layers.
+
+Length and batch size come from the number of training images, unless they are given. The rules and
+rates were chosen on other data than they were tested on, see docs/finetuning.md.
+"""
 
 import dataclasses
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from keras_classics.data.augment import CropFlip
+from keras_classics.data import ImageData, load
+from keras_classics.data.augment import AffineDistortion, Augmentation, CropFlip
 from keras_classics.errors import UserError
-from keras_classics.image_preprocessing import ImagePreprocessing
+from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.models import find_weights, list_weights, preprocessing
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe
-from keras_classics.training.schedules import Cosine
+from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights.identify import read_metadata
 
-# The pretrained weights are good already: they train at a tenth of the new layer's rate.
-WHOLE_RATE = 0.1
+# Rates of the new last layer and of all layers. Pretrained weights are good already, and those of
+# photographs change little. Networks of drawings are small and see drawings of another kind.
+PHOTOGRAPHS = {"rate": 0.02, "rate_whole": 0.002}
+DRAWINGS = {"rate": 0.05, "rate_whole": 0.02}
+# With batches of 8 images, single gradients of a network of drawings may be large.
+CLIP_NORM = 5.0
+# Each stage takes as many epochs as large sets of images need, or more until it has enough steps.
+HEAD_EPOCHS, HEAD_STEPS = 5, 60
+EPOCHS, STEPS = 10, 240
+# The largest batch with which an epoch has so many steps, or the smallest of these.
+BATCH_SIZES = (8, 16, 32)
+STEPS_PER_EPOCH = 24
+# Part of the second stage in which the rate grows from 0: the gradients of the first steps are
+# those of a new last layer.
+WARMUP = 0.1
 
 
 def finetuning_recipes(
@@ -26,33 +46,42 @@ def finetuning_recipes(
     dataset: str,
     run_dir: str | os.PathLike,
     *,
+    data: ImageData | None = None,
     images: str | None = None,
     side: int | None = None,
-    head_epochs: int = 5,
-    epochs: int = 10,
-    batch_size: int = 32,
-    rate: float = 0.02,
+    head_epochs: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    rate: float | None = None,
+    rate_whole: float | None = None,
     batch_norm: str = "frozen",
     seed: int = 0,
 ) -> tuple[Recipe, Recipe]:
     """Returns the two recipes of a fine-tuning: of the new last layer, then of the whole network.
 
-    Train by one after the other: `train(recipe, run_dir / recipe.name)`. The network is built
-    without its top, so the size of its images may differ from that of its training; global average
-    pooling and a new dense layer follow.
+    Train by one after the other: `train(recipe, run_dir / recipe.name, data=data)`. A network of
+    photographs is built without its top, so the size of its images may differ from that of its
+    training; global average pooling and a new dense layer follow. One of drawings, which takes
+    images of one size, keeps all layers but the last. Each epoch trains on all images: those that
+    do not fill a batch begin the next epoch.
 
     Args:
         model: Name of the network.
         weights: Name of known weights of it, or a file.
         dataset: See `data.load`; `folder:PATH` for your own images.
         run_dir: Folder of both runs; the second starts from the weights of the first.
+        data: The data set, loaded. Its number of training images gives the defaults of length and
+            batch size; if one of them is needed and `data` is None, it is loaded for that.
         images: Known weights with the preprocessing that the weights of a file need, such as
             `"resnet50/imagenet_torchvision"`.
         side: Side of the images, by default that of the weights.
-        head_epochs: Epochs in which only the new layer trains.
-        epochs: Epochs in which all layers train.
-        batch_size: Global batch size.
-        rate: Learning rate of the new layer; that of the whole network is a tenth.
+        head_epochs: Epochs in which only the new layer trains; see `default_epochs`.
+        epochs: Epochs in which all layers train; see `default_epochs`.
+        batch_size: Global batch size; see `default_batch_size`.
+        rate: Learning rate of the new layer in the first run, by default 0.02, or 0.05 for a
+            network of drawings.
+        rate_whole: Learning rate of the whole network in the second run, by default 0.002, or 0.02
+            for a network of drawings.
         batch_norm: `"frozen"` or `"train"`, see `models.transfer.freeze_backbone`.
         seed: Determines the initial weights and the order.
 
@@ -60,8 +89,21 @@ def finetuning_recipes(
         UserError: If there are no such weights, or an argument is out of range.
     """
     kind, layer = _preprocessing(model, weights, images, side)
+    if None in (head_epochs, epochs, batch_size):
+        data = data or load(dataset, resize=layer.resize)
+        count = len(data.train)
+        batch_size = batch_size or default_batch_size(count)
+        fitting = min(batch_size, count)
+        head_epochs = head_epochs or default_epochs(count, fitting, HEAD_EPOCHS, HEAD_STEPS)
+        epochs = epochs or default_epochs(count, fitting, EPOCHS, STEPS)
     sides = layer.compute_output_shape((None, None, None, 3))[1:]
-    backbone = {"include_top": False, "pooling": "avg", "input_shape": sides}
+    drawings = isinstance(layer, CanvasPreprocessing)
+    backbone: dict[str, Any] = {"input_shape": sides}
+    if not drawings:
+        backbone |= {"include_top": False, "pooling": "avg"}
+    rates = DRAWINGS if drawings else PHOTOGRAPHS
+    rate = rates["rate"] if rate is None else rate
+    rate_whole = rates["rate_whole"] if rate_whole is None else rate_whole
     head = Recipe(
         name="head",
         model=model,
@@ -73,7 +115,9 @@ def finetuning_recipes(
         model_arguments={**backbone, "weights": weights},
         preprocessing=kind,
         preprocessing_arguments={k: v for k, v in layer.get_config().items() if k != "name"},
-        augmentation=CropFlip(padding=sides[0] // 16, fill=getattr(layer, "background", 0.0)),
+        augmentation=_augmentation(layer, sides[0]),
+        last_batch="carry",
+        clip_norm=CLIP_NORM if drawings else None,
         trainable="head",
         batch_norm=batch_norm,
         seed=seed,
@@ -83,12 +127,46 @@ def finetuning_recipes(
         head,
         name="whole",
         epochs=epochs,
-        schedule=Cosine(rate=WHOLE_RATE * rate),
+        schedule=Warmup(Cosine(rate=rate_whole), epochs=WARMUP * epochs),
         model_arguments={**backbone, **{k: v for k, v in decided.items() if k != "weights"}},
         initial_weights=str(Path(run_dir) / "head" / "final.weights.h5"),
         trainable="all",
     )
     return head, whole
+
+
+def default_batch_size(images: int, replicas: int = 1) -> int:
+    """Returns the batch size of a fine-tuning: 8, 16 or 32, the larger the more images.
+
+    Args:
+        images: Number of training images. No batch is larger.
+        replicas: Number of devices, which share a batch; the batch size is a multiple of it.
+    """
+    fitting = [size for size in BATCH_SIZES if STEPS_PER_EPOCH * size <= images]
+    size = max(fitting, default=BATCH_SIZES[0])
+    size = min(math.ceil(size / replicas), max(1, images // replicas))
+    return size * replicas
+
+
+def default_epochs(images: int, batch_size: int, epochs: int, steps: int) -> int:
+    """Returns `epochs`, or as many more as `steps` steps need.
+
+    Args:
+        images: Number of training images.
+        batch_size: Global batch size.
+        epochs: Epochs that suffice for a large set of images.
+        steps: Steps that a small set needs.
+    """
+    return max(epochs, math.ceil(steps * batch_size / images))
+
+
+def _augmentation(layer: keras.layers.Layer, side: int) -> Augmentation:
+    """Shifts; photographs are mirrored, too. Many drawings, such as digits, may not be."""
+    if isinstance(layer, CanvasPreprocessing):
+        return AffineDistortion(
+            shift=side // 16, scale=0.0, squeeze=0.0, shear=0.0, fill=layer.background
+        )
+    return CropFlip(padding=side // 16)
 
 
 def fitting_batch(recipe: Recipe, images: int, replicas: int = 1) -> Recipe:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -84,6 +84,8 @@ class RunResult(TypedDict):
         images_per_second: Training images over that time.
         environment: Versions, commit, device, strategy, threads and command.
         bad_images: Number of unreadable images that were left out.
+        left_out: Training images that each epoch leaves out, because they do not fill a batch.
+        never_predicted: Classes that have test images, and are predicted for none.
         recipe_digest: The recipe's digest, see `Recipe.digest`. Runs of before there were digests
             have none.
     """
@@ -109,6 +111,8 @@ class RunResult(TypedDict):
     images_per_second: float
     environment: Environment
     bad_images: NotRequired[int]
+    left_out: NotRequired[int]
+    never_predicted: NotRequired[list[str]]
     recipe_digest: NotRequired[str]
 
 
@@ -151,8 +155,17 @@ def make_result(
         "images_per_second": history[-1]["step"] * recipe.batch_size / seconds,
         "environment": environment,
         "bad_images": bad_images,
+        "left_out": len(data.train) - trainer.plan.images_per_epoch,
+        "never_predicted": _never_predicted(evaluation, data.class_names),
     }
     return json.loads(json.dumps(result))
+
+
+def _never_predicted(evaluation: Evaluation, class_names: Sequence[str]) -> list[str]:
+    """Returns the classes that have images, and are predicted for none."""
+    counts = evaluation.confusion
+    missed = (counts.sum(axis=1) > 0) & (counts.sum(axis=0) == 0)
+    return [class_names[label] for label in np.flatnonzero(missed)]
 
 
 def write_result(path: Path, result: RunResult) -> None:

@@ -1,5 +1,6 @@
 """The run of a training program, from its flags to its result and closing table."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,12 +13,22 @@ from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.data import ImageData, pipeline
 from keras_classics.errors import require
-from keras_classics.training import Recipe, RunOptions, load_data, load_run, make_strategy, train
+from keras_classics.training import (
+    Recipe,
+    RunOptions,
+    load_data,
+    load_run,
+    make_strategy,
+    train,
+    warnings_about,
+)
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
 from reproduce.harness import flags
 from reproduce.harness.closing_table import closing_table
 from reproduce.harness.smoke import smoke_recipe
+
+logger = logging.getLogger("keras_classics.reproduce")
 
 
 def run_recipe(
@@ -56,6 +67,9 @@ def run_recipe(
     if flags.EXPORT.value and not exports.exists():
         _export(recipe, run_directory)
     print(closing_table(result, run_directory, exports if exports.exists() else None))
+    # A smoke run is too short on purpose.
+    for line in [] if flags.SMOKE.value else warnings_about(result):
+        logger.warning(line)
     return run_directory
 
 

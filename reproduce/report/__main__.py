@@ -34,6 +34,12 @@ from reproduce.harness.result_table import RESULTS, ResultTable, finished_runs, 
 from reproduce.harness.tables import ENVIRONMENT, ROOT, Row, markdown, spread, update_pages
 from reproduce.report.claims_page import FIGURES, update_claims
 from reproduce.report.export_table import EXPORTS, add_exports, export_table
+from reproduce.report.finetuning_table import (
+    FINETUNED,
+    add_finetuned,
+    finetuning_table,
+    is_finetuned,
+)
 from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
 from reproduce.report.zoo_table import draw_diagrams, weights_table, zoo_table
@@ -107,6 +113,7 @@ def main() -> None:
     tables = {
         "lenet5": _lenet5_table(rows),
         "exports": export_table(EXPORTS.read()),
+        "finetuning": finetuning_table(FINETUNED.read()),
         "weights": weights_table(),
         **paper_tables(),
     }
@@ -127,6 +134,9 @@ def _add(folders: Sequence[Path]) -> None:
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
     others = [folder for folder in folders if folder not in [*exports, *evaluations]]
     runs = [run for folder in others for run in finished_runs(folder)]
+    if finetuned := [run for run in runs if is_finetuned(run)]:
+        add_finetuned(finetuned)
+    runs = [run for run in runs if run not in finetuned]
     of_no_claim = [run for run in runs if claim_of(run) is None]
     if exports:
         add_exports(folder / "manifest.json" for folder in exports)

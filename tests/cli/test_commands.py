@@ -141,19 +141,32 @@ def test_finetune_on_images(run_program, tmp_path):
         "--weights=digits",
         f"--dataset=folder:{tmp_path / 'images'}",
         f"--run_dir={tmp_path / 'run'}",
-        "--batch_size=2",
         "--set=optimizer.momentum=0.8",
-        "--set=whole.schedule.rate=0.001",
+        "--rate_whole=0.001",
         "--head_epochs=1",
         "--epochs=1",
     )
     done = run_program(*command)
     assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == (
+        "data               6 training images of 2 classes (cat 3, dog 3), 6 test images"
+    )
+    assert said[1].startswith(
+        "network's input    32x32x1 (grey; colour is converted): fit inside 28x28"
+    )
+    assert said[2].endswith("(--set=augmentation=null)")
+    assert said[3] == (
+        "the new last layer 1 epochs of 1 steps (--head_epochs), batches of 6 (from 6 images; "
+        "--batch_size), rate 0.05 (--rate)"
+    )
     assert "all layers: accuracy" in done.stdout
-    assert "the top's 6 tensors are not loaded" in done.stderr
+    assert "Only 1 steps: most networks need 100 or more. Raise --epochs (now 1)" in done.stderr
+    assert "the last layer keeps its initial weights" in done.stderr
     assert (tmp_path / "run" / "whole" / "model.keras").exists()
-    for name, rate in (("head", 0.02), ("whole", 0.001)):
+    for name, rate in (("head", 0.05), ("whole", 0.001)):
         recipe = json.loads((tmp_path / "run" / name / "recipe.json").read_text())
-        assert (recipe["optimizer"]["momentum"], recipe["schedule"]["rate"]) == (0.8, rate)
+        schedule = recipe["schedule"].get("then", recipe["schedule"])
+        assert (recipe["optimizer"]["momentum"], schedule["rate"]) == (0.8, rate)
     wrong = run_program(*command[:-2], "--weights=digit", "--run_dir=other")
     assert_one_line(wrong, 2, "Unknown weights 'lenet5/digit'. Did you mean lenet5/digits")

@@ -9,9 +9,11 @@ import tensorflow as tf
 
 import keras_classics as kc
 from keras_classics.data import ImageData, Split
+from keras_classics.data.augment import CropFlip
 from keras_classics.errors import UserError
 from keras_classics.training import finetuning_recipes, train
-from keras_classics.training.finetune import fitting_batch
+from keras_classics.training.finetune import default_batch_size, fitting_batch
+from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights import hdf5
 
 RESNET = ("resnet20", "fashion_mnist", "folder:pictures")
@@ -74,8 +76,10 @@ def test_the_same_again_is_not_done_again(finished, pictures):
 
 
 def test_recipes_of_known_weights():
+    lengths = {"batch_size": 32, "head_epochs": 5, "epochs": 10}
     head, whole = finetuning_recipes(
-        "resnet50", "imagenet_torchvision", "folder:x", "run", side=112, batch_norm="train"
+        *("resnet50", "imagenet_torchvision", "folder:x", "run"),
+        **{"side": 112, "batch_norm": "train", **lengths},
     )
     layer = head.make_preprocessing()
     assert (layer.short_side, layer.crop) == (128, 112)
@@ -87,6 +91,8 @@ def test_recipes_of_known_weights():
     assert whole.model_arguments["version"] == "v1.5"
     assert whole.initial_weights == "run/head/final.weights.h5"
     assert (head.batch_norm, whole.batch_norm) == ("train", "train")
+    # Photographs are mirrored.
+    assert head.augmentation == CropFlip(padding=7)
     json.dumps([head.to_json(), whole.to_json()])
 
 
@@ -138,11 +144,49 @@ def test_a_file_with_the_images_of_known_weights(tmp_path):
     ],
 )
 def test_a_batch_is_not_larger_than_the_images_are_many(images, replicas, changes, batch_size):
-    recipe, _ = finetuning_recipes("resnet20", "fashion_mnist", "digits", "run")
+    recipe, _ = finetuning_recipes("resnet20", "fashion_mnist", "digits", "run", batch_size=32)
     recipe = dataclasses.replace(recipe, **changes)
     assert fitting_batch(recipe, images, replicas) == dataclasses.replace(
         recipe, batch_size=batch_size
     )
+
+
+def of_size(images: int, classes: int = 2) -> ImageData:
+    """Blank images, a few of each class."""
+    split = Split(np.zeros((images, 8, 8, 1), "uint8"), np.arange(images, dtype="int32") % classes)
+    return ImageData("folder:x", split, split, tuple(map(str, range(classes))))
+
+
+@pytest.mark.parametrize("images", [2, 3, 7, 8, 60, 90, 300, 1500, 60_000])
+def test_length_and_batches_come_from_the_number_of_images(images):
+    head, whole = finetuning_recipes(*RESNET, "run", data=of_size(images))
+    assert head.batch_size == whole.batch_size <= min(images, 32)
+    # Nothing is left out, no set is small enough for few steps, and no large one is shown rarely.
+    for recipe, epochs, steps in ((head, 5, 60), (whole, 10, 240)):
+        assert recipe.last_batch == "carry"
+        done = recipe.epochs * images / recipe.batch_size
+        assert recipe.epochs >= epochs
+        assert done >= steps
+        assert recipe.epochs == epochs or done < steps + images / recipe.batch_size
+
+
+def test_what_is_given_wins():
+    given = {"batch_size": 20, "head_epochs": 1, "epochs": 2, "rate": 0.3, "rate_whole": 0.2}
+    head, whole = finetuning_recipes(*RESNET, "run", data=of_size(90), **given)
+    assert [(r.batch_size, r.epochs) for r in (head, whole)] == [(20, 1), (20, 2)]
+    assert head.schedule == Cosine(rate=0.3)
+    assert whole.schedule == Warmup(Cosine(rate=0.2), epochs=0.2)
+    # A length follows the batch size that is given.
+    _, whole = finetuning_recipes(*RESNET, "run", data=of_size(90), batch_size=30)
+    assert whole.epochs == 80
+
+
+@pytest.mark.parametrize(
+    ("images", "replicas", "batch_size"),
+    [(90, 1, 8), (384, 1, 16), (768, 1, 32), (90, 3, 9), (400, 64, 64), (5, 2, 4), (1, 2, 2)],
+)
+def test_replicas_share_the_default_batch(images, replicas, batch_size):
+    assert default_batch_size(images, replicas) == batch_size
 
 
 def test_one_class_is_refused(pictures, tmp_path):

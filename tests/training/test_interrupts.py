@@ -180,3 +180,25 @@ def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finis
     assert stopped.value.status == 75
     train(MODERN, tmp_path, data=few_digits)
     assert_same_bits(finished[0], tmp_path)
+
+
+class CutError(Exception):
+    """Ends a run like a power cut: before the checkpoint of the block is written."""
+
+
+def test_carried_images_come_again_after_an_interruption(tmp_path, few_digits, monkeypatch):
+    # 96 images in batches of 20: the fifth batch holds images of two epochs.
+    recipe = dataclasses.replace(MODERN, batch_size=20, last_batch="carry")
+    monkeypatch.setattr(plan, "BLOCK_STEPS", 2)
+    train(recipe, tmp_path / "whole", data=few_digits)
+    assert [row["step"] for row in history(tmp_path / "whole")] == [5, 10, 15]
+
+    def cut(progress, plan):
+        if (progress.epoch, progress.block) == (1, 2):
+            raise CutError
+
+    options = loop.RunOptions(checkpoint_steps=1)
+    with pytest.raises(CutError):
+        train(recipe, tmp_path / "cut", data=few_digits, on_progress=cut, options=options)
+    train(recipe, tmp_path / "cut", data=few_digits)
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")

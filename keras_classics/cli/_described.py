@@ -1,0 +1,47 @@
+"""What a training is given, in words: its images, what the network is shown of them, its length."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_classics.data import ImageData, RecordSplit
+from keras_classics.data.augment import Augmentation
+from keras_classics.export.interface import input_block
+
+# Most classes whose images are counted one by one.
+COUNTED = 12
+
+
+def describe_data(data: ImageData) -> str:
+    """Returns how many images there are, of each class if there are few classes."""
+    classes = len(data.class_names)
+    counted = ""
+    if not isinstance(data.train, RecordSplit):
+        counts = np.bincount(data.train.labels, minlength=classes)
+        if classes <= COUNTED:
+            pairs = zip(data.class_names, counts, strict=True)
+            counted = f" ({', '.join(f'{name} {count:,}' for name, count in pairs)})"
+        else:
+            counted = f" ({counts.min():,} to {counts.max():,} of each)"
+    return (
+        f"{len(data.train):,} training images of {classes:,} classes{counted}, "
+        f"{len(data.test):,} test images"
+    )
+
+
+def describe_input(layer: keras.layers.Layer) -> str:
+    """Returns what a preprocessing layer shows the network of an image."""
+    height, width, channels = layer.compute_output_shape((None, None, None, 3))[1:]
+    colours = "grey; colour is converted" if channels == 1 else "colour; grey is copied to all 3"
+    resize = input_block(layer, (height, width, channels), "image")["resize"]
+    return f"{height}x{width}x{channels} ({colours}): {resize['words']}"
+
+
+def describe_augmentation(augmentation: Augmentation | None) -> str:
+    """Returns how training images are changed."""
+    if augmentation is None:
+        return "none"
+    values = dataclasses.asdict(augmentation)
+    numbers = ", ".join(f"{name}={value:g}" for name, value in values.items() if value)
+    return f"{type(augmentation).__name__}({numbers})"

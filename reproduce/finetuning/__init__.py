@@ -1,0 +1,1 @@
+"""`python -m reproduce.finetuning`: fine-tuning with its defaults on small sets of images."""
