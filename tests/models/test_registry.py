@@ -16,25 +16,23 @@ from keras_classics.models import find_model
 from tests.helpers import golden
 from tests.helpers.golden import second_shape
 from tests.helpers.images import random_images
-from tests.helpers.networks import trainable_parameters
+from tests.helpers.networks import REPRESENTATIVES, every_network, trainable_parameters
 from tests.helpers.papers import MACS, PARAMETERS, PUBLISHED
 from tests.helpers.programs import ROOT
 
 NAMES = kc.list_models()
 
 
-def up_to(depth: int) -> list:
-    """All networks, those with more layers marked slow."""
-    layers = {name: int("0" + "".join(filter(str.isdigit, name.split("_")[0]))) for name in NAMES}
-    return [
-        pytest.param(name, marks=pytest.mark.slow) if layers[name] > depth else name
-        for name in NAMES
-    ]
-
-
 def build(name: str, **arguments) -> keras.Model:
     keras.utils.set_random_seed(0)
     return kc.get_model(name, **arguments)
+
+
+def of_zeros(name: str) -> keras.Model:
+    """A network without the seconds that drawing its weights takes."""
+    parameters = inspect.signature(find_model(name).builder).parameters
+    cheap = {"kernel_initializer": "zeros"} if "kernel_initializer" in parameters else {}
+    return build(name, **cheap)
 
 
 def images_for(model: keras.Model, number: int = 2) -> np.ndarray:
@@ -49,16 +47,19 @@ def probabilities_of(model: keras.Model) -> np.ndarray:
 
 
 # Tests of one network stand together, and the network is gone before the next is built.
-@pytest.fixture(scope="module", params=up_to(1000))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(n, marks=pytest.mark.slow) if n in ("resnet1001", "resnet1202") else n
+        for n in NAMES
+    ],
+)
 def full(request) -> keras.Model:
-    """A network of the size that it was published with; zeros are had at once."""
-    parameters = inspect.signature(find_model(request.param).builder).parameters
-    cheap = {"kernel_initializer": "zeros"} if "kernel_initializer" in parameters else {}
-    return build(request.param, **cheap)
+    """A network of the size that it was published with."""
+    return of_zeros(request.param)
 
 
-# 50 layers are built as any number of them.
-@pytest.fixture(scope="module", params=up_to(50))
+@pytest.fixture(scope="module", params=every_network())
 def small(request) -> keras.Model:
     """A network of another size, with all of its layers."""
     return build(request.param, input_shape=second_shape(request.param))
@@ -67,6 +68,12 @@ def small(request) -> keras.Model:
 def test_every_network_is_published():
     assert set(PUBLISHED) == set(NAMES)
     assert PARAMETERS == PUBLISHED
+
+
+@pytest.mark.slow
+def test_representatives_have_every_layer():
+    layers = {name: {type(layer) for layer in of_zeros(name).layers} for name in NAMES}
+    assert set().union(*map(layers.get, REPRESENTATIVES)) == set().union(*layers.values())
 
 
 def test_parameters(full):
@@ -160,7 +167,7 @@ def test_golden_outputs(small):
     golden.assert_near(found, stored[small.name])
 
 
-@pytest.mark.parametrize("name", up_to(100))
+@pytest.mark.parametrize("name", every_network())
 def test_mixed_bfloat16(name):
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -181,7 +188,7 @@ def test_golden_outputs_are_of_the_registered_networks():
     assert golden.PATH.stat().st_size < 8_000
 
 
-@pytest.mark.parametrize("name", up_to(100))
+@pytest.mark.parametrize("name", every_network())
 def test_smallest_input(name):
     entry = find_model(name)
     side, channels = entry.smallest_input, entry.input_shape[2]
@@ -190,7 +197,7 @@ def test_smallest_input(name):
         build(name, input_shape=(side - 1, side, channels))
 
 
-@pytest.mark.parametrize("name", up_to(100))
+@pytest.mark.parametrize("name", every_network())
 @pytest.mark.parametrize("channels", [1, 4])
 def test_channels(name, channels):
     model = build(name, input_shape=(None, None, channels), include_top=False)

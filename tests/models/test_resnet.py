@@ -99,7 +99,7 @@ def test_multiply_adds_by_version(which, giga):
     "build",
     [
         partial(resnet, imagenet_variant(18)),
-        partial(resnet, imagenet_variant(50)),
+        pytest.param(partial(resnet, imagenet_variant(50)), marks=pytest.mark.slow),
         partial(resnet_cifar, cifar_variant(14)),
         partial(resnet_cifar, cifar_variant(20), bottleneck=True),
     ],
