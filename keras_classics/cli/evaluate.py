@@ -107,7 +107,8 @@ def main() -> None:
     protocols = [[_protocol(name, net) for name in PROTOCOL.value] for net in nets]
     dataset = _dataset(nets)
     start = time.perf_counter()
-    split, class_names = _images(dataset, nets)
+    everything, class_names = _images(dataset, nets)
+    split = everything.limited(LIMIT_TEST.value)
     members = []
     pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
     # disable=None: no bar where the output is not a terminal.
@@ -126,7 +127,8 @@ def main() -> None:
         " + ".join(dict.fromkeys(str(shown) for its in protocols for shown in its)),
         " + ".join(net.model.name for net in nets),
     )
-    row = _row(nets, evaluation, predictions) | {"seconds": time.perf_counter() - start}
+    row = _row(nets, evaluation, predictions)
+    row |= {"test_images": len(everything), "seconds": time.perf_counter() - start}
     print(_report(evaluation, predictions, row))
     if OUT.value:
         row["environment"] = current_environment() | strategy_metadata(strategy)
@@ -164,7 +166,7 @@ def _dataset(nets: Sequence[Network]) -> str:
 
 
 def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str, ...]]:
-    """The images to evaluate on, with the classes of all networks."""
+    """The test split, with the classes of all networks."""
     first = nets[0].preprocessing
     encoded = isinstance(first, ImagePreprocessing)
     if any(isinstance(net.preprocessing, ImagePreprocessing) != encoded for net in nets):
@@ -179,7 +181,7 @@ def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str,
                 f"{dataset} has {len(class_names)} classes. Received: {net.model.name} with "
                 f"{classes}. Use a network that was trained on these classes."
             )
-    return split.limited(LIMIT_TEST.value), class_names
+    return split, class_names
 
 
 def _evaluation(net: Network, shown: Views | Dense, split: AnySplit, strategy, watch) -> Evaluation:
@@ -222,10 +224,12 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
 
 def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
     """The printed report: the errors, and each class."""
+    images = f"{row['images']:,}"
+    if row["test_images"] > row["images"]:
+        images += f" of {row['test_images']:,}"
     lines = [
         "",
-        f"{predictions.model} on {row['images']:,} images of {predictions.dataset}: "
-        f"{predictions.protocol}",
+        f"{predictions.model} on {images} images of {predictions.dataset}: {predictions.protocol}",
     ]
     for top in ("top1", "top5"):
         if f"{top}_error" in row:
@@ -287,11 +291,23 @@ def _write(
     print(f"files   {folder}/")
 
 
+def _stored_predictions(folder: str) -> Predictions:
+    """Reads what --out wrote."""
+    path = Path(folder) / "predictions.npz"
+    if not path.is_file():
+        network = folder if (Path(folder) / "result.json").is_file() else "NETWORK"
+        raise UserError(
+            f"--compare takes folders that --out wrote. Received: {folder}, which has no "
+            f"{path.name}. Write one with keras-classics evaluate --model={network} --out=FOLDER."
+        )
+    return Predictions.load(path)
+
+
 def _comparison(folders: Sequence[str]) -> str:
     """Tests whether two networks differ significantly on the same images."""
     if len(folders) != 2:
         raise UserError(f"--compare takes two folders. Received: {','.join(folders)}.")
-    a, b = (Predictions.load(Path(folder) / "predictions.npz") for folder in folders)
+    a, b = map(_stored_predictions, folders)
     check_same_images(a, b)
     hits = [p.probabilities.argmax(axis=1) == p.labels for p in (a, b)]
     test = mcnemar(*hits)

@@ -96,8 +96,8 @@ def _without_adaptive_pooling(features: keras.KerasTensor, name: str) -> keras.K
     if layer.input.shape != layer.output.shape:
         raise UserError(
             f"Dense evaluation of {name} needs a map of {layer.output.shape[1:3]} before its "
-            f"adaptive pooling. Received: {layer.input.shape[1:3]}. Build it with the input_shape "
-            "of its paper."
+            f"adaptive pooling. Received: {layer.input.shape[1:3]}. Use a network with the input "
+            "size of its paper."
         )
     return layer.input
 

@@ -182,7 +182,7 @@ class Views:
         if any(side not in (None, given) for side, given in zip(sides, size, strict=True)):
             raise UserError(
                 f"The views must have the input size of {model.name}, {sides[0]}x{sides[1]}. "
-                f"Received: {size[0]}x{size[1]}. Build the network with that input_shape."
+                f"Received: {size[0]}x{size[1]}. Use a network with that input size."
             )
         return model
 

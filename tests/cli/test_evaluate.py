@@ -82,6 +82,8 @@ def test_errors_classes_and_files(run_program, tmp_path):
     assert (out / "confusion.png").exists()
     assert (out / "mistakes.png").exists()
     both = tmp_path / "both"
+    limited = run_program(*DIGITS, "--limit_test=20")
+    assert "lenet5 on 20 of 360 images of digits: single" in limited.stdout
     done = run_program(
         *DIGITS, "--model=lenet5", "--flip", "--ensemble_weights=3,1", f"--out={both}"
     )
@@ -198,4 +200,10 @@ def test_says_what_is_wrong_in_a_comparison(run_program, tmp_path):
     a, b = save("a", "1234"), save("b", "5678")
     compared = run_program(*EVALUATE, f"--compare={a},{b}")
     assert_one_line(compared, 2, "predictions of other images")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "result.json").write_text("{}")
+    for folder, network in {"run": str(tmp_path / "run"), "nowhere": "NETWORK"}.items():
+        compared = run_program(*EVALUATE, f"--compare={a},{tmp_path / folder}")
+        assert_one_line(compared, 2, "takes folders that --out wrote")
+        assert f"keras-classics evaluate --model={network} --out=FOLDER" in compared.stderr
     assert_one_line(run_program(*EVALUATE, "--dataset=digits"), 2, "Name at least one --model")
