@@ -94,7 +94,13 @@ setup(
     packages=find_packages(include=["keras_classics", "keras_classics.*"]),
     package_data={
         "keras_classics": ["py.typed"],
-        "keras_classics.demo": ["site/*", "package.json", "package-lock.json"],
+        "keras_classics.demo": [
+            "site/*",
+            "samples/*",
+            "samples/*/*",
+            "package.json",
+            "package-lock.json",
+        ],
         "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
     },
     python_requires=">=3.11",

@@ -3,8 +3,10 @@
 keras-classics demo --export=runs/lenet5_digits/export --out=site
 python -m http.server --directory=site
 
-Visitors draw or choose an image; no image leaves the browser. The first call downloads LiteRT for
-the web into ~/.keras with npm. Any web server can serve the site. It loads no external resources.
+Visitors choose a picture, or draw one if the network was trained on drawings; none leaves the
+browser, and the network gets it as 'keras-classics predict' gives it. The samples are held-out
+pictures of the training data, if these are on this machine. The first call downloads LiteRT for the
+web into ~/.keras with npm. Any web server can serve the site. It loads no external resources.
 """
 
 from pathlib import Path
@@ -29,4 +31,7 @@ def main() -> None:
     out = Path(OUT.value)
     run = Path(RUN.value) if RUN.value else None
     metadata = write_site(Path(EXPORT.value), out, run=run, dataset=DATASET.value)
+    samples = metadata["samples"]
+    if samples["pictures"]:
+        print(f"{len(samples['pictures'])} samples are on the page. {samples['credit']}.")
     print(f"{metadata['title']} is in {out}. To see it: python -m http.server --directory={out}")

@@ -4,50 +4,36 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_classics import files
-from keras_classics.analysis.nested import flat
+from keras_classics.data.folders import FOLDER_EXIF
+from keras_classics.data.image_size import MAX_PIXELS
+from keras_classics.demo.datasets import DRAWINGS, printed_name, training_data
+from keras_classics.demo.layers import class_map, first_layer
 from keras_classics.demo.runtime import copy_runtime, runtime
+from keras_classics.demo.samples import write_samples
 from keras_classics.errors import UserError
+from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models import find_model, list_models
-from keras_classics.models.layers import TableConv2D
-from keras_classics.training import read_result
 from keras_classics.training.run_directory import run_folder
 
 PAGES = Path(__file__).parent / "site"
 NETWORK = "model.tflite"
-FIRST_LAYER = "first_layer.tflite"
 
-# Layers that may follow a convolution and belong to it.
-ENDINGS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
+# Layers whose arithmetic the page repeats.
+SUPPORTED = [layer.__name__ for layer in PREPROCESSINGS.values()]
 
-
-@dataclass(frozen=True)
-class DatasetStyle:
-    """How the images of a data set look; drawings are framed in the same way.
-
-    Attributes:
-        name: Name of the data set as the site prints it.
-        subject: What the images show.
-        margin: Free pixels at both ends of the subject's longer side, at the network's resolution.
-        brush: Width of the strokes, in percent of the pad's side.
-    """
-
-    name: str | None
-    subject: str = "something"
-    margin: int = 0
-    brush: int = 10
-
-
-DATASET_STYLES = {
-    "digits": DatasetStyle("scikit-learn's handwritten digits", "a digit"),
-    "mnist": DatasetStyle("MNIST", "a digit", margin=4),
-    "fashion_mnist": DatasetStyle("Fashion-MNIST", "a piece of clothing", brush=18),
+FAMILIES = {
+    "alexnet": "AlexNet",
+    "caffenet": "CaffeNet",
+    "lenet": "LeNet",
+    "plain": "Plain",
+    "resnet": "ResNet",
+    "vgg": "VGG",
 }
 
 
@@ -61,7 +47,12 @@ def write_site(
     """Writes a static site with an exported network; if that fails, it writes nothing.
 
     Any web server can serve it, such as `python -m http.server`. The site loads no external
-    resources, and a visitor's drawings stay in the browser.
+    resources, and a visitor's drawings and pictures stay in the browser.
+
+    The training data decide what the page offers. A network of drawings, such as MNIST, gets a pad
+    to draw on, and a picture of dark strokes on light paper is inverted. All other networks get
+    pictures as they are. The samples are held-out pictures of the training data, if these are on
+    this machine: publish the site only where these pictures may be.
 
     Args:
         export: Folder that `export_model` wrote, with `manifest.json`, `model.tflite` and
@@ -76,48 +67,30 @@ def write_site(
         The network's metadata, the content of the site's `network.json`.
 
     Raises:
-        UserError: If `export` is not an export, the network does not use `CanvasPreprocessing`,
-            `out` exists, or npm is missing.
+        UserError: If `export` is not an export, the network uses neither `CanvasPreprocessing` nor
+            `ImagePreprocessing`, `out` exists, or npm is missing.
     """
     export, out = Path(export), Path(out)
     run = export.parent if run is None else run_folder(run)
     files.refuse_existing(out)
     manifest = _manifest(export)
-    first = first_layer(_model(export, run))
+    model = _model(export, run)
+    inside = {"first_layer": first_layer(model), "class_map": class_map(model)}
     packages = runtime()
-    metadata = _metadata(manifest, export, dataset or _dataset(manifest, run), first)
+    known = dataset or training_data(manifest, run)
+    metadata = _metadata(manifest, known, inside)
     with files.atomic_write(out) as aside:
         shutil.copytree(PAGES, aside)
         shutil.copyfile(export / NETWORK, aside / NETWORK)
-        _write_tflite(first, aside / FIRST_LAYER)
+        for name, part in inside.items():
+            if part is not None:
+                _write_tflite(part, aside / f"{name}.tflite")
         copy_runtime(packages, aside / "litert")
+        metadata["samples"] = write_samples(known, manifest["labels"], aside / "samples")
+        metadata["bytes"] = (aside / NETWORK).stat().st_size
+        metadata["download"] = _download(aside)
         (aside / "network.json").write_text(json.dumps(metadata, indent=2) + "\n")
     return metadata
-
-
-def first_layer(model: keras.Model) -> keras.Model:
-    """Returns a network up to its first convolution and the normalisation and activation after it.
-
-    Args:
-        model: A network with a convolution.
-
-    Raises:
-        UserError: If the network has no convolution.
-    """
-    model = flat(model)
-    layers = iter(model.layers)
-    last = next((layer for layer in layers if _is_convolution(layer)), None)
-    if last is None:
-        raise UserError(f"The demo shows the maps of the first convolution. {model.name} has none.")
-    for layer in layers:
-        if not isinstance(layer, ENDINGS):
-            break
-        last = layer
-    return keras.Model(model.input, last.output, name=last.name)
-
-
-def _is_convolution(layer: keras.layers.Layer) -> bool:
-    return isinstance(layer, keras.layers.Conv2D | TableConv2D)
 
 
 def _manifest(export: Path) -> dict[str, Any]:
@@ -130,11 +103,10 @@ def _manifest(export: Path) -> dict[str, Any]:
             )
     manifest = json.loads(path.read_text())
     layer = manifest["preprocessing"]["layer"]
-    if layer != "CanvasPreprocessing":
+    if layer not in SUPPORTED:
         raise UserError(
-            "The demo supports networks whose preprocessing is CanvasPreprocessing. "
-            f"Received: {manifest['model']} with {layer}. Use LeNet-5 or a network trained on "
-            "Fashion-MNIST."
+            f"The demo supports networks whose preprocessing is {' or '.join(SUPPORTED)}. "
+            f"Received: {manifest['model']} with {layer}. Export the network with one of these."
         )
     return manifest
 
@@ -150,42 +122,52 @@ def _model(export: Path, run: Path) -> keras.Model:
     )
 
 
-def _dataset(manifest: dict[str, Any], run: Path) -> str | None:
-    """Returns the name of the training data, or None if it is unknown."""
-    result = run / "result.json"
-    if "dataset" not in manifest and result.is_file():
-        return read_result(result)["dataset"]
-    return manifest.get("dataset")
-
-
 def _metadata(
-    manifest: dict[str, Any], export: Path, dataset: str | None, first: keras.Model
+    manifest: dict[str, Any], dataset: str | None, inside: dict[str, keras.Model | None]
 ) -> dict[str, Any]:
-    model, images = manifest["model"], manifest["preprocessing"]
-    style = DATASET_STYLES.get(dataset or "", DatasetStyle(dataset))
-    box = images["size"] - 2 * images["border"]
+    model = manifest["model"]
     return {
         "title": title(model),
         "paper": find_model(model).paper if model in list_models() else None,
-        "dataset": style.name,
-        "subject": style.subject,
-        "bytes": (export / NETWORK).stat().st_size,
+        "dataset": printed_name(dataset),
         "input_shape": manifest["input_shape"],
         "labels": manifest["labels"],
-        "preprocessing": images,
-        "drawing": {"side": box, "margin": style.margin, "brush": style.brush},
-        "first_layer": first.name,
+        "preprocessing": manifest["preprocessing"],
+        "max_pixels": manifest.get("max_pixels", MAX_PIXELS),
+        "upright": dataset is not None and dataset.startswith(FOLDER_EXIF),
+        "drawing": _drawing(dataset, manifest["preprocessing"]),
+        **{name: part and part.name for name, part in inside.items()},
+    }
+
+
+def _drawing(dataset: str | None, images: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns how the pad frames drawings for a network of drawings; None for all others."""
+    style = DRAWINGS.get(dataset or "")
+    if style is None:
+        return None
+    side = images["resize"] if "resize" in images else images["size"] - 2 * images["border"]
+    return {
+        "subject": style.subject,
+        "side": side,
+        "margin": round(style.margin * side),
+        "brush": style.brush,
     }
 
 
 def title(model: str) -> str:
     """Returns the name of a network as people write it: `lenet5_1998` is LeNet-5 (1998)."""
-    match = re.fullmatch(r"(lenet|resnet|plain|vgg)(\d+)(?:_(.+))?", model)
+    match = re.fullmatch(rf"({'|'.join(FAMILIES)})(\d*)(?:_(.+))?", model)
     if match is None:
         return model
     family, number, variant = match.groups()
-    name = {"lenet": "LeNet", "resnet": "ResNet", "plain": "Plain", "vgg": "VGG"}[family]
-    return f"{name}-{number}" + (f" ({variant})" if variant else "")
+    name = FAMILIES[family] + (f"-{number}" if number else "")
+    return name + (f" ({variant})" if variant else "")
+
+
+def _download(site: Path) -> int:
+    """Returns how many bytes a browser loads: of the runtime, one of two builds."""
+    wasm = "litert/wasm/litert_wasm_internal.wasm"
+    return sum(path.stat().st_size for path in [*site.glob("*.tflite"), site / wasm])
 
 
 def _write_tflite(model: keras.Model, path: Path) -> None:

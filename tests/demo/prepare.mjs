@@ -1,9 +1,11 @@
-// Reads the JSON object {image, settings} and writes the image preprocessed by the page's code.
+// Reads a JSON list of {image, settings}, and writes the images preprocessed by the page's code.
 
 import { readFileSync } from "node:fs";
 
-import { prepared } from "../../keras_classics/demo/site/image.js";
+import { hasLightEdge, prepared } from "../../keras_classics/demo/site/image.js";
 
-const { image, settings } = JSON.parse(readFileSync(0, "utf8"));
-image.data = Float32Array.from(image.data);
-console.log(JSON.stringify([...prepared(image, settings).data]));
+const results = JSON.parse(readFileSync(0, "utf8")).map(({ image, settings }) => {
+  image.data = Uint8Array.from(image.data);
+  return { light: hasLightEdge(image), input: [...prepared(image, settings).input.data] };
+});
+console.log(JSON.stringify(results));

@@ -9,16 +9,14 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from PIL import Image
 
 import keras_classics as kc
 from keras_classics import demo
-from keras_classics.demo import runtime, write
+from keras_classics.demo import layers, runtime, write
 from keras_classics.errors import UserError
-from keras_classics.export import export_model
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
-from keras_classics.weights import find_weights
-from tests.helpers.browser import CHROMEDRIVER, CHROMIUM, Browser, addresses, served
+from tests.demo.conftest import change_manifest
+from tests.helpers.browser import addresses, needs_browser, served
 from tests.helpers.images import photograph
 from tests.helpers.programs import assert_one_line
 from tests.helpers.runs import RESULT
@@ -28,35 +26,6 @@ FASHION = HERE.parent / "golden" / "fashion_mnist_sample.npz"
 PLAIN_TEXT = {".html", ".css", ".js", ".json"}
 
 needs_node = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER and shutil.which("npm")),
-    reason="chromium, chromium-driver or npm is not installed",
-)
-
-
-def exported(folder: Path, name: str, weights: str) -> Path:
-    record = find_weights(f"{name}/{weights}")
-    model = kc.get_model(name, weights=weights)
-    export_model(
-        model,
-        folder,
-        preprocessing=record.preprocessing(),
-        labels=record.labels,
-        formats=["tflite"],
-    )
-    if not (folder / "model.keras").exists():
-        model.save(folder / "model.keras")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def digits_export(tmp_path_factory) -> Path:
-    return exported(tmp_path_factory.mktemp("digits") / "export", "lenet5", "digits")
-
-
-@pytest.fixture(scope="module")
-def fashion_export(tmp_path_factory) -> Path:
-    return exported(tmp_path_factory.mktemp("fashion") / "export", "resnet20", "fashion_mnist")
 
 
 @pytest.fixture
@@ -80,18 +49,22 @@ def litert(path: Path, image: np.ndarray) -> np.ndarray:
 
 def test_site_files_and_metadata(digits_export, packages, tmp_path):
     site = tmp_path / "site"
-    metadata = demo.write_site(digits_export, site, dataset="digits")
+    metadata = demo.write_site(digits_export, site)
     assert json.loads((site / "network.json").read_text()) == metadata
     assert metadata["title"] == "LeNet-5"
     assert metadata["labels"] == list("0123456789")
     assert metadata["bytes"] == (site / "model.tflite").stat().st_size
     assert metadata["dataset"] == "scikit-learn's handwritten digits"
-    assert metadata["drawing"] == {"side": 28, "margin": 0, "brush": 10}
+    assert metadata["drawing"] == {"subject": "a digit", "side": 28, "margin": 0, "brush": 10}
+    assert metadata["class_map"] is None
+    assert [one["label"] for one in metadata["samples"]["pictures"]] == list("0123456789")
     assert (site / "model.tflite").read_bytes() == (digits_export / "model.tflite").read_bytes()
     own = {path.name for path in write.PAGES.iterdir()}
     vendored = {f"litert/{name}" for name in runtime.FILES.values()}
     there = {str(p.relative_to(site)) for p in site.rglob("*") if p.is_file()}
-    assert there == own | vendored | {"model.tflite", "first_layer.tflite", "network.json"}
+    samples = {f"samples/{digit}.png" for digit in range(10)}
+    written = {"model.tflite", "first_layer.tflite", "network.json"}
+    assert there == own | vendored | samples | written
 
 
 def test_the_pages_name_no_other_host():
@@ -116,13 +89,42 @@ def test_first_layer_file_matches_keras(digits_export, packages, tmp_path):
 )
 def test_first_layer_ends_with_its_activation(name, last):
     arguments = {"input_shape": (32, 32, 3)} if name == "vgg9" else {}
-    first = write.first_layer(kc.get_model(name, **arguments))
+    first = layers.first_layer(kc.get_model(name, **arguments))
     assert first.name.startswith(last)
+
+
+def test_class_map_averages_to_the_scores():
+    model = kc.resnet20(classes=3)
+    image = noise(2, 32, 32, 3).astype("float32") / 255
+    maps = layers.class_map(model)(image)
+    assert maps.shape == (2, 8, 8, 3)
+    bias = next(one.bias for one in model.layers if isinstance(one, keras.layers.Dense))
+    scores = keras.ops.mean(maps, axis=(1, 2)) + bias
+    np.testing.assert_allclose(keras.ops.softmax(scores), model(image), atol=1e-5)
+
+
+def test_class_map_of_a_nested_network_with_dropout():
+    backbone = kc.resnet20(include_top=False, pooling="avg")
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), backbone, keras.layers.Dropout(0.5), keras.layers.Dense(3)]
+    )
+    assert layers.class_map(model).output_shape == (None, 8, 8, 3)
+
+
+@pytest.mark.parametrize("name", ["lenet5", "vgg16_mini"])
+def test_networks_without_global_average_pooling_have_no_class_map(name):
+    assert layers.class_map(kc.get_model(name)) is None
 
 
 @pytest.mark.parametrize(
     ("model", "title"),
-    [("lenet5_1998", "LeNet-5 (1998)"), ("resnet20", "ResNet-20"), ("my_net", "my_net")],
+    [
+        ("lenet5_1998", "LeNet-5 (1998)"),
+        ("resnet20", "ResNet-20"),
+        ("alexnet", "AlexNet"),
+        ("alexnet_owt", "AlexNet (owt)"),
+        ("my_net", "my_net"),
+    ],
 )
 def test_title(model, title):
     assert write.title(model) == title
@@ -135,6 +137,7 @@ def test_the_model_and_data_set_may_come_from_the_run(digits_export, packages, t
     shutil.move(export / "model.keras", run)
     with pytest.raises(UserError, match="Name the run that was exported: --run"):
         demo.write_site(export, tmp_path / "site")
+    change_manifest(export, origin={"weights": "recipe lenet5"})
     (run / "result.json").write_text(json.dumps({**RESULT, "dataset": "mnist"}))
     metadata = demo.write_site(export, tmp_path / "site", run=run)
     assert metadata["dataset"] == "MNIST"
@@ -146,10 +149,8 @@ def test_wrong_exports_are_refused(digits_export, packages, tmp_path):
         demo.write_site(tmp_path, tmp_path / "site")
     export = tmp_path / "export"
     shutil.copytree(digits_export, export)
-    manifest = json.loads((export / "manifest.json").read_text())
-    manifest["preprocessing"] = {"layer": ImagePreprocessing.__name__}
-    (export / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="Received: lenet5 with ImagePreprocessing"):
+    change_manifest(export, preprocessing={"layer": "Rescaling", "scale": 0.1})
+    with pytest.raises(UserError, match="Received: lenet5 with Rescaling"):
         demo.write_site(export, tmp_path / "site")
     with pytest.raises(UserError, match="already exists"):
         demo.write_site(digits_export, export)
@@ -180,114 +181,85 @@ def test_the_command_prints_one_line_for_a_wrong_export(run_program, tmp_path):
     assert_one_line(run_program(*command), 2, "The demo needs an exported network.")
 
 
-@needs_node
-@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 1), (56, 21, 3), (5, 100, 3), (90, 61, 3)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_javascript_prepares_as_python_does(shape, channels):
-    image = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
-    np.testing.assert_allclose(
-        in_javascript(image, channels), in_python(image, channels), atol=1e-4
-    )
+# The page's arithmetic, in Node.
+
+CANVAS = [CanvasPreprocessing(channels=channels) for channels in (1, 3)]
+IMAGE = [
+    ImagePreprocessing(48, 48, mean=(123.68, 116.78, 103.94), std=(58.4, 57.1, 57.4)),
+    ImagePreprocessing(40, 32, mean=(103.94, 116.78, 123.68), bgr=True),
+    ImagePreprocessing(8, 8, mean=np.arange(192.0).reshape(8, 8, 3).tolist()),
+]
+SHAPES = [(28, 28, 1), (8, 8, 1), (56, 21, 3), (5, 100, 3), (90, 61, 3), (1, 1, 3), (3, 400, 3)]
+
+# Of these, grey in double precision is another integer than TensorFlow's.
+HARD_TO_GREY = [(0, 112, 186), (48, 144, 192), (83, 69, 180), (119, 198, 113), (152, 103, 253)]
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
 
 
 @needs_node
-@pytest.mark.parametrize("channels", [1, 3])
-def test_javascript_prepares_a_photograph(channels):
-    image = photograph()
-    np.testing.assert_allclose(
-        in_javascript(image, channels), in_python(image, channels), atol=1e-4
-    )
+def test_javascript_prepares_as_python_does():
+    images = [*(noise(*shape) for shape in SHAPES), photograph()]
+    cases = [(image, layer) for image in images for layer in (*CANVAS, *IMAGE)]
+    for (image, layer), got in zip(cases, in_javascript(cases), strict=True):
+        black, white = (layer(np.full_like(image, value)).numpy() for value in (0, 255))
+        tolerance = 4e-5 * np.abs(white - black).max()
+        np.testing.assert_allclose(got["input"], in_python(image, layer), atol=tolerance)
 
 
-def check_prepared(image: np.ndarray, channels: int) -> None:
-    expected = in_python(image, channels)
-    np.testing.assert_allclose(in_javascript(image, channels), expected, atol=1e-4)
+@needs_node
+def test_javascript_gives_the_same_bits_where_nothing_is_resized():
+    colours = np.resize(np.array(HARD_TO_GREY, "uint8"), (28, 28, 3))
+    images = [(noise(28, 28, 3), CANVAS), (noise(28, 28, 1), CANVAS), (colours, CANVAS)]
+    images += [(noise(layer.crop, layer.crop, 3), [layer]) for layer in (IMAGE[0], IMAGE[2])]
+    cases = [(image, layer) for image, layers in images for layer in layers]
+    for (image, layer), got in zip(cases, in_javascript(cases), strict=True):
+        np.testing.assert_array_equal(np.float32(got["input"]), in_python(image, layer))
 
 
-def in_python(image: np.ndarray, channels: int) -> np.ndarray:
-    return CanvasPreprocessing(channels=channels)(image[np.newaxis]).numpy()[0]
+@needs_node
+def test_only_dark_strokes_on_light_paper_have_a_light_edge():
+    clothes = np.load(FASHION)["images"]
+    assert (clothes.mean(axis=(1, 2, 3)) > 127).any()
+    dark = [*clothes, photograph()[150:], np.zeros((1, 1, 3), "uint8")]
+    light = [255 - clothes[0], np.full((1, 3, 3), 255, "uint8")]
+    found = in_javascript([(image, CANVAS[0]) for image in [*dark, *light]])
+    assert [result["light"] for result in found] == [False] * len(dark) + [True] * len(light)
 
 
-def in_javascript(image: np.ndarray, channels: int) -> np.ndarray:
-    height, width, _ = image.shape
-    colours = np.broadcast_to(image, (height, width, 3))
-    payload = {"width": width, "height": height, "channels": 3, "data": colours.ravel().tolist()}
-    settings = CanvasPreprocessing(channels=channels).get_config()
+def in_python(image: np.ndarray, layer: keras.layers.Layer) -> np.ndarray:
+    return layer(image).numpy().ravel()
+
+
+def in_javascript(cases: list[tuple[np.ndarray, keras.layers.Layer]]) -> list[dict]:
+    """Prepares images by the page's code, all in one process."""
     done = subprocess.run(
         ["node", str(HERE / "prepare.mjs")],
-        input=json.dumps({"image": payload, "settings": settings}),
+        input=json.dumps([as_json(*case) for case in cases]),
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return np.reshape(json.loads(done.stdout), (32, 32, channels))
+    return json.loads(done.stdout)
+
+
+def as_json(image: np.ndarray, layer: keras.layers.Layer) -> dict:
+    height, width, _ = image.shape
+    colours = np.broadcast_to(image, (height, width, 3))
+    payload = {"width": width, "height": height, "channels": 3, "data": colours.ravel().tolist()}
+    return {"image": payload, "settings": {"layer": type(layer).__name__, **layer.get_config()}}
 
 
 # In a browser, with the real runtime.
-
-
-@pytest.fixture(scope="module")
-def browser():
-    window = Browser()
-    yield window
-    window.close()
-
-
-def predict_in_browser(browser: Browser, image: Path) -> dict:
-    """Chooses an image on the page as a visitor does, and waits for the prediction."""
-    browser.run("return import('./app.js').then((page) => { page.shown.prediction = null; })")
-    browser.choose("#file", image)
-    browser.wait_for("return import('./app.js').then((page) => page.shown.prediction !== null)")
-    return browser.run(
-        "return import('./app.js').then(({ shown }) => ({"
-        "  probabilities: [...shown.prediction.probabilities],"
-        "  input: [...shown.prediction.input.data],"
-        "  maps: [...shown.prediction.maps.data],"
-        "  invert: document.querySelector('#invert').checked,"
-        "  status: document.querySelector('#status').textContent,"
-        "  bars: [...document.querySelectorAll('#classes data')].map((bar) => +bar.value),"
-        "}))"
-    )
-
-
-def check_prediction(browser, site: Path, image: np.ndarray, folder: Path) -> None:
-    """Compares the page's prediction for an image with LiteRT's in Python."""
-    path = folder / "image.png"
-    Image.fromarray(image.squeeze()).save(path)
-    got = predict_in_browser(browser, path)
-    assert got["invert"] == (image.mean() > 127)
-    metadata = json.loads((site / "network.json").read_text())
-    ready = in_python(255 - image if got["invert"] else image, metadata["input_shape"][-1])
-    np.testing.assert_allclose(got["input"], ready.ravel(), atol=1e-4)
-    expected = litert(site / "model.tflite", ready[np.newaxis])[0]
-    np.testing.assert_allclose(got["probabilities"], expected, atol=1e-3)
-    np.testing.assert_allclose(got["bars"], got["probabilities"], atol=1e-6)
-    maps = litert(site / "first_layer.tflite", ready[np.newaxis])
-    np.testing.assert_allclose(got["maps"], maps.ravel(), atol=1e-3)
-    assert got["status"].startswith(metadata["labels"][expected.argmax()])
-
-
-@needs_browser
-@pytest.mark.slow
-@pytest.mark.parametrize("network", ["digits", "fashion"])
-def test_the_browser_predicts_as_python_does(network, browser, few_digits, tmp_path, request):
-    site = tmp_path / "site"
-    demo.write_site(request.getfixturevalue(f"{network}_export"), site)
-    small = few_digits.test.images if network == "digits" else np.load(FASHION)["images"]
-    with served(site) as (address, asked):
-        browser.open(address)
-        for image in [*small[:5], 255 - small[5], photograph()]:
-            check_prediction(browser, site, image, tmp_path)
-        assert not [line for line in asked if not line.startswith(("200", "304"))]
-        elsewhere = [url for url in browser.requests() if not url.startswith(address)]
-        assert not elsewhere
 
 
 @needs_browser
 @pytest.mark.slow
 def test_drawing_a_digit(browser, digits_export, tmp_path):
     site = tmp_path / "site"
-    demo.write_site(digits_export, site, dataset="digits")
+    demo.write_site(digits_export, site)
     status = "return document.querySelector('#status').textContent"
     with served(site) as (address, _):
         browser.open(address)
@@ -299,3 +271,5 @@ def test_drawing_a_digit(browser, digits_export, tmp_path):
         browser.wait_for(f"{status}.includes('words.png is not an image')")
         browser.run("document.querySelector('#clear').click()")
         browser.wait_for(f"{status} === 'Nothing drawn yet.'")
+        browser.run("document.querySelector('#samples button:nth-child(1)').click()")
+        browser.wait_for(f"{status}.startsWith('0, ')")

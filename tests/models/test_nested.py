@@ -9,7 +9,7 @@ from keras_classics import export
 from keras_classics.analysis.nested import all_layers, flat
 from keras_classics.analysis.profile import profile
 from keras_classics.analysis.signals import responses, sizes
-from keras_classics.demo.write import first_layer
+from keras_classics.demo.layers import first_layer
 from keras_classics.errors import UserError
 from keras_classics.evaluation import recompute_batch_norm
 from keras_classics.evaluation.dense import fully_convolutional

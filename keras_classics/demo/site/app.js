@@ -1,70 +1,48 @@
-// The page: a drawing pad, image files, and the network's prediction for either of them.
+// The page: from a drawing or a picture to the network's prediction.
+//
+// A network of drawings gets a pad, and may be shown the negative of a picture. Any other network
+// gets pictures as they are. network.json says which it is, from the data it was trained on.
 
+import { decode } from "./decode.js";
+import { framed, hasLightEdge, inverted, prepared } from "./image.js";
 import { loadNetwork } from "./network.js";
-import { brightness, framed, fromCanvas, inverted, prepared } from "./image.js";
+import { listenToPad } from "./pad.js";
+import { describe, element, setStatus, show } from "./view.js";
 
-const BLACK = "#000";
-const WHITE = "#fff";
-// Larger photographs are reduced to this side first; the networks' inputs are far smaller.
-const LONGEST_SIDE = 2048;
-
-const element = (id) => document.getElementById(id);
 const pad = element("pad");
 const ink = pad.getContext("2d", { willReadFrequently: true });
 
-/** What the page shows: the image file (null: the drawing instead), and the prediction. */
+/** What the page shows: the picture (null: the drawing instead), and the prediction. */
 export const shown = { image: null, prediction: null };
 
 let metadata;
 let network;
 let wanted = false;
 let busy = false;
+// Number of the newest picture: while it is decoded, another may be chosen.
+let newest = 0;
 
 start().catch((error) => setStatus(`The network cannot run: ${error.message}`));
 
 async function start() {
   metadata = await (await fetch("./network.json")).json();
-  describe();
+  describe(metadata, takeSample);
   clear();
   listen();
-  network = await loadNetwork(metadata.input_shape);
+  network = await loadNetwork(metadata);
   document.body.dataset.ready = "";
   predict();
 }
 
-// Description of the network.
-
-function describe() {
-  document.title = `${metadata.title}: ${document.title}`;
-  element("title").textContent = metadata.title;
-  element("subject").textContent = metadata.subject;
-  element("first-layer").textContent = metadata.first_layer;
-  element("brush").value = metadata.drawing.brush;
-  element("classes").replaceChildren(...metadata.labels.map(classRow));
-  element("about").textContent = about();
-}
-
-function about() {
-  const trained = metadata.dataset ? ` was trained on ${metadata.dataset}` : "";
-  const size = `${trained ? " and" : ""} is a file of ${Math.round(metadata.bytes / 1024)} KB`;
-  return `${metadata.title}${trained}${size}. ${metadata.paper ? `${metadata.paper}.` : ""}`;
-}
-
-function classRow(label) {
-  const row = document.createElement("li");
-  row.innerHTML = '<span class="label"></span><span class="bar"></span><data value="0"></data>';
-  row.querySelector(".label").textContent = label;
-  return row;
-}
-
-// Drawing.
-
 function listen() {
-  pad.addEventListener("pointerdown", beginStroke);
-  pad.addEventListener("pointermove", drawStroke);
+  if (metadata.drawing) {
+    listenToPad(pad, ink, () => {
+      if (shown.image) clear();
+    }, predict);
+  }
   element("clear").addEventListener("click", clear);
   element("file").addEventListener("change", (event) => {
-    take(event.target.files);
+    take(event.target.files[0]);
     // Without this, choosing the same file again triggers no change event.
     event.target.value = "";
   });
@@ -72,88 +50,73 @@ function listen() {
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    take(event.dataTransfer.files);
+    take(event.dataTransfer.files[0]);
   });
-  document.addEventListener("paste", (event) => take(event.clipboardData.files));
+  document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
 }
 
 function clear() {
+  newest++;
   shown.image = null;
+  document.body.classList.remove("has-picture");
   element("invert-row").hidden = true;
-  ink.fillStyle = BLACK;
-  ink.fillRect(0, 0, pad.width, pad.height);
+  markSample(null);
+  sizePad(560, 560);
   predict();
 }
 
-function beginStroke(event) {
-  if (!event.isPrimary) return;
-  if (shown.image) clear();
-  pad.setPointerCapture(event.pointerId);
-  Object.assign(ink, {
-    strokeStyle: WHITE,
-    lineCap: "round",
-    lineJoin: "round",
-    lineWidth: (pad.width * element("brush").value) / 100,
-  });
-  ink.beginPath();
-  ink.moveTo(...position(event));
-  drawStroke(event);
+// Pictures.
+
+async function takeSample(button) {
+  const answer = await fetch(button.dataset.file);
+  await take(await answer.blob(), button);
 }
 
-function drawStroke(event) {
-  if (!event.isPrimary || !event.buttons || shown.image) return;
-  ink.lineTo(...position(event));
-  ink.stroke();
-  predict();
-}
-
-function position(event) {
-  const scale = pad.width / pad.getBoundingClientRect().width;
-  return [event.offsetX * scale, event.offsetY * scale];
-}
-
-// Image files.
-
-async function take([file]) {
+async function take(file, sample = null) {
   if (!file) return;
+  const number = ++newest;
+  let image;
   try {
-    shown.image = await read(file);
-  } catch {
-    return setStatus(`${file.name} is not an image that this browser can read.`);
+    image = await decode(file, metadata);
+  } catch (error) {
+    const why = error instanceof RangeError ? error.message : "is not an image that this browser can read";
+    return setStatus(`${file.name ?? "The sample"} ${why}.`);
   }
-  // The networks expect light strokes on a dark background. A mostly light image has dark strokes.
-  element("invert").checked = brightness(shown.image) > 127;
-  element("invert-row").hidden = false;
+  if (number !== newest) return;
+  shown.image = image;
+  element("invert").checked = Boolean(metadata.drawing) && hasLightEdge(image);
+  element("invert-row").hidden = !metadata.drawing;
+  document.body.classList.add("has-picture");
+  markSample(sample);
   showImage();
 }
 
-async function read(file) {
-  const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
-  const scale = Math.min(LONGEST_SIDE / Math.max(bitmap.width, bitmap.height), 1);
-  const canvas = new OffscreenCanvas(
-    Math.max(Math.round(bitmap.width * scale), 1),
-    Math.max(Math.round(bitmap.height * scale), 1),
-  );
-  const context = canvas.getContext("2d");
-  // Transparent pixels become white.
-  context.fillStyle = WHITE;
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return fromCanvas(context.getImageData(0, 0, canvas.width, canvas.height));
+function markSample(chosen) {
+  for (const button of element("samples").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", button === chosen);
+  }
 }
 
-function showImage() {
-  const image = givenImage();
-  ink.fillStyle = BLACK;
-  ink.fillRect(0, 0, pad.width, pad.height);
-  const scale = pad.width / Math.max(image.width, image.height);
-  const [width, height] = [image.width * scale, image.height * scale];
-  const [left, top] = [(pad.width - width) / 2, (pad.height - height) / 2];
-  const canvas = new OffscreenCanvas(image.width, image.height);
-  paint(canvas, (pixel, c) => image.data[3 * pixel + c]);
-  ink.imageSmoothingEnabled = scale < 1;
-  ink.drawImage(canvas, left, top, width, height);
+async function showImage() {
   predict();
+  const { width, height, data } = givenImage();
+  const bitmap = await createImageBitmap(new ImageData(data, width, height));
+  // A network of drawings keeps the pad's square; a picture keeps its own shape.
+  const scale = 560 / Math.max(width, height);
+  const sides = [width, height].map((side) => Math.max(Math.round(side * scale), 1));
+  if (metadata.drawing) sizePad(560, 560);
+  else sizePad(...sides);
+  ink.imageSmoothingEnabled = scale < 1;
+  ink.imageSmoothingQuality = "high";
+  ink.drawImage(bitmap, (pad.width - sides[0]) / 2, (pad.height - sides[1]) / 2, ...sides);
+  bitmap.close();
+}
+
+/** Gives the pad a size, and fills it with black. */
+function sizePad(width, height) {
+  Object.assign(pad, { width, height });
+  ink.fillStyle = "#000";
+  ink.fillRect(0, 0, width, height);
 }
 
 function givenImage() {
@@ -162,11 +125,16 @@ function givenImage() {
 
 // Prediction.
 
-/** Returns the input of the network; null if nothing was drawn. */
+/** Returns what the network gets, see `prepared`; null if there is nothing. */
 function networkInput() {
-  const drawing = () => fromCanvas(ink.getImageData(0, 0, pad.width, pad.height));
-  const image = shown.image ? givenImage() : framed(drawing(), metadata.drawing);
+  const image = shown.image ? givenImage() : drawing();
   return image && prepared(image, metadata.preprocessing);
+}
+
+function drawing() {
+  if (!metadata.drawing) return null;
+  const { width, height, data } = ink.getImageData(0, 0, pad.width, pad.height);
+  return framed({ width, height, channels: 4, data }, metadata.drawing);
 }
 
 /** Runs one prediction at a time; when it ends, the newest drawing comes next. */
@@ -176,81 +144,9 @@ async function predict() {
   busy = true;
   while (wanted) {
     wanted = false;
-    const input = networkInput();
-    shown.prediction = input && { input, ...(await network(input.data)) };
-    show(shown.prediction);
+    const images = networkInput();
+    shown.prediction = images && { ...images, ...(await network(images.input.data)) };
+    show(shown.prediction, metadata);
   }
   busy = false;
-}
-
-function show(prediction) {
-  const probabilities = prediction?.probabilities ?? new Float32Array(metadata.labels.length);
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  [...element("classes").children].forEach((row, i) => {
-    row.classList.toggle("best", Boolean(prediction) && i === best);
-    row.style.setProperty("--probability", probabilities[i]);
-    const number = row.querySelector("data");
-    number.value = probabilities[i];
-    number.textContent = prediction ? percent(probabilities[i]) : "";
-  });
-  setStatus(prediction ? `${metadata.labels[best]}, ${percent(probabilities[best])}` : "Nothing drawn yet.");
-  showMaps(prediction);
-}
-
-function percent(fraction) {
-  return `${(100 * fraction).toFixed(fraction > 0.0995 ? 0 : 1)} %`;
-}
-
-function setStatus(text) {
-  element("status").textContent = text;
-}
-
-function showMaps(prediction) {
-  element("inside").hidden = !prediction;
-  if (!prediction) return;
-  const { input, maps } = prediction;
-  const toGrey = ranged(input.data);
-  paint(sized(element("input"), input), (pixel, c) =>
-    toGrey(input.data[pixel * input.channels + (c % input.channels)]),
-  );
-  // Each map has its own scale, so that weak ones are visible too.
-  mapCanvases(maps.channels).forEach((canvas, map) => {
-    const values = maps.data.filter((_, i) => i % maps.channels === map);
-    const mapToGrey = ranged(values);
-    paint(sized(canvas, maps), (pixel) => mapToGrey(values[pixel]));
-  });
-}
-
-function mapCanvases(count) {
-  const holder = element("maps");
-  while (holder.children.length < count) {
-    const canvas = document.createElement("canvas");
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Map ${holder.children.length + 1} of ${count}`);
-    holder.append(canvas);
-  }
-  return [...holder.children];
-}
-
-function sized(canvas, { width, height }) {
-  return Object.assign(canvas, { width, height });
-}
-
-/** Returns a function that maps the smallest of some values to 0 and the largest to 255. */
-function ranged(values) {
-  const [smallest, largest] = values.reduce(
-    ([low, high], value) => [Math.min(low, value), Math.max(high, value)],
-    [Infinity, -Infinity],
-  );
-  return (value) => (255 * (value - smallest)) / (largest - smallest || 1);
-}
-
-/** Fills a canvas from a function of the pixel's index and channel. */
-function paint(canvas, value) {
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
-  for (let i = 0; i < pixels.data.length; i++) {
-    pixels.data[i] = i % 4 === 3 ? 255 : value(i >> 2, i % 4);
-  }
-  context.putImageData(pixels, 0, 0);
 }

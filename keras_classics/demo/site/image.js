@@ -1,55 +1,30 @@
 // Preprocesses an image with the same arithmetic as the Python that trained the network: the same
 // pixels give the same numbers. Nothing here touches the page.
 //
-// An image is {width, height, channels, data}, rows from top to bottom, values 0..255.
+// An image is {width, height, channels, data}, rows from top to bottom, values 0..255. A fourth
+// channel is ignored.
 
-const GREY = [0.2989, 0.587, 0.1140];
+const single = Math.fround;
 
-/** Returns the RGB image in a canvas's pixels (ImageData), without their alpha channel. */
-export function fromCanvas({ width, height, data }) {
-  const colours = new Float32Array(width * height * 3);
-  for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) colours[3 * i + c] = data[4 * i + c];
-  }
-  return { width, height, channels: 3, data: colours };
-}
+const GREY = [0.2989, 0.587, 0.114].map(single);
 
-/** Returns the negative of an image: dark becomes light. */
-export function inverted(image) {
-  return { ...image, data: image.data.map((value) => 255 - value) };
-}
-
-/** Returns the mean of all values, 0..255. */
-export function brightness({ data }) {
-  return data.reduce((sum, value) => sum + value, 0) / data.length;
-}
-
-/** Converts RGB to grey, rounded to integers as TensorFlow rounds uint8 images. */
-export function grey({ width, height, data }) {
-  const values = new Float32Array(width * height);
-  for (let i = 0; i < values.length; i++) {
-    const share = GREY.reduce((sum, weight, c) => sum + (weight * data[3 * i + c]) / 255, 0);
-    values[i] = Math.floor(share * 255.5);
-  }
-  return { width, height, channels: 1, data: values };
-}
-
-/** Resizes bilinearly, with antialiasing where the image shrinks. */
-export function resized(image, width, height) {
-  return scaledRows(scaledColumns(image, width), height);
-}
+// The preprocessing layers of keras_classics: each brings an image to one size, then its values to
+// another range.
+const LAYERS = {
+  CanvasPreprocessing: { resize: ontoCanvas, normalize: toRange },
+  ImagePreprocessing: { resize: centreCropped, normalize: standardized },
+};
 
 /**
- * Centres an image on a canvas of background and maps 0..255 to background..foreground.
- * @param {object} image Three channels.
- * @param {object} settings The arguments of the layer CanvasPreprocessing.
- * @returns {object} An image of size x size.
+ * Prepares an image for a network.
+ * @param {object} image Three or four channels.
+ * @param {object} settings Name and arguments of the preprocessing layer.
+ * @returns {object} Two images of one size: `seen`, values 0..255, and `input`, the network's.
  */
-export function prepared(image, { size, border, channels, background, foreground }) {
-  const resizedImage = resizedToBox(channels === 1 ? grey(image) : image, size - 2 * border);
-  const { data, ...canvas } = centred(resizedImage, size);
-  const scale = (foreground - background) / 255;
-  return { ...canvas, data: data.map((value) => value * scale + background) };
+export function prepared(image, settings) {
+  const { resize, normalize } = LAYERS[settings.layer];
+  const seen = resize(image, settings);
+  return { seen, input: { ...seen, data: normalize(seen.data, settings) } };
 }
 
 /**
@@ -60,16 +35,47 @@ export function prepared(image, { size, border, channels, background, foreground
  */
 export function framed(image, { side, margin }) {
   const ink = inkBox(image);
-  return ink && centred(resizedToBox(cropped(image, ink), side - 2 * margin), side);
+  if (!ink) return null;
+  const drawing = cropped(image, ink);
+  return centred(resized(drawing, 3, sidesInBox(drawing, side - 2 * margin)), side);
 }
 
-/** Resizes an image until its longer side equals the box's side. */
-function resizedToBox(image, box) {
-  const scale = Math.fround(box / Math.max(image.width, image.height));
-  const [width, height] = [image.width, image.height].map((side) =>
-    Math.max(roundHalfToEven(Math.fround(side * scale)), 1),
+/** Returns the negative of an image: dark becomes light. */
+export function inverted(image) {
+  return { ...image, data: image.data.map((value, i) => (i % 4 === 3 ? value : 255 - value)) };
+}
+
+/** Returns whether the edge of an image is light, as paper around dark strokes is. */
+export function hasLightEdge({ width, height, channels, data }) {
+  let [sum, count] = [0, 0];
+  for (let y = 0; y < height; y++) {
+    const step = y === 0 || y === height - 1 ? 1 : Math.max(width - 1, 1);
+    for (let x = 0; x < width; x += step) {
+      for (let c = 0; c < 3; c++) sum += data[(y * width + x) * channels + c];
+      count += 3;
+    }
+  }
+  return sum / count > 127;
+}
+
+// CanvasPreprocessing.
+
+function ontoCanvas(image, { size, border, channels }) {
+  return centred(resized(image, channels, sidesInBox(image, size - 2 * border)), size);
+}
+
+function toRange(data, { background, foreground }) {
+  const scale = single((foreground - background) / 255);
+  return data.map((value) => single(value * scale) + single(background));
+}
+
+/** Returns the sides of an image whose longer side is resized to that of a box. */
+function sidesInBox({ width, height }, box) {
+  const scale = single(box / Math.max(width, height));
+  const [newWidth, newHeight] = [width, height].map((side) =>
+    Math.max(roundHalfToEven(single(side * scale)), 1),
   );
-  return resized(image, width, height);
+  return { width: newWidth, height: newHeight };
 }
 
 /** Centres an image in a black square; if the margin is odd, the extra pixel comes last. */
@@ -83,6 +89,118 @@ function centred({ width, height, channels, data }, side) {
   return { width: side, height: side, channels, data: square };
 }
 
+// ImagePreprocessing.
+
+function centreCropped(image, { resize, crop }) {
+  const shortSide = Math.min(image.width, image.height);
+  const [width, height] = [image.width, image.height].map((side) =>
+    Math.floor((resize * side) / shortSide),
+  );
+  const left = roundHalfToEven((width - crop) / 2);
+  const top = roundHalfToEven((height - crop) / 2);
+  return resized(image, 3, { width, height }, { left, top, width: crop, height: crop });
+}
+
+function standardized(data, { mean, std, bgr }) {
+  const means = Float32Array.from(mean.flat(2));
+  const stds = Float32Array.from(std);
+  return data.map((_, i) => {
+    const value = bgr ? data[i - (i % 3) + 2 - (i % 3)] : data[i];
+    return single(value - means[i % means.length]) / stds[i % 3];
+  });
+}
+
+// Resizing.
+
+/**
+ * Resizes bilinearly, with antialiasing where the image shrinks.
+ * @param {object} image Three or four channels.
+ * @param {number} channels Channels of the result: 3, or 1 for grey.
+ * @param {object} sides Width and height after resizing.
+ * @param {object} window The part of the resized image to return: left, top, width and height.
+ */
+function resized(image, channels, sides, window = { left: 0, top: 0, ...sides }) {
+  const columns = spans(image.width, sides.width, window.left, window.width);
+  const rows = spans(image.height, sides.height, window.top, window.height);
+  return scaledRows(scaledColumns(image, channels, columns), rows);
+}
+
+function scaledColumns(image, channels, columns) {
+  const [width, height] = [columns.length, image.height];
+  const data = new Float32Array(width * height * channels);
+  let to = 0;
+  for (let y = 0; y < height; y++) {
+    const row = channels === 1 ? greyRow(image, y) : colourRow(image, y);
+    for (const { first, weights } of columns) {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let i = 0, from = first * channels + c; i < weights.length; i++, from += channels) {
+          sum += weights[i] * row[from];
+        }
+        data[to++] = sum;
+      }
+    }
+  }
+  return { width, height, channels, data };
+}
+
+function scaledRows({ width, channels, data }, rows) {
+  const length = width * channels;
+  const result = new Float32Array(length * rows.length);
+  rows.forEach(({ first, weights }, y) => {
+    for (let x = 0; x < length; x++) {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * data[(first + i) * length + x];
+      result[y * length + x] = sum;
+    }
+  });
+  return { width, height: rows.length, channels, data: result };
+}
+
+function colourRow({ width, channels, data }, y) {
+  const row = new Float32Array(3 * width);
+  for (let x = 0, from = y * width * channels; x < width; x++, from += channels) {
+    for (let c = 0; c < 3; c++) row[3 * x + c] = data[from + c];
+  }
+  return row;
+}
+
+/** Converts a row to grey as TensorFlow does with uint8 images, in single precision. */
+function greyRow({ width, channels, data }, y) {
+  const row = new Float32Array(width);
+  const share = (value, c) => single(single(value * single(1 / 255)) * GREY[c]);
+  for (let x = 0, from = y * width * channels; x < width; x++, from += channels) {
+    const [red, green, blue] = [data[from], data[from + 1], data[from + 2]];
+    const sum = single(single(share(red, 0) + share(green, 1)) + share(blue, 2));
+    row[x] = Math.floor(single(sum * 255.5));
+  }
+  return row;
+}
+
+/**
+ * Returns, for some of the new positions, the first old position that contributes, and the weights.
+ * @param {number} from Old length.
+ * @param {number} to New length.
+ * @param {number} start First new position.
+ * @param {number} count Number of new positions.
+ */
+function spans(from, to, start, count) {
+  const step = from / to;
+  const radius = Math.max(step, 1);
+  return Array.from({ length: count }, (_, i) => {
+    const centre = (start + i + 0.5) * step;
+    const first = Math.max(Math.ceil(centre - radius - 0.5), 0);
+    const last = Math.min(Math.floor(centre + radius - 0.5), from - 1);
+    const triangle = Array.from({ length: last - first + 1 }, (_, j) =>
+      Math.max(1 - Math.abs(first + j + 0.5 - centre) / radius, 0),
+    );
+    const sum = triangle.reduce((a, b) => a + b);
+    return { first, weights: triangle.map((weight) => weight / sum) };
+  });
+}
+
+// Parts of a drawing.
+
 function cropped({ width, channels, data }, { left, top, right, bottom }) {
   const crop = { width: right - left + 1, height: bottom - top + 1, channels };
   crop.data = new Float32Array(crop.width * crop.height * channels);
@@ -94,61 +212,18 @@ function cropped({ width, channels, data }, { left, top, right, bottom }) {
 }
 
 /** Returns the smallest box around all pixels that are not black, or null if all are black. */
-function inkBox({ width, channels, data }) {
+function inkBox({ width, height, channels, data }) {
   const box = { left: Infinity, top: Infinity, right: -1, bottom: -1 };
-  data.forEach((value, i) => {
-    if (value === 0) return;
-    const pixel = Math.floor(i / channels);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const start = pixel * channels;
+    if (!data[start] && !data[start + 1] && !data[start + 2]) continue;
     const [x, y] = [pixel % width, Math.floor(pixel / width)];
     box.left = Math.min(box.left, x);
     box.right = Math.max(box.right, x);
     box.top = Math.min(box.top, y);
     box.bottom = Math.max(box.bottom, y);
-  });
+  }
   return box.right < 0 ? null : box;
-}
-
-function scaledColumns({ width: from, height, channels, data }, width) {
-  const result = { width, height, channels, data: new Float32Array(width * height * channels) };
-  spans(from, width).forEach(({ first, weights }, x) => {
-    for (let y = 0; y < height; y++) {
-      for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        weights.forEach((weight, i) => {
-          sum += weight * data[(y * from + first + i) * channels + c];
-        });
-        result.data[(y * width + x) * channels + c] = sum;
-      }
-    }
-  });
-  return result;
-}
-
-function scaledRows({ width, height: from, channels, data }, height) {
-  const row = width * channels;
-  const result = { width, height, channels, data: new Float32Array(row * height) };
-  spans(from, height).forEach(({ first, weights }, y) => {
-    weights.forEach((weight, i) => {
-      for (let x = 0; x < row; x++) result.data[y * row + x] += weight * data[(first + i) * row + x];
-    });
-  });
-  return result;
-}
-
-/** Returns, for each new position, the first old position that contributes, and the weights. */
-function spans(from, to) {
-  const step = from / to;
-  const radius = Math.max(step, 1);
-  return Array.from({ length: to }, (_, position) => {
-    const centre = (position + 0.5) * step;
-    const first = Math.max(Math.ceil(centre - radius - 0.5), 0);
-    const last = Math.min(Math.floor(centre + radius - 0.5), from - 1);
-    const triangle = Array.from({ length: last - first + 1 }, (_, i) =>
-      Math.max(1 - Math.abs(first + i + 0.5 - centre) / radius, 0),
-    );
-    const sum = triangle.reduce((a, b) => a + b);
-    return { first, weights: triangle.map((weight) => weight / sum) };
-  });
 }
 
 function roundHalfToEven(value) {

@@ -3,23 +3,33 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 /**
- * Loads the runtime and the two files of a network.
- * @param {number[]} shape Height, width and channels of its input.
- * @returns {Promise<Function>} A function from a preprocessed image to the probabilities and the
- *   feature maps {width, height, channels, data} of the first layer.
+ * Loads the runtime and the files of a network.
+ * @param {object} metadata The content of network.json.
+ * @returns {Promise<Function>} A function from a preprocessed image to the `probabilities`, the
+ *   feature maps {width, height, channels, data} of the first layer, `maps`, and the map of each
+ *   class, `classMap`, null if the network has none.
  */
-export async function loadNetwork(shape) {
+export async function loadNetwork({ input_shape: shape, class_map: hasClassMap }) {
   await loadLiteRt("./litert/wasm/");
-  const [network, firstLayer] = await Promise.all(
-    ["./model.tflite", "./first_layer.tflite"].map((path) =>
-      loadAndCompile(path, { accelerator: "wasm" }),
-    ),
-  );
-  const [, height, width, channels] = firstLayer.getOutputDetails()[0].shape;
+  const [network, firstLayer, classMap] = await Promise.all([
+    load("model"),
+    load("first_layer"),
+    hasClassMap && load("class_map"),
+  ]);
   return async (image) => ({
     probabilities: await run(network, image, shape),
-    maps: { height, width, channels, data: await run(firstLayer, image, shape) },
+    maps: await maps(firstLayer, image, shape),
+    classMap: classMap && (await maps(classMap, image, shape)),
   });
+}
+
+function load(name) {
+  return loadAndCompile(`./${name}.tflite`, { accelerator: "wasm" });
+}
+
+async function maps(model, image, shape) {
+  const [, height, width, channels] = model.getOutputDetails()[0].shape;
+  return { width, height, channels, data: await run(model, image, shape) };
 }
 
 /** Runs a model. The runtime's memory is not garbage-collected, so the tensors are deleted. */
