@@ -33,5 +33,5 @@ def main() -> None:
     metadata = write_site(Path(EXPORT.value), out, run=run, dataset=DATASET.value)
     samples = metadata["samples"]
     if samples["pictures"]:
-        print(f"{len(samples['pictures'])} samples are on the page. {samples['credit']}.")
+        print(f"The page holds {len(samples['pictures'])} samples: {samples['credit']}.")
     print(f"{metadata['title']} is in {out}. To see it: python -m http.server --directory={out}")

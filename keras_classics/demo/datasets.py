@@ -64,5 +64,5 @@ def training_data(manifest: dict[str, Any], run: Path) -> str | None:
 def printed_name(dataset: str | None) -> str | None:
     """Returns the name of a data set for the site; of a folder, the last part of its path alone."""
     if dataset is not None and dataset.startswith((FOLDER, FOLDER_EXIF)):
-        return f"the images of {Path(dataset.partition(':')[2]).name}"
+        return f"the folder {Path(dataset.partition(':')[2]).name}"
     return NAMES.get(dataset or "", dataset)

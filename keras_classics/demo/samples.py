@@ -21,9 +21,9 @@ PACKAGED = Path(__file__).parent / "samples"
 
 # Where they are from, see README.md in their folder.
 CREDITS = {
-    "digits": "Held-out digits of UCI's handwritten digits, CC BY 4.0",
-    "fashion_mnist": "Test images of Fashion-MNIST, MIT licence",
-    "imagenet2012": "Photographs of scikit-image, CC0",
+    "digits": "held-out digits of UCI's handwritten digits, CC BY 4.0",
+    "fashion_mnist": "test images of Fashion-MNIST, MIT licence",
+    "imagenet2012": "photographs of scikit-image, CC0",
 }
 
 COUNT = 10
@@ -51,7 +51,7 @@ def write_samples(dataset: str | None, labels: Sequence[str], folder: Path) -> d
         pictures, credit = _copy_packaged(dataset, labels, folder), CREDITS.get(dataset)
         if not pictures:
             pictures = _write_held_out(dataset, folder)
-            credit = f"Held-out pictures of {printed_name(dataset)}"
+            credit = f"held-out pictures of {printed_name(dataset)}"
     return {"pictures": pictures, "credit": credit if pictures else None}
 
 

@@ -3,7 +3,7 @@
 // A network of drawings gets a pad, and may be shown the negative of a picture. Any other network
 // gets pictures as they are. network.json says which it is, from the data it was trained on.
 
-import { decode } from "./decode.js";
+import { decode, TooLarge } from "./decode.js";
 import { framed, hasLightEdge, inverted, prepared } from "./image.js";
 import { loadNetwork } from "./network.js";
 import { listenToPad } from "./pad.js";
@@ -36,9 +36,7 @@ async function start() {
 
 function listen() {
   if (metadata.drawing) {
-    listenToPad(pad, ink, () => {
-      if (shown.image) clear();
-    }, predict);
+    listenToPad(pad, ink, () => shown.image && clear(), predict);
   }
   element("clear").addEventListener("click", clear);
   element("file").addEventListener("change", (event) => {
@@ -60,6 +58,7 @@ function clear() {
   shown.image = null;
   document.body.classList.remove("has-picture");
   element("invert-row").hidden = true;
+  element("turned").hidden = true;
   markSample(null);
   sizePad(560, 560);
   predict();
@@ -75,16 +74,18 @@ async function takeSample(button) {
 async function take(file, sample = null) {
   if (!file) return;
   const number = ++newest;
-  let image;
+  let decoded;
   try {
-    image = await decode(file, metadata);
+    decoded = await decode(file, metadata);
   } catch (error) {
-    const why = error instanceof RangeError ? error.message : "is not an image that this browser can read";
-    return setStatus(`${file.name ?? "The sample"} ${why}.`);
+    const unreadable = "is not an image that this browser can read";
+    const why = error instanceof TooLarge ? error.message : unreadable;
+    return setStatus(`${file.name} ${why}.`);
   }
   if (number !== newest) return;
-  shown.image = image;
-  element("invert").checked = Boolean(metadata.drawing) && hasLightEdge(image);
+  shown.image = decoded.image;
+  element("turned").hidden = !decoded.turned;
+  element("invert").checked = Boolean(metadata.drawing) && hasLightEdge(decoded.image);
   element("invert-row").hidden = !metadata.drawing;
   document.body.classList.add("has-picture");
   markSample(sample);
@@ -106,7 +107,7 @@ async function showImage() {
   const sides = [width, height].map((side) => Math.max(Math.round(side * scale), 1));
   if (metadata.drawing) sizePad(560, 560);
   else sizePad(...sides);
-  ink.imageSmoothingEnabled = scale < 1;
+  ink.imageSmoothingEnabled = !metadata.drawing || scale < 1;
   ink.imageSmoothingQuality = "high";
   ink.drawImage(bitmap, (pad.width - sides[0]) / 2, (pad.height - sides[1]) / 2, ...sides);
   bitmap.close();

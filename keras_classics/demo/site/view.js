@@ -38,7 +38,7 @@ export function describe(metadata, onSample) {
   element("classes").replaceChildren(...Array.from({ length: rows }, classRow));
   element("samples-row").hidden = !samples.pictures.length;
   element("samples").replaceChildren(...samples.pictures.map((one) => sampleItem(one, onSample)));
-  element("credit").textContent = samples.credit ? `${samples.credit}.` : "";
+  element("credit").textContent = samples.credit ? `Samples: ${samples.credit}.` : "";
   setStatus(`Loading the network (${Math.ceil(metadata.download / 1e6)} MB, once).`);
 }
 
@@ -92,7 +92,7 @@ export function show(prediction, { labels, drawing }) {
   setStatus(
     prediction ? `${labels[ranked[0]]}, ${percent(probabilities[ranked[0]])}` : nothing,
   );
-  element("inside").hidden = !prediction;
+  for (const id of ["seen", "inside"]) element(id).hidden = !prediction;
   if (prediction) showInside(prediction, ranked[0], labels[ranked[0]]);
 }
 
@@ -110,16 +110,26 @@ function showInside({ seen, maps, classMap }, best, label) {
     paint(sized(canvas, maps), (pixel) => 255 * share(values[pixel]));
   });
   element("class-map-figure").hidden = !classMap;
-  if (!classMap) return;
-  element("class-map-label").textContent = label;
-  paint(sized(element("class-map"), seen), light);
-  const values = classMap.data.filter((_, i) => i % classMap.channels === best);
+  if (classMap) showClassMap(seen, classMap, best, label);
+}
+
+/** Lays the map of a class over a grey copy of the input. */
+function showClassMap(seen, { width, height, channels, data }, best, label) {
+  const grey = (pixel) => {
+    const [first, end] = [pixel * seen.channels, (pixel + 1) * seen.channels];
+    return seen.data.subarray(first, end).reduce((a, b) => a + b) / seen.channels;
+  };
+  const canvas = sized(element("class-map"), seen);
+  paint(canvas, grey);
+  const values = data.filter((_, i) => i % channels === best);
   const share = fraction(values);
-  const heat = sized(new OffscreenCanvas(1, 1), classMap);
+  const heat = new OffscreenCanvas(width, height);
   paint(heat, (pixel, c) => HEAT[c], (pixel) => 255 * HEAT_SHARE * share(values[pixel]));
-  const context = element("class-map").getContext("2d");
+  const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(heat, 0, 0, seen.width, seen.height);
+  canvas.setAttribute("aria-label", `The class map of ${label}, over the input`);
+  element("class-map-label").textContent = label;
 }
 
 function mapCanvases(count) {
