@@ -1,14 +1,12 @@
-"""The data that an exported network was trained on, and which data sets are drawings."""
+"""The data that an exported network was trained on, and how drawings among them are drawn."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_classics.data.folders import FOLDER, FOLDER_EXIF
+from keras_classics.export.interface import LIGHT_ON_DARK
 from keras_classics.training import read_result
-from keras_classics.weights import list_weights
-
-IMAGENET = "imagenet2012"
 
 # Names of data sets as the site prints them.
 NAMES = {
@@ -17,13 +15,14 @@ NAMES = {
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
-    IMAGENET: "ImageNet",
+    "imagenet": "ImageNet",
+    "imagenet2012": "ImageNet",
 }
 
 
 @dataclass(frozen=True)
-class Drawings:
-    """How the images of a data set are drawn, light on black; the pad frames strokes likewise.
+class Strokes:
+    """How a data set is drawn; the pad frames strokes likewise.
 
     Attributes:
         subject: What the images show.
@@ -31,16 +30,15 @@ class Drawings:
         brush: Width of the strokes, in percent of the pad's side.
     """
 
-    subject: str
+    subject: str = "something"
     margin: float = 0.0
     brush: int = 10
 
 
-# Networks trained on any other data get a page for pictures: no pad, and nothing is inverted.
-DRAWINGS = {
-    "digits": Drawings("a digit"),
-    "mnist": Drawings("a digit", margin=4 / 28),
-    "fashion_mnist": Drawings("a piece of clothing", brush=18),
+STROKES = {
+    "digits": Strokes("a digit"),
+    "mnist": Strokes("a digit", margin=4 / 28),
+    "fashion_mnist": Strokes("a piece of clothing", brush=18),
 }
 
 
@@ -51,14 +49,17 @@ def training_data(manifest: dict[str, Any], run: Path) -> str | None:
         manifest: Content of the export's `manifest.json`.
         run: Run directory that was exported, if it was one.
     """
-    origin = manifest.get("origin", {})
-    weights = str(origin.get("weights"))
-    if f"{manifest['model']}/{weights}" in list_weights():
-        return IMAGENET if weights.startswith("imagenet") else weights
+    known = manifest.get("origin", {}).get("trained_on")
     result = run / "result.json"
-    if result.is_file():
-        return read_result(result)["dataset"]
-    return origin.get("dataset")
+    return read_result(result)["dataset"] if known is None and result.is_file() else known
+
+
+def kind_of_drawings(manifest: dict[str, Any], dataset: str | None) -> str | None:
+    """Returns how the training images are drawn, or None if they are no drawings.
+
+    The export says it, from its images; without these, the data set does.
+    """
+    return manifest.get("drawings") or (LIGHT_ON_DARK if dataset in STROKES else None)
 
 
 def printed_name(dataset: str | None) -> str | None:

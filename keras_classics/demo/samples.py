@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import RecordSplit, load_test
+from keras_classics.data.builders import find_builder, tensorflow_datasets
 from keras_classics.data.folders import FOLDER, FOLDER_EXIF
-from keras_classics.data.sources import find_builder, tensorflow_datasets
 from keras_classics.data.splits import AnySplit
 from keras_classics.demo.datasets import printed_name
 from keras_classics.errors import UserError
@@ -23,7 +23,7 @@ PACKAGED = Path(__file__).parent / "samples"
 CREDITS = {
     "digits": "held-out digits of UCI's handwritten digits, CC BY 4.0",
     "fashion_mnist": "test images of Fashion-MNIST, MIT licence",
-    "imagenet2012": "photographs of scikit-image, CC0",
+    "imagenet": "photographs of scikit-image, CC0",
 }
 
 COUNT = 10

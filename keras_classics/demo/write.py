@@ -12,11 +12,18 @@ import keras
 from keras_classics import files
 from keras_classics.data.folders import FOLDER_EXIF
 from keras_classics.data.image_size import MAX_PIXELS
-from keras_classics.demo.datasets import DRAWINGS, printed_name, training_data
+from keras_classics.demo.datasets import (
+    STROKES,
+    Strokes,
+    kind_of_drawings,
+    printed_name,
+    training_data,
+)
 from keras_classics.demo.layers import class_map, first_layer
 from keras_classics.demo.runtime import copy_runtime, runtime
 from keras_classics.demo.samples import write_samples
 from keras_classics.errors import UserError
+from keras_classics.export.interface import DARK_ON_LIGHT
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models import find_model, list_models
 from keras_classics.training.run_directory import run_folder
@@ -50,9 +57,9 @@ def write_site(
     resources, and a visitor's drawings and pictures stay in the browser.
 
     The training data decide what the page offers. A network of drawings, such as MNIST, gets a pad
-    to draw on, and a picture of dark strokes on light paper is inverted. All other networks get
-    pictures as they are. The samples are held-out pictures of the training data, if these are on
-    this machine: publish the site only where these pictures may be.
+    to draw on, and a picture of dark strokes on light paper is inverted, or the other way round.
+    All other networks get pictures as they are. The samples are held-out pictures of the training
+    data, if these are on this machine: publish the site only where these pictures may be.
 
     Args:
         export: Folder that `export_model` wrote, with `manifest.json`, `model.tflite` and
@@ -135,22 +142,25 @@ def _metadata(
         "preprocessing": manifest["preprocessing"],
         "max_pixels": manifest.get("max_pixels", MAX_PIXELS),
         "upright": dataset is not None and dataset.startswith(FOLDER_EXIF),
-        "drawing": _drawing(dataset, manifest["preprocessing"]),
+        "pixels": manifest["exports"][NETWORK].get("input", {}).get("dtype") == "uint8",
+        "drawing": _drawing(manifest, dataset),
         **{name: part and part.name for name, part in inside.items()},
     }
 
 
-def _drawing(dataset: str | None, images: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns how the pad frames drawings for a network of drawings; None for all others."""
-    style = DRAWINGS.get(dataset or "")
-    if style is None:
+def _drawing(manifest: dict[str, Any], dataset: str | None) -> dict[str, Any] | None:
+    """Returns how the pad draws for a network of drawings; None for all others."""
+    kind = kind_of_drawings(manifest, dataset)
+    if kind is None:
         return None
+    strokes, images = STROKES.get(dataset or "", Strokes()), manifest["preprocessing"]
     side = images["resize"] if "resize" in images else images["size"] - 2 * images["border"]
     return {
-        "subject": style.subject,
+        "subject": strokes.subject,
+        "dark_on_light": kind == DARK_ON_LIGHT,
         "side": side,
-        "margin": round(style.margin * side),
-        "brush": style.brush,
+        "margin": round(strokes.margin * side),
+        "brush": strokes.brush,
     }
 
 

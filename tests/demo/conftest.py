@@ -20,7 +20,7 @@ def exported(folder: Path, name: str, weights: str) -> Path:
         preprocessing=record.preprocessing(),
         labels=record.labels,
         formats=["tflite"],
-        origin={"weights": weights},
+        origin={"trained_on": weights},
     )
     return folder
 

@@ -36,7 +36,7 @@ def shapes_export(fashion_export, tmp_path_factory) -> Path:
     """The network of clothes, as if it were one of a folder of pictures."""
     export = tmp_path_factory.mktemp("shapes") / "export"
     shutil.copytree(fashion_export, export)
-    change_manifest(export, origin={"weights": "recipe whole", "dataset": "folder:gone/shapes"})
+    change_manifest(export, origin={"trained_on": "folder:gone/shapes"}, drawings=None)
     return export
 
 
@@ -66,6 +66,7 @@ def predict_in_browser(browser: Browser, picture: Path) -> dict:
         "  probabilities: [...shown.prediction.probabilities],"
         "  input: [...shown.prediction.input.data],"
         "  invert: document.querySelector('#invert').checked,"
+        "  turned: !document.querySelector('#turned').hidden,"
         "  offered: !document.querySelector('#invert-row').hidden,"
         "  status: document.querySelector('#status').textContent,"
         "  bars: [...document.querySelectorAll('#classes data')].map((bar) => +bar.value),"
@@ -81,6 +82,7 @@ def check_picture(
     manifest = json.loads((export / "manifest.json").read_text())
     image = decode(tf.constant(picture.read_bytes())).numpy()
     assert got["offered"] == drawings
+    assert got["turned"] == picture.name.startswith("orientation")
     assert got["invert"] == (drawings and has_light_edge(image))
     given = 255 - image if got["invert"] else image
     layer = preprocessing_of(manifest["preprocessing"])

@@ -9,6 +9,9 @@ import { loadNetwork } from "./network.js";
 import { listenToPad } from "./pad.js";
 import { describe, element, setStatus, show } from "./view.js";
 
+const BLACK = "#000";
+const WHITE = "#fff";
+
 const pad = element("pad");
 const ink = pad.getContext("2d", { willReadFrequently: true });
 
@@ -36,7 +39,8 @@ async function start() {
 
 function listen() {
   if (metadata.drawing) {
-    listenToPad(pad, ink, () => shown.image && clear(), predict);
+    const colour = metadata.drawing.dark_on_light ? BLACK : WHITE;
+    listenToPad(pad, ink, colour, () => shown.image && clear(), predict);
   }
   element("clear").addEventListener("click", clear);
   element("file").addEventListener("change", (event) => {
@@ -85,7 +89,8 @@ async function take(file, sample = null) {
   if (number !== newest) return;
   shown.image = decoded.image;
   element("turned").hidden = !decoded.turned;
-  element("invert").checked = Boolean(metadata.drawing) && hasLightEdge(decoded.image);
+  element("invert").checked =
+    Boolean(metadata.drawing) && hasLightEdge(decoded.image) !== metadata.drawing.dark_on_light;
   element("invert-row").hidden = !metadata.drawing;
   document.body.classList.add("has-picture");
   markSample(sample);
@@ -113,10 +118,10 @@ async function showImage() {
   bitmap.close();
 }
 
-/** Gives the pad a size, and fills it with black. */
+/** Gives the pad a size, and fills it with its ground. */
 function sizePad(width, height) {
   Object.assign(pad, { width, height });
-  ink.fillStyle = "#000";
+  ink.fillStyle = metadata.drawing?.dark_on_light ? WHITE : BLACK;
   ink.fillRect(0, 0, width, height);
 }
 
@@ -135,7 +140,10 @@ function networkInput() {
 function drawing() {
   if (!metadata.drawing) return null;
   const { width, height, data } = ink.getImageData(0, 0, pad.width, pad.height);
-  return framed({ width, height, channels: 4, data }, metadata.drawing);
+  const image = { width, height, channels: 4, data };
+  if (!metadata.drawing.dark_on_light) return framed(image, metadata.drawing);
+  const negative = framed(inverted(image), metadata.drawing);
+  return negative && inverted(negative);
 }
 
 /** Runs one prediction at a time; when it ends, the newest drawing comes next. */
@@ -146,7 +154,7 @@ async function predict() {
   while (wanted) {
     wanted = false;
     const images = networkInput();
-    shown.prediction = images && { ...images, ...(await network(images.input.data)) };
+    shown.prediction = images && { ...images, ...(await network(images)) };
     show(shown.prediction, metadata);
   }
   busy = false;

@@ -42,7 +42,13 @@ export function framed(image, { side, margin }) {
 
 /** Returns the negative of an image: dark becomes light. */
 export function inverted(image) {
-  return { ...image, data: image.data.map((value, i) => (i % 4 === 3 ? value : 255 - value)) };
+  const isAlpha = (i) => image.channels === 4 && i % 4 === 3;
+  return { ...image, data: image.data.map((value, i) => (isAlpha(i) ? value : 255 - value)) };
+}
+
+/** Returns the values of an image as bytes, for networks that take these. */
+export function toBytes({ data }) {
+  return Uint8Array.from(data, roundHalfToEven);
 }
 
 /** Returns whether the edge of an image is light, as paper around dark strokes is. */

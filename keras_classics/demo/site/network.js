@@ -2,24 +2,26 @@
 
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
+import { toBytes } from "./image.js";
+
 /**
  * Loads the runtime and the files of a network.
  * @param {object} metadata The content of network.json.
- * @returns {Promise<Function>} A function from a preprocessed image to the `probabilities`, the
- *   feature maps {width, height, channels, data} of the first layer, `maps`, and the map of each
- *   class, `classMap`, null if the network has none.
+ * @returns {Promise<Function>} A function from a prepared image, see `prepared`, to the
+ *   `probabilities`, the feature maps {width, height, channels, data} of the first layer, `maps`,
+ *   and the map of each class, `classMap`, null if the network has none.
  */
-export async function loadNetwork({ input_shape: shape, class_map: hasClassMap }) {
+export async function loadNetwork({ input_shape: shape, pixels, class_map: hasClassMap }) {
   await loadLiteRt("./litert/wasm/");
   const [network, firstLayer, classMap] = await Promise.all([
     load("model"),
     load("first_layer"),
     hasClassMap && load("class_map"),
   ]);
-  return async (image) => ({
-    probabilities: await run(network, image, shape),
-    maps: await maps(firstLayer, image, shape),
-    classMap: classMap && (await maps(classMap, image, shape)),
+  return async ({ seen, input }) => ({
+    probabilities: await run(network, pixels ? toBytes(seen) : input.data, shape),
+    maps: await maps(firstLayer, input.data, shape),
+    classMap: classMap && (await maps(classMap, input.data, shape)),
   });
 }
 

@@ -1,15 +1,14 @@
 // Draws on the pad with a mouse, a pen or a finger.
 
-const WHITE = "#fff";
-
 /**
  * Draws strokes, each at once.
  * @param {HTMLCanvasElement} pad The canvas.
  * @param {CanvasRenderingContext2D} ink Its context.
+ * @param {string} colour Colour of the strokes.
  * @param {Function} onBegin Called before a stroke.
  * @param {Function} onStroke Called after each part of a stroke.
  */
-export function listenToPad(pad, ink, onBegin, onStroke) {
+export function listenToPad(pad, ink, colour, onBegin, onStroke) {
   let drawing = false;
 
   pad.addEventListener("pointerdown", (event) => {
@@ -18,7 +17,7 @@ export function listenToPad(pad, ink, onBegin, onStroke) {
     drawing = true;
     pad.setPointerCapture(event.pointerId);
     Object.assign(ink, {
-      strokeStyle: WHITE,
+      strokeStyle: colour,
       lineCap: "round",
       lineJoin: "round",
       lineWidth: (pad.width * document.getElementById("brush").value) / 100,

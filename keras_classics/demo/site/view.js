@@ -29,6 +29,8 @@ export function describe(metadata, onSample) {
   if (drawing) {
     element("subject").textContent = drawing.subject;
     element("brush").value = drawing.brush;
+    const [strokes, ground] = drawing.dark_on_light ? ["light", "dark"] : ["dark", "light"];
+    element("invert-kind").textContent = `${strokes} strokes on ${ground} paper`;
   } else {
     element("given-title").textContent = "Picture";
     element("pad").setAttribute("aria-label", "The picture that was chosen");
