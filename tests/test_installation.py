@@ -10,13 +10,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import setuptools
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from keras_classics import environment
 from keras_classics.environment import CONSTRAINTS, current_environment
+from tests.helpers.installs import setup_metadata
 from tests.helpers.programs import ROOT
 
 PINS = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
@@ -25,12 +25,8 @@ PINS = [line for line in CONSTRAINTS.read_text().splitlines() if not line.starts
 @pytest.fixture
 def metadata(monkeypatch) -> dict:
     """What setup.py tells setuptools."""
-    given = {}
-    monkeypatch.setattr(setuptools, "setup", given.update)
     monkeypatch.chdir(ROOT)
-    program = ROOT / "setup.py"
-    exec(program.read_text(), {"__file__": str(program), "__name__": "__main__"})
-    return given
+    return setup_metadata()
 
 
 def packaged(metadata: dict) -> set[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import keras_classics as kc
+from tests.helpers.installs import hidden_modules
 from tests.helpers.programs import ROOT
 
 PACKAGE = ROOT / "keras_classics"
@@ -62,6 +63,26 @@ def test_imports_point_downwards(path):
         allowed |= {"errors", "files"}
     assert imported(path) <= allowed
     assert "reproduce" not in path.read_text().replace("reproduce/", "")
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Packages that a module imports when it is imported itself."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name.partition(".")[0] for name in names}
+
+
+def test_no_extra_is_needed_to_import_a_module():
+    hidden = set(hidden_modules([]))
+    assert {"tqdm", "sklearn", "onnx"} <= hidden
+    assert not {"numpy", "absl", "filelock", "h5py"} & hidden
+    paths = [*modules(), *sorted((ROOT / "reproduce").rglob("*.py"))]
+    needing = {str(path.relative_to(ROOT)): imported_at_once(path) & hidden for path in paths}
+    assert {name: extras for name, extras in needing.items() if extras} == {}
 
 
 def test_works_without_the_extras(run_python):

@@ -1,18 +1,29 @@
-"""The progress line of training."""
+"""Progress bars, and the progress lines of training."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from tqdm import tqdm
-
 from keras_classics.data.plan import Plan
+from keras_classics.errors import require
 from keras_classics.training.trainer import Progress
+
+
+def progress_bar(images: int) -> Any:
+    """Returns a progress bar over images. It shows only on a terminal.
+
+    Raises:
+        UserError: If tqdm is not installed.
+    """
+    # disable=None: no bar if the output is not a terminal.
+    return require("tqdm", "train").tqdm(total=images, unit="img", disable=None)
 
 
 class ProgressLine:
     """A progress bar on a terminal, and a line for each epoch."""
 
     def __enter__(self) -> "ProgressLine":
+        # Before the training begins, because a bar needs an extra.
+        require("tqdm", "train")
         self._bar = None
         self._epochs = 0
         return self
@@ -26,8 +37,7 @@ class ProgressLine:
         end = plan.steps * plan.batch_size
         done = min(plan.first_step(progress.epoch) * plan.batch_size + progress.images, end)
         if self._bar is None:
-            # disable=None: no bar if the output is not a terminal.
-            self._bar = tqdm(total=end, unit="img", disable=None)
+            self._bar = progress_bar(end)
             self._bar.initial = self._bar.n = done
             self._epochs = progress.epoch - (progress.block == 0)
         self._bar.update(done - self._bar.n)

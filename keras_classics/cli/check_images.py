@@ -10,8 +10,7 @@ leaves out, because TensorFlow does not read them, are counted.
 import os
 from pathlib import Path
 
-from tqdm import tqdm
-
+from keras_classics.cli._progress import progress_bar
 from keras_classics.data.folders import SYSTEM_FOLDERS, describe_left_out, list_images
 from keras_classics.data.image_files import EXTENSIONS, faults
 from keras_classics.errors import UserError, one_line
@@ -22,8 +21,7 @@ def main(path: str) -> None:
     root = Path(path)
     images, left_out = _files(root)
     found = []
-    # disable=None: no bar if the output is not a terminal.
-    with tqdm(total=len(images), unit="img", disable=None) as bar:
+    with progress_bar(len(images)) as bar:
         for fault in faults(images, progress=bar.update):
             found.append(fault)
             bar.write(one_line(f"{fault.path.relative_to(root)}: {fault.fault}"))

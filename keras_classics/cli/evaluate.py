@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._paths import define_path, define_path_list
+from keras_classics.cli._progress import progress_bar
 from keras_classics.data import load_test
 from keras_classics.data.splits import AnySplit
 from keras_classics.environment import current_environment
@@ -111,8 +111,7 @@ def main() -> None:
     split = everything.limited(LIMIT_TEST.value)
     members = []
     pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
-    # disable=None: no bar where the output is not a terminal.
-    with tqdm(total=len(pairs) * len(split), unit="img", disable=None) as bar:
+    with progress_bar(len(pairs) * len(split)) as bar:
         for net, shown in pairs:
             members.append(_evaluation(net, shown, split, strategy, bar.update))
     evaluation = average(

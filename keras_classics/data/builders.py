@@ -76,7 +76,7 @@ def prepared_builder(tfds: ModuleType, name: str, data_dir: str | None, encoded:
     except Exception as error:
         reason = short_reason(error, REASON)
         raise UserError(
-            f"{name} is not in {builder.data_dir} and cannot be prepared: {reason}. "
+            f"{name} is not in {builder.data_dir} and cannot be downloaded and prepared: {reason}. "
             f"{' '.join([*_ways_to_get(builder, name, data_dir), _works_here(encoded)])}"
         ) from error
     return builder
@@ -113,7 +113,7 @@ def _ways_to_get(builder: Any, name: str, data_dir: str | None) -> Iterator[str]
         yield f"If its IDX files are on this machine, import them with '{command}'."
     elif len(urls) == 1:
         folder = Path(builder.data_dir_root, "downloads", "manual")
-        yield f"Or download {urls[0]} elsewhere and save it in {folder}."
+        yield f"Download {urls[0]} elsewhere and save it in {folder}."
 
 
 def _works_here(encoded: bool) -> str:

@@ -118,7 +118,6 @@ class ModelBuilder:
             raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
         self.classes = metadata.classes if classes is None else classes
         self.include_top = include_top
-        self._weights = weights
         self._input_tensor = input_tensor
         self._pooling = pooling
         self._activation = classifier_activation
@@ -130,6 +129,10 @@ class ModelBuilder:
         self._check_shape(tuple(input_shape), smallest_input or metadata.smallest_input)
         self.image = (
             keras.Input(input_shape, name="image") if input_tensor is None else input_tensor
+        )
+        # Before the layers, so that a file that cannot be downloaded is known at once.
+        self._weights = (
+            weights.fetch(include_top) if isinstance(weights, WeightsRecord) else weights
         )
 
     def _check_shape(self, shape: tuple, smallest: int) -> None:

@@ -6,6 +6,7 @@ program as Python does. It ends without taking apart what was imported, which co
 """
 
 import atexit
+import contextlib
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tests.helpers.installs import hidden_modules, hide
 from tests.helpers.programs import ROOT
 
 IMPORTS = (
@@ -33,10 +35,15 @@ IMPORTS = (
 
 
 class ForkServer:
-    """Starts the server with the first program, and ends it with the last reference."""
+    """Starts the server with the first program, and ends it with the last reference.
 
-    def __init__(self):
+    Args:
+        extras: If given, programs find only what an install with these extras brings.
+    """
+
+    def __init__(self, extras: Sequence[str] | None = None):
         self._process = None
+        self._install = [] if extras is None else ["install", *extras]
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
         """Runs `python ARGUMENTS` in the checkout and returns what it printed and its status.
@@ -58,7 +65,7 @@ class ForkServer:
     def _ask(self, request: dict[str, Any]) -> int:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.helpers.fork_server"],
+                [sys.executable, "-m", "tests.helpers.fork_server", *self._install],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -137,8 +144,11 @@ def run_to_the_end(arguments: Sequence[str]) -> NoReturn:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        hide(hidden_modules(sys.argv[2:]))
     for name in IMPORTS:
-        importlib.import_module(name)
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     asked = next_request()
     if asked:
         take_over(asked)
