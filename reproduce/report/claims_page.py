@@ -58,7 +58,7 @@ def _section(claim: Claim, results: Results) -> str:
         f"\n## {claim.title}\n",
         f"**Claim.** {claim.says}\n",
         f"**The paper's figures.** {claim.paper}.\n",
-        f"```sh\n{_commands(claim)}\n```\n",
+        f"```sh needs-hours\n{_commands(claim)}\n```\n",
         f"{claim.table(results)}\n",
         f"{_made_with(results)}\n" if results.runs else "",
         *(f"![{claim.title}](figures/{name})\n" for name in _figures(claim)),

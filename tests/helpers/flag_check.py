@@ -1,7 +1,7 @@
 """Parses command lines as their programs would, without running the programs.
 
-Reads a JSON list of command lines, each a module and its arguments, from standard input, and writes
-the errors as a JSON list. Each program is imported in a process of its own, which starts with
+Takes a file with a JSON list of command lines, each a module and its arguments, and prints the
+errors as a JSON list. Each program is imported in a process of its own, which starts with
 TensorFlow imported.
 """
 
@@ -11,6 +11,7 @@ import itertools
 import json
 import multiprocessing
 import sys
+from pathlib import Path
 
 from absl import flags
 
@@ -36,7 +37,9 @@ def errors_of(module: str, command_lines: list[list[str]]) -> list[str]:
 
 if __name__ == "__main__":
     assert keras_classics.training
-    programs = itertools.groupby(sorted(json.load(sys.stdin)), key=lambda command: command[0])
+    programs = itertools.groupby(
+        sorted(json.loads(Path(sys.argv[1]).read_text())), key=lambda command: command[0]
+    )
     jobs = [(module, [arguments for _, *arguments in group]) for module, group in programs]
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
         found = pool.starmap(errors_of, jobs, chunksize=1)
