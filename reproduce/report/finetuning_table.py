@@ -69,8 +69,9 @@ def finetuning_table(rows: Sequence[Row]) -> str:
 
 
 def _title(name: str, small: SmallSet) -> str:
-    origin = "generated" if small.dataset is None else "Fashion-MNIST"
-    return f"{origin}: {name.replace('_', ', ')}"
+    if small.dataset is None:
+        return f"generated: {', '.join(small.classes)}"
+    return f"Fashion-MNIST: {name.replace('_', ', ')}"
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:
