@@ -138,6 +138,7 @@ def prepare_terminal() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     log.addHandler(handler)
+    log.setLevel(logging.INFO)
     log.propagate = False
 
 

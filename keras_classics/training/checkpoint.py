@@ -63,8 +63,8 @@ class Checkpoints:
         """
         trainer, run = self._trainer, self._run
         chief = is_chief(trainer.strategy)
-        content = newest(run.checkpoints, trainer) if chief else None
-        content = from_chief(trainer.strategy, content or b"")
+        path, content = (newest(run.checkpoints, trainer) if chief else None) or (None, b"")
+        content = from_chief(trainer.strategy, content)
         if not content:
             return
         values, trainer.progress = read(content, trainer)
@@ -73,6 +73,14 @@ class Checkpoints:
                 copy.assign(value)
         self._saved_step = trainer.step
         if chief:
+            logger.info(
+                "Resumes from %s: %d of %d epochs are finished, and step %d of %d.",
+                path,
+                trainer.progress.epoch,
+                trainer.plan.epochs,
+                trainer.step,
+                trainer.plan.steps,
+            )
             run.write_history(trainer.progress.history)
 
     @property
@@ -130,8 +138,8 @@ def save(
     return path
 
 
-def newest(folder: Path, trainer: Trainer) -> bytes | None:
-    """Returns the content of the newest checkpoint that `read` takes, or None if there are none.
+def newest(folder: Path, trainer: Trainer) -> tuple[Path, bytes] | None:
+    """Returns the newest checkpoint that `read` takes, and its content, or None if there are none.
 
     Args:
         folder: Folder of the checkpoints; it need not exist.
@@ -148,7 +156,7 @@ def newest(folder: Path, trainer: Trainer) -> bytes | None:
         try:
             content = files.read_bytes(path, most)
             read(content, trainer)
-            return content
+            return path, content
         except UserError as error:
             faults.append(f"{path} cannot be read ({error})")
     if faults:

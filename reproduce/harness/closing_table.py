@@ -1,6 +1,6 @@
 """The table that a training program prints at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +8,27 @@ from keras_classics.training.run_directory import RunDirectory
 
 
 def closing_table(
-    result: Mapping[str, Any], run_directory: RunDirectory, exports: Path | None
+    result: Mapping[str, Any],
+    run_directory: RunDirectory,
+    exports: Path | None,
+    changed: Sequence[str] = (),
 ) -> str:
-    """Returns the measured error beside the paper's, with images, seconds and files.
+    """Returns the measured error, with images, seconds and files.
+
+    The paper's figure stands beside it if the run has the data set and the recipe that it is of.
 
     Args:
         result: Content of the run's `result.json`.
         run_directory: The folder of the run.
         exports: Folder of the exported network, or None.
+        changed: Fields in which the run differs from the published recipe.
     """
     paper = result["paper"]
+    source = paper and paper["source"]
+    if paper and paper["dataset"] != result["dataset"]:
+        changed = sorted({"dataset", *changed})
+    if paper and changed:
+        paper, source = None, f"no figure for this run, which changes {', '.join(changed)}"
     published = f"{100 * paper['value']:.2f} on {paper['dataset']}" if paper else "-"
     rows = [
         ("", "paper", "measured"),
@@ -33,7 +44,7 @@ def closing_table(
         f"{result['model']} on {result['dataset']}, recipe {result['recipe']}, "
         f"seed {result['seed']}, {result['epochs']} epochs"
     )
-    places = [f"paper   {paper['source']}"] if paper else []
+    places = [f"paper   {source}"] if source else []
     places.append(f"files   {run_directory.path}/")
     if exports:
         places.append(f"export  {exports}/")

@@ -153,6 +153,19 @@ FIELDS = (
 )
 
 
+# Fields in which a run may differ from the published recipe and still be compared with the paper.
+NOT_CHANGES = {
+    "seed",
+    "dtype_policy",
+    "jit_compile",
+    "gradient_accumulation_steps",
+    "initial_weights",
+    "paper",
+    "sources",
+    "tags",
+}
+
+
 def stored_recipe() -> Path | None:
     """Returns the file that --recipe names, or None if it is a recipe's name or unset."""
     if RECIPE.value is None or not ("/" in RECIPE.value or RECIPE.value.endswith(".json")):
@@ -194,6 +207,34 @@ def requested_recipe(
             "--initial_weights=PATH."
         )
     return recipe
+
+
+def changed_fields(
+    recipe: Recipe,
+    recipes: Mapping[str, Recipe],
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+) -> list[str]:
+    """Returns the fields in which a requested recipe differs from the published one.
+
+    Seeds, starting points and fields that only affect speed or memory do not count.
+
+    Args:
+        recipe: What `requested_recipe` returned for these recipes and this change.
+        recipes: The program's recipes by name.
+        change: Changes the recipe as flags of the program's own say.
+    """
+    if not stored_recipe():
+        published = change(_recipe(recipes))
+    elif recipe.name in recipes:
+        published = recipes[recipe.name]
+        if recipe.paper != published.paper:
+            # Of another network of the family, whose figure came with it.
+            network = {name: getattr(recipe, name) for name in ("model", "model_arguments")}
+            published = dataclasses.replace(published, **network)
+    else:
+        return ["name"]
+    names = {field.name for field in dataclasses.fields(Recipe)} - NOT_CHANGES
+    return sorted(name for name in names if getattr(recipe, name) != getattr(published, name))
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:

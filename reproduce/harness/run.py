@@ -66,7 +66,8 @@ def run_recipe(
     exports = run_directory.path / "export"
     if flags.EXPORT.value and not exports.exists():
         _export(recipe, run_directory)
-    print(closing_table(result, run_directory, exports if exports.exists() else None))
+    changed = flags.changed_fields(recipe, recipes, change)
+    print(closing_table(result, run_directory, exports if exports.exists() else None, changed))
     # A smoke run is too short on purpose.
     for line in [] if flags.SMOKE.value else warnings_about(result):
         logger.warning(line)

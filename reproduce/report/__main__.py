@@ -27,7 +27,8 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._paths import define_path_list
 from keras_classics.cli._program import run
-from keras_classics.training import recipes
+from keras_classics.errors import UserError
+from keras_classics.training import read_result, recipes
 from reproduce.claims import CLAIMS
 from reproduce.claims.results import add_results, claim_of
 from reproduce.harness.result_table import RESULTS, ResultTable, finished_runs, result_row
@@ -50,6 +51,9 @@ CHECK = flags.DEFINE_bool("check", False, "Write nothing; fail if a page is out 
 
 # The run whose worst mistakes docs/networks/lenet.md shows.
 SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60000", "seed": "0"}
+
+# The data sets of the table of LeNet-5, in its order.
+DATASETS = ("mnist", "fashion_mnist", "digits")
 
 COLUMNS = (
     "model",
@@ -138,6 +142,8 @@ def _add(folders: Sequence[Path]) -> None:
         add_finetuned(finetuned)
     runs = [run for run in runs if run not in finetuned]
     of_no_claim = [run for run in runs if claim_of(run) is None]
+    for folder in of_no_claim:
+        _check_lenet5(folder)
     if exports:
         add_exports(folder / "manifest.json" for folder in exports)
     if evaluations:
@@ -148,6 +154,18 @@ def _add(folders: Sequence[Path]) -> None:
     if of_no_claim:
         LENET5.add([result_row(run / "result.json", COLUMNS) for run in of_no_claim])
         _keep_mistakes(of_no_claim)
+
+
+def _check_lenet5(folder: Path) -> None:
+    """Raises a `UserError` if a run does not belong into the table of LeNet-5."""
+    result = read_result(folder / "result.json")
+    recipe = recipes.LENET5.get(result["recipe"])
+    if recipe is None or recipe.model != result["model"] or result["dataset"] not in DATASETS:
+        raise UserError(
+            f"Result rows are of claims, or of LeNet-5 on {', '.join(DATASETS)}. Received: "
+            f"{folder}, {result['model']} on {result['dataset']}, recipe "
+            f"{result['recipe']}. Leave it out."
+        )
 
 
 def _evaluation_row(path: Path) -> Row:
@@ -177,7 +195,9 @@ def _lenet5_table(rows: Sequence[Row]) -> str:
         groups.setdefault(key, []).append(row)
     for (name, dataset, size), group in sorted(groups.items(), key=_table_order):
         recipe = recipes.LENET5[name]
-        paper = f"{100 * recipe.paper.value:.2f}" if dataset == recipe.paper.dataset else "-"
+        # The paper's figures of fewer training images are in its Figure 6, as curves.
+        whole = (dataset, size) == (recipe.paper.dataset, 60_000)
+        paper = f"{100 * recipe.paper.value:.2f}" if whole else "-"
         seconds = "-"
         if group:
             seconds = f"{statistics.mean(float(row['seconds']) for row in group):,.0f}"
@@ -194,7 +214,7 @@ def _errors(group: Sequence[Row]) -> list[float]:
 def _table_order(item: tuple) -> tuple:
     (name, dataset, size), _ = item
     return (
-        ("mnist", "fashion_mnist", "digits").index(dataset),
+        DATASETS.index(dataset),
         list(recipes.LENET5).index(name),
         size,
     )

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from reproduce.harness.tables import rendered
 from tests.helpers.folders import folder_of_images
 from tests.helpers.programs import ROOT, assert_one_line
+from tests.helpers.runs import RESULT
 
 LENET5 = ("-m", "reproduce.lenet5_mnist")
 TINY = ("--dataset=digits", "--limit_train=64", "--limit_test=32")
@@ -38,8 +40,8 @@ def test_a_run_from_data_to_export_and_again(run_python, run_program, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "epoch   2/2" in done.stdout
     assert "lenet5 on digits, recipe modern, seed 0, 2 epochs" in done.stdout
-    assert "0.95 on mnist" in done.stdout
-    assert "\npaper   " in done.stdout
+    assert "0.95" not in done.stdout
+    assert "\npaper   no figure for this run, which changes dataset, epochs, limit_t" in done.stdout
     assert done.stderr == ""
     manifest = json.loads((tmp_path / "export" / "manifest.json").read_text())
     assert set(manifest["exports"]) == {"saved_model", "model.tflite"}
@@ -163,6 +165,7 @@ def test_sigterm_saves_and_the_same_command_goes_on(run_program, tmp_path):
     assert errors.rstrip().endswith("/checkpoints.")
     done = run_program(*command)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"^Resumes from .*/step_\d+.npz: \d+ of 60 epochs are finished", done.stderr)
     assert "epoch   1/60" not in done.stdout
     assert "epoch  60/60" in done.stdout
 
@@ -172,9 +175,12 @@ def test_tables_are_what_the_rows_say(run_program):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_run_that_is_not_finished_gives_no_row(run_program, tmp_path):
+def test_a_run_that_no_table_is_for_gives_no_row(run_program, tmp_path):
     done = run_program("-m", "reproduce.report", f"--add={tmp_path}")
     assert_one_line(done, 2, "holds no finished run")
+    (tmp_path / "result.json").write_text(json.dumps({**RESULT, "recipe": "whole"}))
+    done = run_program("-m", "reproduce.report", f"--add={tmp_path}")
+    assert_one_line(done, 2, "lenet5 on digits, recipe whole. Leave it out")
 
 
 @pytest.mark.slow

@@ -174,11 +174,16 @@ def test_a_full_disk_leaves_the_last_checkpoint(small_disk, tmp_path_factory, fe
     assert_same_bits(finished[0], roomy)
 
 
-def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finished):
+def test_a_run_that_is_out_of_time_stops_and_goes_on(tmp_path, few_digits, finished, caplog):
     with pytest.raises(StoppedError, match="Stopped before the end; step 8 is saved") as stopped:
         train(MODERN, tmp_path, data=few_digits, options=loop.RunOptions(max_minutes=0))
     assert stopped.value.status == 75
-    train(MODERN, tmp_path, data=few_digits)
+    with caplog.at_level("INFO", "keras_classics"):
+        train(MODERN, tmp_path, data=few_digits)
+    checkpoint = tmp_path / "checkpoints" / "step_000000008.npz"
+    assert caplog.messages == [
+        f"Resumes from {checkpoint}: 1 of 3 epochs are finished, and step 8 of 24."
+    ]
     assert_same_bits(finished[0], tmp_path)
 
 
