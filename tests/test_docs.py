@@ -34,8 +34,8 @@ TEXTS = dict(zip(NAMES, (page.read_text() for page in PAGES), strict=True))
 
 # A network, for data or weights; a GPU, or several machines; a CPU for hours.
 NEEDS = ("needs-network", "needs-gpu", "needs-hours")
-# Files that the page's shell blocks write: these blocks run after them, in the slow tests.
-AFTER_COMMANDS = "after-commands"
+# Python blocks that take long, or need what the page's commands write: they run in the slow tests.
+SLOW = "slow"
 
 BLOCK = re.compile(r"^```([a-z]+)(?: ([\w -]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^]]*)\]\(([^)\s]+)\)")
@@ -87,7 +87,7 @@ def module_and_arguments(command: str) -> list[str]:
 def test_marks_are_known():
     marks = {(kind, mark) for name in NAMES for kind, mark, _ in blocks(name, "python", "sh")}
     allowed = {(kind, mark) for kind in ("python", "sh") for mark in ("", *NEEDS)}
-    assert marks <= allowed | {("python", AFTER_COMMANDS)}
+    assert marks <= allowed | {("python", SLOW)}
 
 
 def test_code_is_in_blocks_that_are_tested():
@@ -173,16 +173,17 @@ def started(tmp_path_factory, digits) -> Path:
 
 
 def walked() -> Iterator[str]:
-    """The pages with commands that run: without a mark, and not only those of make."""
+    """The pages with commands that run, other than those of make, or with slow blocks."""
     for name in NAMES:
-        if any(not mark and commands_of(code) for _, mark, code in blocks(name, "sh")):
+        run = [code for _, mark, code in blocks(name, "sh") if not mark]
+        if any(map(commands_of, run)) or any(mark == SLOW for _, mark, _ in blocks(name, "python")):
             yield name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", walked())
 def test_blocks_run_in_order(name, started, tmp_path, run_program, monkeypatch):
-    """Commands, then the Python blocks that need what they wrote, in one folder."""
+    """Commands, then Python blocks, in one folder."""
     folder = tmp_path / "here"
     shutil.copytree(started, folder)
     for _, mark, code in blocks(name, "sh"):
@@ -193,7 +194,7 @@ def test_blocks_run_in_order(name, started, tmp_path, run_program, monkeypatch):
     monkeypatch.chdir(folder)
     namespace: dict = {}
     for _, mark, code in blocks(name, "python"):
-        if mark == AFTER_COMMANDS:
+        if mark in ("", SLOW):
             exec(code, namespace)
 
 

@@ -23,9 +23,7 @@ from tests.helpers.programs import ROOT
 
 PAGE = (ROOT / "docs" / "export.md").read_text()
 SECTION = PAGE.split("## Use an export without this package\n")[1].split("\n## ")[0]
-FIRST, *RUNTIMES = re.findall(
-    r"^```python after-commands\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL
-)
+FIRST, *RUNTIMES = re.findall(r"^```python slow\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
 FILES = {"model.onnx": 0, "model.tflite": 1, "saved_model": 2}
 
 SMALL = {"resize": 26, "crop": 22}
