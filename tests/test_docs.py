@@ -78,10 +78,17 @@ def commands() -> list[str]:
 
 
 def module_and_arguments(command: str) -> list[str]:
+    """The module that defines a command's flags, and the arguments."""
     words = shlex.split(command)
     if words[0] == "python":
         return words[2:]
     return [f"keras_classics.cli.{words[1]}", *words[2:]] if words[1:] else ["keras_classics.cli"]
+
+
+def started_as(command: str) -> list[str]:
+    """What follows `python -m` to run a command."""
+    words = shlex.split(command)
+    return words[2:] if words[0] == "python" else ["keras_classics.cli", *words[1:]]
 
 
 def test_marks_are_known():
@@ -146,7 +153,7 @@ def test_extras_exist():
 
 @pytest.mark.parametrize("command", [c for c in commands() if QUICK.search(c)])
 def test_quick_commands(command, run_program):
-    done = run_program("-m", *module_and_arguments(command))
+    done = run_program("-m", *started_as(command))
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -155,7 +162,7 @@ def test_quick_commands(command, run_program):
 @pytest.mark.parametrize("command", [c for c in commands() if MINUTES.search(c)])
 def test_commands_of_minutes(command, tmp_path, run_program):
     run_dir = [f"--run_dir={tmp_path / 'run'}"] if command.endswith("--smoke") else []
-    done = run_program("-m", *module_and_arguments(command), *run_dir)
+    done = run_program("-m", *started_as(command), *run_dir)
     assert done.returncode == 0, done.stderr
 
 
@@ -189,8 +196,9 @@ def test_blocks_run_in_order(name, started, tmp_path, run_program, monkeypatch):
     for _, mark, code in blocks(name, "sh"):
         for command in [] if mark else commands_of(code):
             if not ELSEWHERE.search(command):
-                done = run_program("-c", IN_FOLDER, str(folder), *module_and_arguments(command))
+                done = run_program("-c", IN_FOLDER, str(folder), *started_as(command))
                 assert done.returncode == 0, (command, done.stderr)
+                assert done.stdout + done.stderr, command
     monkeypatch.chdir(folder)
     namespace: dict = {}
     for _, mark, code in blocks(name, "python"):
