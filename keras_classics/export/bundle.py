@@ -108,6 +108,11 @@ def _check_formats(
             raise unknown_name("format", name, FORMATS)
     if inputs not in INPUTS:
         raise unknown_name("type of inputs", inputs, INPUTS)
+    if inputs == "uint8" and not {"tflite", "onnx"}.intersection(formats):
+        raise UserError(
+            "inputs='uint8' is for tflite and onnx; a SavedModel takes uint8 images in any case. "
+            f"Received: formats={','.join(formats)}. Leave it out."
+        )
     if "tflite" in formats:
         for name in quantize:
             check_arguments(name, calibration)

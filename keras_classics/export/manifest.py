@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_classics.data.folders import FOLDER_EXIF
 from keras_classics.environment import current_environment
 from keras_classics.export.interface import LIGHT_ON_DARK, differences, drawings
 from keras_classics.export.source import Source
@@ -38,6 +39,7 @@ def manifest(
         "input": source.input,
         "output": source.output,
         "drawings": _drawings(source, origin),
+        "exif_orientation": "applied" if _is_upright(origin) else "ignored",
         "input_shape": list(source.inputs.shape[1:]),
         "preprocessing": source.preprocessing_config,
         "labels": source.labels,
@@ -66,6 +68,11 @@ def _described(checked: Check, source: Source) -> dict[str, Any]:
     for end, network in {"input": source.input, "output": source.output}.items():
         details[end] = differences(details[end], network)
     return {**details, **fields}
+
+
+def _is_upright(origin: Mapping[str, Any]) -> bool:
+    """Returns whether the network was trained on images turned by their EXIF orientation."""
+    return str(origin.get("trained_on")).startswith(FOLDER_EXIF)
 
 
 def _drawings(source: Source, origin: Mapping[str, Any]) -> str | None:

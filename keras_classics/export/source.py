@@ -115,12 +115,9 @@ class Source:
         self.expected = in_batches(self.predict, self.inputs)
         self.exclusive = _exclusive(self.model, self.expected)
         self.input = input_block(preprocessing, self.inputs.shape[1:], self.model.inputs[0].name)
-        self.output = output_block(
-            self.labels,
-            self.exclusive,
-            getattr(_last_activation(self.model), "__name__", None),
-            flat(self.model).output_names[0],
-        )
+        last = _last_operation(self.model)
+        activation = getattr(getattr(last, "activation", None), "__name__", None)
+        self.output = output_block(self.labels, self.exclusive, activation, last.name)
         if self.image_labels is not None:
             self.image_labels = _checked_labels(self.image_labels, len(self.labels), self.exclusive)
         if served:
@@ -237,7 +234,7 @@ def _exclusive(model: keras.Model, outputs: np.ndarray) -> bool:
     Raises:
         UserError: If they are neither.
     """
-    activation = _last_activation(model)
+    activation = getattr(_last_operation(model), "activation", None)
     sigmoid = activation is keras.activations.sigmoid
     sums = np.abs(outputs.sum(axis=1) - 1) < SUM_TOLERANCE
     within = (outputs >= 0) & (outputs <= 1 + SUM_TOLERANCE)
@@ -250,11 +247,12 @@ def _exclusive(model: keras.Model, outputs: np.ndarray) -> bool:
     return not sigmoid and outputs.shape[1] > 1 and bool(sums.all())
 
 
-def _last_activation(model: keras.Model) -> Any:
+def _last_operation(model: keras.Model) -> Any:
+    """Returns the layer, or another operation, that computes the output."""
     last: Any = model
     while getattr(last, "outputs", None):
         last = last.outputs[0]._keras_history.operation
-    return getattr(last, "activation", None)
+    return last
 
 
 def preprocessing_config(preprocessing: keras.layers.Layer) -> dict[str, Any]:

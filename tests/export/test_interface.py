@@ -132,12 +132,12 @@ def short_timing(monkeypatch):
     monkeypatch.setattr(verify, "WARM_UP_RUNS", 1)
 
 
-SLOW = [pytest.param(name, "float32", marks=pytest.mark.slow) for name in LAYERS if name != "caffe"]
+# With each type of inputs one network that is exported in seconds; the others are slow.
+QUICK = {"float32": "digits", "uint8": "caffe"}
 EVERY = [
-    *((name, "float32") for name in ("digits", "caffe")),
-    *((name, "uint8") for name in ("digits", "caffe")),
-    *SLOW,
-    pytest.param("mean image", "uint8", marks=pytest.mark.slow),
+    pytest.param(kind, inputs, marks=[] if QUICK[inputs] == kind else pytest.mark.slow)
+    for kind in ("digits", *LAYERS)
+    for inputs in export.INPUTS
 ]
 
 
@@ -168,7 +168,7 @@ def test_three_runtimes_answer_as_predict_does(
 
 @pytest.mark.parametrize("inputs", export.INPUTS)
 def test_files_state_what_the_manifest_states(make, inputs):
-    folder = make("digits", inputs)
+    folder = make(QUICK[inputs], inputs)
     manifest = json.loads((folder / "manifest.json").read_text())
 
     def stated(name: str) -> dict:
@@ -197,6 +197,14 @@ def test_pixels_need_a_known_normalisation(tmp_path):
     given = {"preprocessing": layer, "labels": list("abcde")}
     with pytest.raises(UserError, match="uint8 inputs need CanvasPreprocessing or Image"):
         export.export_model(coloured(LAYERS["torch"]), tmp_path / "a", inputs="uint8", **given)
+    with pytest.raises(UserError, match="a SavedModel takes uint8 images in any case"):
+        export.export_model(
+            coloured(LAYERS["torch"]),
+            tmp_path / "a",
+            inputs="uint8",
+            formats=["saved_model"],
+            **given,
+        )
     with pytest.raises(UserError, match="Unknown type of inputs 'uint16'"):
         export.export_model(coloured(LAYERS["torch"]), tmp_path / "a", inputs="uint16", **given)
     assert not list(tmp_path.iterdir())
