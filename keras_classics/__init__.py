@@ -4,7 +4,7 @@ Importing this package registers its layers, initializers and losses with Keras.
 `keras.models.load_model`, `pickle.load` and `from_config` know every network.
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -28,14 +28,27 @@ def _starts_a_program() -> bool:
     )
 
 
+# Imported when they are first used, as in `keras_classics.export`.
+_PARTS = ("data", "evaluation", "export", "training")
+
+if TYPE_CHECKING:
+    from keras_classics import data, evaluation, export, training
 if TYPE_CHECKING or not _starts_a_program():
     from keras_classics.models import *
     from keras_classics.models import __all__
-else:
 
-    def __getattr__(name: str) -> Any:
-        if not name.startswith("_") or name == "__all__":
-            models = importlib.import_module("keras_classics.models")
-            if name == "__all__" or name in models.__all__:
-                return getattr(models, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return importlib.import_module(f"{__name__}.{name}")
+    # `from keras_classics import files` asks for a module here before it imports it.
+    is_module = importlib.util.find_spec(f"{__name__}.{name}") is not None
+    if name == "__all__" or not (name.startswith("_") or is_module):
+        models = importlib.import_module(f"{__name__}.models")
+        if name == "__all__" or name in models.__all__:
+            return getattr(models, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__getattr__("__all__"), *_PARTS, "__version__"])

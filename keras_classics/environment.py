@@ -4,13 +4,13 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+
+from keras_classics.command import current_command
 
 # The tested versions of all packages, in a checkout.
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
@@ -18,13 +18,6 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 # What a program has said repeats it.
-_program_command: str | None = None
-
-
-def set_command(command: str | None) -> None:
-    """Sets the command that `current_environment` returns; None for the process's own."""
-    global _program_command
-    _program_command = command
 
 
 def current_environment() -> dict[str, Any]:
@@ -34,7 +27,7 @@ def current_environment() -> dict[str, Any]:
         for gpu in tf.config.list_physical_devices("GPU")
     ]
     return {
-        "command": _program_command or shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": current_command(),
         "commit": _commit(),
         "constraints": _constraints(),
         "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",

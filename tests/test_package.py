@@ -14,7 +14,7 @@ PACKAGE = ROOT / "keras_classics"
 
 # From the ground up: a floor imports from those below it, not from those above.
 FLOORS = [
-    {"errors", "files", "internet", "environment", "image_preprocessing", "analysis"},
+    {"errors", "files", "internet", "command", "environment", "image_preprocessing", "analysis"},
     {"weights", "data"},
     {"models"},
     {"evaluation"},
@@ -60,7 +60,7 @@ def test_imports_point_downwards(path):
     floor = next(i for i, parts in enumerate(FLOORS) if part in parts)
     allowed = set().union(*FLOORS[:floor], {part})
     if floor == 0:
-        allowed |= {"errors", "files"}
+        allowed |= {"errors", "files", "command"}
     assert imported(path) <= allowed
     assert "reproduce" not in path.read_text().replace("reproduce/", "")
 
@@ -120,6 +120,8 @@ before = set(sys.modules)
 import keras_classics
 added = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(added - set(sys.stdlib_module_names)))
+assert "keras_classics.training" not in sys.modules
+assert keras_classics.training.Recipe
 """
 
 
@@ -148,7 +150,10 @@ def test_a_program_starts_before_tensorflow(run_python):
 def test_public_names():
     for name in kc.__all__:
         assert callable(getattr(kc, name))
-    assert set(kc.__all__) <= set(dir(kc))
+    parts = {"data", "evaluation", "export", "training"}
+    assert set(dir(kc)) == {*kc.__all__, *parts, "__version__"}
+    for name in parts:
+        assert getattr(kc, name).__all__
     with pytest.raises(AttributeError, match="no attribute 'lenet6'"):
         _ = kc.lenet6
 

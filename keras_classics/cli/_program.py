@@ -23,10 +23,10 @@ from pathlib import Path
 
 from absl import app, flags
 
-from keras_classics import environment
 from keras_classics.cli._command import repeating_command
 from keras_classics.cli._help import asks_for_help, help_text
 from keras_classics.cli._terminal import guarded_output, prepare_terminal
+from keras_classics.command import set_command
 from keras_classics.errors import (
     NonFiniteLossError,
     StoppedError,
@@ -99,7 +99,7 @@ def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
         expected = f"the arguments {' '.join(names)}" if names else "no arguments"
         received = " ".join(rest[1:]) or "none"
         _fail(f"Takes {expected} besides flags, --NAME=VALUE. Received: {received}.", 2)
-    environment.set_command(repeating_command(rest[1:]))
+    set_command(repeating_command(rest[1:]))
     return rest
 
 
