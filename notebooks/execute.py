@@ -4,10 +4,12 @@ python -m notebooks.execute                 # all
 python -m notebooks.execute 01_the_zoo      # this one
 
 Each runs in an empty folder that is removed afterwards. What differs from run to run without saying
-anything, such as times and warnings, is left out.
+anything, such as times and warnings, is left out. The folded solutions of its exercises run after
+its cells; their outputs are printed and not stored.
 """
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -22,22 +24,34 @@ HERE = Path(__file__).parent
 # Seconds that a cell may take.
 CELL_LIMIT = 300
 
+# Folded solutions stand in cells of text, as GitHub and the site show them.
+DETAILS = re.compile(r"<details>\n<summary>Solution</summary>\n(.*?)</details>", re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 
 
+def solutions(notebook: nbformat.NotebookNode) -> list[str]:
+    """Returns the code of the folded solution of each exercise, in order."""
+    folded = [text for cell in notebook.cells for text in DETAILS.findall(cell.source)]
+    return ["\n".join(PYTHON.findall(text)) for text in folded]
+
+
 def executed(path: Path) -> nbformat.NotebookNode:
-    """Returns a notebook as it is after a run.
+    """Returns a notebook as it is after a run of its cells and of its solutions.
 
     Args:
         path: The notebook; it stays as it is.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: A cell fails.
+        nbclient.exceptions.CellExecutionError: A cell or a solution fails.
     """
     notebook = nbformat.read(path, as_version=4)
+    stored = len(notebook.cells)
+    notebook.cells += map(nbformat.v4.new_code_cell, solutions(notebook))
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -47,6 +61,11 @@ def executed(path: Path) -> nbformat.NotebookNode:
             resources={"metadata": {"path": folder}},
         )
         client.execute(env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    for cell in notebook.cells[stored:]:
+        print(
+            *(output.get("text", "") for output in cell.outputs if output.get("name") == "stdout")
+        )
+    del notebook.cells[stored:]
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata = nbformat.NotebookNode()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from notebooks.execute import METADATA, executed
+from notebooks.execute import METADATA, executed, solutions
 from tests.helpers.programs import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -56,6 +56,40 @@ def test_is_stored_with_what_a_whole_run_shows(path):
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
     assert path.stat().st_size < MOST_BYTES
     assert not ABSOLUTE_PATH.search(words(notebook))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_is_a_lesson(path):
+    """A goal, predictions and what to see, and three exercises with solutions after all cells."""
+    notebook = nbformat.read(path, as_version=4)
+    kinds_ = [cell.cell_type for cell in notebook.cells]
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert notebook.cells[0].source.count("**Goal.**") == 1
+    assert text.count("**Predict.**") >= 3
+    assert text.count("**What you see.**") >= 3
+    exercises = [cell.source for cell in notebook.cells if "<details>" in cell.source]
+    assert [source[:4] for source in exercises] == ["**1.", "**2.", "**3."]
+    assert kinds_[-4:] == ["markdown"] * 4, "the cells of the exercises come last"
+    assert notebook.cells[-4].source.startswith("## Exercises")
+    for code in solutions(notebook):
+        # It shows something; that it runs is tested with the notebook.
+        assert "print(" in code
+        compile(code, path.name, "exec")
+    assert len(solutions(notebook)) == len(exercises)
+
+
+# Words that are not the field's, beside those that are.
+NOT_OURS = {
+    r"\banswers?\b": "activation, output or prediction",
+    r"\bpictures?\b": "image",
+    r"\bsquash(es|ed)?\b": "activation function",
+}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_uses_the_words_of_the_field(path):
+    for pattern, better in NOT_OURS.items():
+        assert not re.search(pattern, words(nbformat.read(path, as_version=4))), better
 
 
 def drawn_part(encoded: bytes) -> tuple[float, float]:

@@ -72,7 +72,15 @@ class Profile:
         return sum(row.macs for row in self.rows if not _is_dense(row)) / self.macs
 
     def __str__(self) -> str:
-        header = ("layer", "kind", "output", "parameters", "multiply-adds", "sees", "stride")
+        header = (
+            "layer",
+            "kind",
+            "output",
+            "parameters",
+            "multiply-adds",
+            "receptive field",
+            "stride",
+        )
         cells = [header, *(_cells(row) for row in self.rows)]
         cells.append(("total", "", "", f"{self.params:,}", f"{self.macs:,}", "", ""))
         widths = [max(len(row[i]) for row in cells) for i in range(len(header))]

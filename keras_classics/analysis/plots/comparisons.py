@@ -83,7 +83,7 @@ def lines(
     legends = set()
     for ax, (title, panel) in zip(axes.flat, panels.items(), strict=False):
         labels = _draw_panel(ax, panel)
-        if labels not in legends:
+        if labels and labels not in legends:
             ax.legend(frameon=False, fontsize=8)
         legends.add(labels)
         ax.set_title(literal(title), fontsize=9, color=INK)
