@@ -50,7 +50,7 @@ def write_samples(dataset: str | None, labels: Sequence[str], folder: Path) -> d
     if dataset is not None:
         pictures, credit = _copy_packaged(dataset, labels, folder), CREDITS.get(dataset)
         if not pictures:
-            pictures = _write_held_out(dataset, folder)
+            pictures = _write_held_out(dataset, labels, folder)
             credit = f"held-out pictures of {printed_name(dataset)}"
     return {"pictures": pictures, "credit": credit if pictures else None}
 
@@ -68,7 +68,7 @@ def _copy_packaged(dataset: str, labels: Sequence[str], folder: Path) -> list[di
     ]
 
 
-def _write_held_out(dataset: str, folder: Path) -> list[dict[str, str]]:
+def _write_held_out(dataset: str, labels: Sequence[str], folder: Path) -> list[dict[str, str]]:
     if not _is_here(dataset):
         return []
     try:
@@ -76,7 +76,7 @@ def _write_held_out(dataset: str, folder: Path) -> list[dict[str, str]]:
     except UserError:
         return []
     written = []
-    for index, label in _spread(split, len(class_names)):
+    for index, label in _spread(split, [n for n, name in enumerate(class_names) if name in labels]):
         try:
             ending, encoded = _encoded(split.image(index))
         except (OSError, UserError, tf.errors.OpError):
@@ -97,14 +97,15 @@ def _is_here(dataset: str) -> bool:
         return False
 
 
-def _spread(split: AnySplit, classes: int) -> Iterator[tuple[int, int | None]]:
+def _spread(split: AnySplit, classes: Sequence[int]) -> Iterator[tuple[int, int | None]]:
     """Yields index and label of the first images of each class; the label is None if unknown."""
     if isinstance(split, RecordSplit):
         for index in np.linspace(0, len(split) - 1, min(COUNT, len(split)), dtype=int):
             yield int(index), None
         return
-    for label in np.linspace(0, classes - 1, min(COUNT, classes), dtype=int):
-        for index in np.flatnonzero(split.labels == label)[: max(COUNT // classes, 1)]:
+    shown = np.linspace(0, len(classes) - 1, min(COUNT, len(classes)), dtype=int)
+    for label in np.array(classes)[shown]:
+        for index in np.flatnonzero(split.labels == label)[: max(COUNT // len(shown), 1)]:
             yield int(index), int(label)
 
 

@@ -12,7 +12,7 @@ from keras_classics.weights import find_weights
 from tests.helpers.browser import Browser
 
 
-def exported(folder: Path, name: str, weights: str) -> Path:
+def exported(folder: Path, name: str, weights: str, **options) -> Path:
     record = find_weights(f"{name}/{weights}")
     export_model(
         kc.get_model(name, weights=weights),
@@ -21,6 +21,7 @@ def exported(folder: Path, name: str, weights: str) -> Path:
         labels=record.labels,
         formats=["tflite"],
         origin={"trained_on": weights},
+        **options,
     )
     return folder
 

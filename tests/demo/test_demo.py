@@ -274,3 +274,21 @@ def test_drawing_a_digit(browser, digits_export, tmp_path):
         browser.wait_for(f"{status} === 'Nothing drawn yet.'")
         browser.run("document.querySelector('#samples button:nth-child(1)').click()")
         browser.wait_for(f"{status}.startsWith('0, ')")
+
+
+@needs_browser
+@pytest.mark.slow
+def test_drawing_for_a_network_of_dark_strokes_on_light_paper(browser, digits_export, tmp_path):
+    export = tmp_path / "export"
+    shutil.copytree(digits_export, export)
+    change_manifest(export, drawings="dark on light")
+    demo.write_site(export, tmp_path / "site")
+    with served(tmp_path / "site") as (address, _):
+        browser.open(address)
+        browser.draw("#pad", [[(0.3, 0.2), (0.7, 0.6)]])
+        shown = "import('./app.js').then(({ shown }) => "
+        browser.wait_for(f"return {shown}shown.prediction !== null)")
+        seen = browser.run(f"return {shown}[...shown.prediction.seen.data])")
+        box = np.reshape(seen, (32, 32))[2:-2, 2:-2]
+        assert box[0, -1] == 255
+        assert box[14, 14] < 10

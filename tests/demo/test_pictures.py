@@ -15,7 +15,7 @@ from keras_classics.export import export_model, load_exported
 from keras_classics.export.exported import Exported
 from keras_classics.export.source import preprocessing_of
 from keras_classics.image_preprocessing import ImagePreprocessing
-from tests.demo.conftest import change_manifest
+from tests.demo.conftest import change_manifest, exported
 from tests.demo.pictures import has_light_edge, write_pictures
 from tests.helpers.browser import Browser, needs_browser, served
 
@@ -38,6 +38,14 @@ def shapes_export(fashion_export, tmp_path_factory) -> Path:
     shutil.copytree(fashion_export, export)
     change_manifest(export, origin={"trained_on": "folder:gone/shapes"}, drawings=None)
     return export
+
+
+@pytest.fixture(scope="module")
+def pixels_export(tmp_path_factory) -> Path:
+    """The network of digits in a file that takes uint8 images."""
+    return exported(
+        tmp_path_factory.mktemp("pixels") / "export", "lenet5", "digits", inputs="uint8"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,7 @@ def predict_in_browser(browser: Browser, picture: Path) -> dict:
 
 
 def check_picture(
-    browser: Browser, export: Path, exported: Exported, picture: Path, drawings: bool
+    browser: Browser, export: Path, loaded: Exported, picture: Path, drawings: bool
 ) -> None:
     """Compares the page with what `predict` does with the same file."""
     got = predict_in_browser(browser, picture)
@@ -92,7 +100,7 @@ def check_picture(
     tolerance = 0 if len(as_is) == 1 else RESIZED * step
     np.testing.assert_allclose(np.float32(got["input"]), expected.ravel(), rtol=0, atol=tolerance)
     encoded = tf.io.encode_png(given).numpy() if got["invert"] else picture.read_bytes()
-    (probabilities,) = exported.predict([encoded])
+    (probabilities,) = loaded.predict([encoded])
     np.testing.assert_allclose(got["probabilities"], probabilities, atol=1e-3)
     best = np.sort(got["probabilities"])[-len(got["bars"]) :]
     np.testing.assert_allclose(np.sort(got["bars"]), best, atol=1e-6)
@@ -101,22 +109,22 @@ def check_picture(
 
 @needs_browser
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["digits", "fashion", "shapes", "photographs"])
+@pytest.mark.parametrize("network", ["digits", "fashion", "pixels", "shapes", "photographs"])
 def test_the_network_gets_pictures_as_predict_gives_them(
     network, pictures, browser, tmp_path, request
 ):
     export = request.getfixturevalue(f"{network}_export")
     metadata = demo.write_site(export, tmp_path / "site")
-    drawings = network in ("digits", "fashion")
+    drawings = network in ("digits", "fashion", "pixels")
     assert bool(metadata["drawing"]) == drawings
     assert len(pictures) == 40
-    exported = load_exported(export / "model.tflite")
+    loaded = load_exported(export / "model.tflite")
     with served(tmp_path / "site") as (address, asked):
         browser.open(address)
         failed = []
         for picture in pictures:
             try:
-                check_picture(browser, export, exported, picture, drawings)
+                check_picture(browser, export, loaded, picture, drawings)
             except AssertionError as error:
                 failed.append(f"{picture.name}: {error}")
         assert not failed, "\n".join(failed)
