@@ -15,8 +15,8 @@ from keras_classics import demo
 from keras_classics.demo import layers, runtime, write
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
-from tests.demo.conftest import change_manifest
 from tests.helpers.browser import addresses, needs_browser, served
+from tests.helpers.exports import change_manifest
 from tests.helpers.images import photograph
 from tests.helpers.programs import assert_one_line
 from tests.helpers.runs import RESULT

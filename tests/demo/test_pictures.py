@@ -15,9 +15,9 @@ from keras_classics.export import export_model, load_exported
 from keras_classics.export.exported import Exported
 from keras_classics.export.source import preprocessing_of
 from keras_classics.image_preprocessing import ImagePreprocessing
-from tests.demo.conftest import change_manifest, exported
 from tests.demo.pictures import has_light_edge, write_pictures
 from tests.helpers.browser import Browser, needs_browser, served
+from tests.helpers.exports import change_manifest, export_of_weights
 
 # What resizing may change, in steps of a pixel: the order of its sums is not TensorFlow's.
 RESIZED = 0.01
@@ -43,9 +43,7 @@ def shapes_export(fashion_export, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pixels_export(tmp_path_factory) -> Path:
     """The network of digits in a file that takes uint8 images."""
-    return exported(
-        tmp_path_factory.mktemp("pixels") / "export", "lenet5", "digits", inputs="uint8"
-    )
+    return export_of_weights(tmp_path_factory.mktemp("pixels"), "lenet5", "digits", inputs="uint8")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,16 @@
 """What the tests give to exports."""
 
+import json
+from pathlib import Path
+
 import keras
 import tensorflow as tf
 
+import keras_classics as kc
+from keras_classics.export import export_model
 from keras_classics.image_preprocessing import with_channels
 from keras_classics.models.layers import LocalResponseNormalization
+from keras_classics.weights import find_weights
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -35,3 +41,23 @@ def arguments(model: keras.Model) -> dict:
         "preprocessing": Centred(model.input_shape[1:], scale),
         "labels": [f"class {i}" for i in range(model.output_shape[-1])],
     }
+
+
+def export_of_weights(folder: Path, name: str, weights: str, **options) -> Path:
+    """Exports known weights to TFLite, and returns the folder of the export."""
+    record = find_weights(f"{name}/{weights}")
+    export_model(
+        kc.get_model(name, weights=weights),
+        folder / "export",
+        preprocessing=record.preprocessing(),
+        labels=record.labels,
+        formats=["tflite"],
+        origin={"trained_on": weights},
+        **options,
+    )
+    return folder / "export"
+
+
+def change_manifest(export: Path, **changes) -> None:
+    path = export / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
