@@ -76,7 +76,9 @@ def lines(
     """
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    size = (max(4.6, 3.5 * columns), 3.1 * rows + 0.3)
+    # Many panels are small, so that their texts can be read where the figure is a page wide.
+    width, height = (3.5, 3.1) if columns < 4 else (2.5, 2.3)
+    size = (max(4.6, width * columns), height * rows + 0.3)
     figure, axes = new_figure(*size, nrows=rows, ncols=columns, sharey=sharey, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
