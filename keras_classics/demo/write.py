@@ -10,7 +10,6 @@ from typing import Any
 import keras
 
 from keras_classics import files
-from keras_classics.data.folders import FOLDER_EXIF
 from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.demo.datasets import (
     STROKES,
@@ -141,7 +140,7 @@ def _metadata(
         "labels": manifest["labels"],
         "preprocessing": manifest["preprocessing"],
         "max_pixels": manifest.get("max_pixels", MAX_PIXELS),
-        "upright": dataset is not None and dataset.startswith(FOLDER_EXIF),
+        "upright": manifest.get("exif_orientation") == "applied",
         "pixels": manifest["exports"][NETWORK].get("input", {}).get("dtype") == "uint8",
         "drawing": _drawing(manifest, dataset),
         **{name: part and part.name for name, part in inside.items()},

@@ -1,5 +1,6 @@
 """A headless Chromium, and a plain web server for it."""
 
+import base64
 import contextlib
 import functools
 import json
@@ -106,9 +107,19 @@ class Browser:
         ]
 
     def errors(self) -> list[str]:
-        """What the console lists as an error since the last call."""
+        """What the console lists as an error since the last call, without LiteRT's log."""
         log = self._driver.get_log("browser")
-        return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+        errors = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
+        return [error for error in errors if '"INFO: ' not in error]
+
+    def screenshot(self, path: Path) -> None:
+        """Writes a PNG file of the whole page."""
+        height = self.run("return document.documentElement.scrollHeight")
+        clip = {"x": 0, "y": 0, "width": self.run("return innerWidth"), "height": height}
+        shot = self._driver.execute_cdp_cmd(
+            "Page.captureScreenshot", {"captureBeyondViewport": True, "clip": {**clip, "scale": 1}}
+        )
+        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 def addresses(text: str) -> list[str]:

@@ -78,6 +78,7 @@ async function takeSample(button) {
 async function take(file, sample = null) {
   if (!file) return;
   const number = ++newest;
+  setStatus("Reading the picture.");
   let decoded;
   try {
     decoded = await decode(file, metadata);
