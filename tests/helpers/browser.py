@@ -110,7 +110,7 @@ class Browser:
         """What the console lists as an error since the last call, without LiteRT's log."""
         log = self._driver.get_log("browser")
         errors = [entry["message"] for entry in log if entry["level"] == "SEVERE"]
-        return [error for error in errors if '"INFO: ' not in error]
+        return [error for error in errors if not re.search(r'/litert/.*"(INFO|WARNING): ', error)]
 
     def screenshot(self, path: Path) -> None:
         """Writes a PNG file of the whole page."""
