@@ -124,7 +124,7 @@ def _model(export: Path, run: Path) -> keras.Model:
     raise UserError(
         "The demo computes the feature maps of the first layer with model.keras. "
         f"Received: no such file in {export} or {run}. Name the run that was exported: "
-        "--run=RUN_DIR."
+        "run=RUN_DIR."
     )
 
 
