@@ -40,13 +40,6 @@ STAGES = ("the new last layer", "all layers")
 
 logger = logging.getLogger(__name__)
 
-
-def _rates(name: str) -> str:
-    """Returns the two defaults of a rate in words."""
-    photographs, drawings = finetune.PHOTOGRAPHS[name], finetune.DRAWINGS[name]
-    return f"{photographs} if unset, {drawings} for a network of drawings, such as lenet5"
-
-
 MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True)
 WEIGHTS = define_path(
     "weights",
@@ -78,8 +71,8 @@ HEAD_EPOCHS = flags.DEFINE_integer(
 EPOCHS = flags.DEFINE_integer(
     "epochs",
     None,
-    f"Epochs that train all layers; {finetune.EPOCHS}, or as many as {finetune.STEPS} steps need, "
-    "if unset.",
+    f"Epochs that train all layers; {finetune.EPOCHS} to {finetune.MOST_EPOCHS}, by the number of "
+    f"images, or as many as {finetune.STEPS} steps need, if unset.",
     lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
@@ -92,13 +85,16 @@ BATCH_SIZE = flags.DEFINE_integer(
 RATE = flags.DEFINE_float(
     "rate",
     None,
-    f"Learning rate of the new last layer, trained alone; {_rates('rate')}.",
+    f"Learning rate of the new last layer, trained alone; {finetune.COLOUR['rate']}, or "
+    f"{finetune.GREY['rate']} for a network of grey images, if unset.",
     lower_bound=0,
 )
 RATE_WHOLE = flags.DEFINE_float(
     "rate_whole",
     None,
-    f"Learning rate of the stage that trains all layers; {_rates('rate_whole')}.",
+    f"Learning rate of the stage that trains all layers; that of --rate divided by "
+    f"{finetune.COLOUR['divisor']}, or by {finetune.GREY['divisor']} for a network of grey images, "
+    "if unset.",
     lower_bound=0,
 )
 BATCH_NORM = flags.DEFINE_enum(

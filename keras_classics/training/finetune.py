@@ -15,7 +15,7 @@ import keras
 from keras_classics.data import ImageData, load
 from keras_classics.data.augment import AffineDistortion, Augmentation, CropFlip
 from keras_classics.errors import UserError
-from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
+from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import find_weights, list_weights, preprocessing
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training.optimizer import Momentum
@@ -23,15 +23,17 @@ from keras_classics.training.recipe import Recipe
 from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights.identify import read_metadata
 
-# Rates of the new last layer and of all layers. Pretrained weights are good already, and those of
-# photographs change little. Networks of drawings are small and see drawings of another kind.
-PHOTOGRAPHS = {"rate": 0.02, "rate_whole": 0.002}
-DRAWINGS = {"rate": 0.05, "rate_whole": 0.02}
-# With batches of 8 images, single gradients of a network of drawings may be large.
-CLIP_NORM = 5.0
+# Rate of the new last layer, and what it is divided by for all layers. Pretrained weights are good
+# already and change little; networks of grey images, such as LeNet-5, are small and change more.
+COLOUR = {"rate": 0.02, "divisor": 10}
+GREY = {"rate": 0.05, "divisor": 2.5}
+# At the rates of grey images, the gradient of a batch of 8 may be too large.
+GREY_CLIP_NORM = 5.0
 # Each stage takes as many epochs as large sets of images need, or more until it has enough steps.
-HEAD_EPOCHS, HEAD_STEPS = 5, 60
+HEAD_EPOCHS, HEAD_STEPS = 5, 100
 EPOCHS, STEPS = 10, 240
+# So many steps are better, if they take no more than so many epochs.
+GOOD_STEPS, MOST_EPOCHS = 600, 30
 # The largest batch with which an epoch has so many steps, or the smallest of these.
 BATCH_SIZES = (8, 16, 32)
 STEPS_PER_EPOCH = 24
@@ -59,11 +61,11 @@ def finetuning_recipes(
 ) -> tuple[Recipe, Recipe]:
     """Returns the two recipes of a fine-tuning: of the new last layer, then of the whole network.
 
-    Train by one after the other: `train(recipe, run_dir / recipe.name, data=data)`. A network of
-    photographs is built without its top, so the size of its images may differ from that of its
-    training; global average pooling and a new dense layer follow. One of drawings, which takes
-    images of one size, keeps all layers but the last. Each epoch trains on all images: those that
-    do not fill a batch begin the next epoch.
+    Train by one after the other: `train(recipe, run_dir / recipe.name, data=data)`. A network whose
+    images may have another size than in its training is built without its top; global average
+    pooling and a new dense layer follow. One of `CanvasPreprocessing`, which takes images of one
+    size, keeps all layers but the last. Each epoch trains on all images: those that do not fill a
+    batch begin the next epoch.
 
     Args:
         model: Name of the network.
@@ -79,9 +81,9 @@ def finetuning_recipes(
         epochs: Epochs in which all layers train; see `default_epochs`.
         batch_size: Global batch size; see `default_batch_size`.
         rate: Learning rate of the new layer in the first run, by default 0.02, or 0.05 for a
-            network of drawings.
-        rate_whole: Learning rate of the whole network in the second run, by default 0.002, or 0.02
-            for a network of drawings.
+            network of grey images.
+        rate_whole: Learning rate of the whole network in the second run, by default a tenth of
+            `rate`, or 0.4 of it for a network of grey images.
         batch_norm: `"frozen"` or `"train"`, see `models.transfer.freeze_backbone`.
         seed: Determines the initial weights and the order.
 
@@ -94,16 +96,16 @@ def finetuning_recipes(
         count = len(data.train)
         batch_size = batch_size or default_batch_size(count)
         fitting = min(batch_size, count)
-        head_epochs = head_epochs or default_epochs(count, fitting, HEAD_EPOCHS, HEAD_STEPS)
-        epochs = epochs or default_epochs(count, fitting, EPOCHS, STEPS)
+        head_epochs = head_epochs or default_epochs(count, fitting, "head")
+        epochs = epochs or default_epochs(count, fitting, "whole")
     sides = layer.compute_output_shape((None, None, None, 3))[1:]
-    drawings = isinstance(layer, CanvasPreprocessing)
+    grey = sides[-1] == 1
     backbone: dict[str, Any] = {"input_shape": sides}
-    if not drawings:
+    if isinstance(layer, ImagePreprocessing):
         backbone |= {"include_top": False, "pooling": "avg"}
-    rates = DRAWINGS if drawings else PHOTOGRAPHS
+    rates = GREY if grey else COLOUR
     rate = rates["rate"] if rate is None else rate
-    rate_whole = rates["rate_whole"] if rate_whole is None else rate_whole
+    rate_whole = rate / rates["divisor"] if rate_whole is None else rate_whole
     head = Recipe(
         name="head",
         model=model,
@@ -115,9 +117,9 @@ def finetuning_recipes(
         model_arguments={**backbone, "weights": weights},
         preprocessing=kind,
         preprocessing_arguments={k: v for k, v in layer.get_config().items() if k != "name"},
-        augmentation=_augmentation(layer, sides[0]),
+        augmentation=_augmentation(layer, sides),
         last_batch="carry",
-        clip_norm=CLIP_NORM if drawings else None,
+        clip_norm=GREY_CLIP_NORM if grey else None,
         trainable="head",
         batch_norm=batch_norm,
         seed=seed,
@@ -148,25 +150,29 @@ def default_batch_size(images: int, replicas: int = 1) -> int:
     return size * replicas
 
 
-def default_epochs(images: int, batch_size: int, epochs: int, steps: int) -> int:
-    """Returns `epochs`, or as many more as `steps` steps need.
+def default_epochs(images: int, batch_size: int, stage: str) -> int:
+    """Returns the epochs of a stage of a fine-tuning: the more, the fewer images there are.
 
     Args:
         images: Number of training images.
         batch_size: Global batch size.
-        epochs: Epochs that suffice for a large set of images.
-        steps: Steps that a small set needs.
+        stage: `"head"`: only the new layer trains; `"whole"`: all layers train.
     """
-    return max(epochs, math.ceil(steps * batch_size / images))
+
+    def epochs_of(steps: int) -> int:
+        return math.ceil(steps * batch_size / images)
+
+    if stage == "head":
+        return max(HEAD_EPOCHS, epochs_of(HEAD_STEPS))
+    return max(EPOCHS, epochs_of(STEPS), min(MOST_EPOCHS, epochs_of(GOOD_STEPS)))
 
 
-def _augmentation(layer: keras.layers.Layer, side: int) -> Augmentation:
-    """Shifts; photographs are mirrored, too. Many drawings, such as digits, may not be."""
-    if isinstance(layer, CanvasPreprocessing):
-        return AffineDistortion(
-            shift=side // 16, scale=0.0, squeeze=0.0, shear=0.0, fill=layer.background
-        )
-    return CropFlip(padding=side // 16)
+def _augmentation(layer: keras.layers.Layer, sides: tuple[int, int, int]) -> Augmentation:
+    """Shifts and mirrors colour images; distorts grey ones, such as digits, which have a side."""
+    shift, fill = sides[0] // 16, getattr(layer, "background", 0.0)
+    if sides[-1] == 1:
+        return AffineDistortion(shift=shift, fill=fill)
+    return CropFlip(padding=shift, fill=fill)
 
 
 def fitting_batch(recipe: Recipe, images: int, replicas: int = 1) -> Recipe:

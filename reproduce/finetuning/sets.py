@@ -48,6 +48,9 @@ MOTIFS: Mapping[str, Motif] = {
     "letter_t": lambda u, v, r, a: ((abs(u) < 0.25) | (v < -0.5)) & _within(u, v, 0.95),
     "letter_x": lambda u, v, r, a: (np.minimum(abs(u - v), abs(u + v)) < 0.35) & _within(u, v),
     "letter_h": lambda u, v, r, a: ((abs(u) > 0.45) | (abs(v) < 0.25)) & _within(u, v, 0.95),
+    "oval": lambda u, v, r, a: np.hypot(u, 1.5 * v) < 1,
+    "rectangle": lambda u, v, r, a: (abs(u) < 0.95) & (abs(v) < 0.6),
+    "diamond": lambda u, v, r, a: abs(u) + 1.3 * abs(v) < 1.05,
     "right": lambda u, v, r, a: _arrow(u, v),
     "left": lambda u, v, r, a: _arrow(-u, v),
     "down": lambda u, v, r, a: _arrow(v, u),
@@ -99,6 +102,7 @@ def _digits(each: int) -> SmallSet:
 
 # The sets that chose the defaults, and those that the defaults are tested on. They share no class.
 SEARCH = {
+    "outlines": _generated(20, "oval", "rectangle", "diamond"),
     "stripes": _generated(20, "stripes_across", "stripes_down", "stripes_slanted"),
     "letters": _generated(30, "letter_l", "letter_t", "letter_x", "letter_h"),
     "arrows": _generated(50, "right", "left", "up", "down"),

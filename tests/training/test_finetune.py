@@ -9,11 +9,12 @@ import tensorflow as tf
 
 import keras_classics as kc
 from keras_classics.data import ImageData, Split
-from keras_classics.data.augment import CropFlip
+from keras_classics.data.augment import AffineDistortion, CropFlip
 from keras_classics.errors import UserError
 from keras_classics.training import finetuning_recipes, train
 from keras_classics.training.finetune import default_batch_size, fitting_batch
 from keras_classics.training.schedules import Cosine, Warmup
+from keras_classics.training.warnings import FEW_STEPS
 from keras_classics.weights import hdf5
 
 RESNET = ("resnet20", "fashion_mnist", "folder:pictures")
@@ -91,7 +92,7 @@ def test_recipes_of_known_weights():
     assert whole.model_arguments["version"] == "v1.5"
     assert whole.initial_weights == "run/head/final.weights.h5"
     assert (head.batch_norm, whole.batch_norm) == ("train", "train")
-    # Photographs are mirrored.
+    # Colour images are mirrored, grey ones are not.
     assert head.augmentation == CropFlip(padding=7)
     json.dumps([head.to_json(), whole.to_json()])
 
@@ -157,17 +158,26 @@ def of_size(images: int, classes: int = 2) -> ImageData:
     return ImageData("folder:x", split, split, tuple(map(str, range(classes))))
 
 
-@pytest.mark.parametrize("images", [2, 3, 7, 8, 60, 90, 300, 1500, 60_000])
-def test_length_and_batches_come_from_the_number_of_images(images):
-    head, whole = finetuning_recipes(*RESNET, "run", data=of_size(images))
-    assert head.batch_size == whole.batch_size <= min(images, 32)
-    # Nothing is left out, no set is small enough for few steps, and no large one is shown rarely.
-    for recipe, epochs, steps in ((head, 5, 60), (whole, 10, 240)):
-        assert recipe.last_batch == "carry"
-        done = recipe.epochs * images / recipe.batch_size
-        assert recipe.epochs >= epochs
-        assert done >= steps
-        assert recipe.epochs == epochs or done < steps + images / recipe.batch_size
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"),
+    [
+        (2, 2, (100, 240)),
+        (7, 7, (100, 240)),
+        (20, 8, (40, 96)),
+        (60, 8, (14, 32)),
+        (90, 8, (9, 30)),
+        (300, 8, (5, 16)),
+        (1500, 32, (5, 13)),
+        (60_000, 32, (5, 10)),
+    ],
+)
+def test_length_and_batches_come_from_the_number_of_images(images, batch_size, epochs):
+    recipes = finetuning_recipes(*RESNET, "run", data=of_size(images))
+    assert tuple(recipe.epochs for recipe in recipes) == epochs
+    assert [recipe.batch_size for recipe in recipes] == [batch_size] * 2
+    # Nothing is left out, and no default is warned about.
+    assert [recipe.last_batch for recipe in recipes] == ["carry"] * 2
+    assert recipes[1].epochs * images / batch_size >= FEW_STEPS
 
 
 def test_what_is_given_wins():
@@ -176,6 +186,9 @@ def test_what_is_given_wins():
     assert [(r.batch_size, r.epochs) for r in (head, whole)] == [(20, 1), (20, 2)]
     assert head.schedule == Cosine(rate=0.3)
     assert whole.schedule == Warmup(Cosine(rate=0.2), epochs=0.2)
+    grey, _ = finetuning_recipes("lenet5", "digits", "folder:x", "run", data=of_size(90))
+    assert grey.augmentation == AffineDistortion(shift=2)
+    assert (grey.clip_norm, head.clip_norm) == (5, None)
     # A length follows the batch size that is given.
     _, whole = finetuning_recipes(*RESNET, "run", data=of_size(90), batch_size=30)
     assert whole.epochs == 80
