@@ -78,6 +78,19 @@ def test_is_a_lesson(path):
     assert len(solutions(notebook)) == len(exercises)
 
 
+def test_lessons_take_45_minutes():
+    overview, *lessons = re.split(
+        r"^## Lesson ", (ROOT / "docs/teaching.md").read_text(), flags=re.M
+    )
+    assert all(f"notebooks/{name}.ipynb" in overview for name in NAMES)
+    assert [lesson[0] for lesson in lessons] == list("123456")
+    for lesson in lessons:
+        spans = re.findall(r"^\| (\d+)-(\d+) \|", lesson, re.MULTILINE)
+        starts, ends = zip(*spans, strict=True)
+        assert starts == ("0", *ends[:-1])
+        assert ends[-1] == "45"
+
+
 # Words that are not the field's, beside those that are.
 NOT_OURS = {
     r"\banswers?\b": "activation, output or prediction",
