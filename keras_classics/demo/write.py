@@ -92,7 +92,7 @@ def write_site(
             if part is not None:
                 _write_tflite(part, aside / f"{name}.tflite")
         copy_runtime(packages, aside / "litert")
-        metadata["samples"] = write_samples(known, manifest["labels"], aside / "samples")
+        metadata["samples"] = write_samples(known, metadata["labels"], aside / "samples")
         metadata["bytes"] = (aside / NETWORK).stat().st_size
         metadata["download"] = _download(aside)
         (aside / "network.json").write_text(json.dumps(metadata, indent=2) + "\n")
@@ -136,8 +136,8 @@ def _metadata(
         "title": title(model),
         "paper": find_model(model).paper if model in list_models() else None,
         "dataset": printed_name(dataset),
-        "input_shape": manifest["input_shape"],
-        "labels": manifest["labels"],
+        "input_shape": manifest["input"]["shape"][1:],
+        "labels": manifest["output"]["labels"],
         "preprocessing": manifest["preprocessing"],
         "max_pixels": manifest.get("max_pixels", MAX_PIXELS),
         "upright": manifest.get("exif_orientation") == "applied",

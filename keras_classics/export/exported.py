@@ -55,7 +55,7 @@ def load_exported(path: str | os.PathLike) -> Exported:
     if export.is_dir() and not (export / "saved_model.pb").exists():
         export = export / next(iter(_manifest(export)["exports"]))
     metadata = _manifest(export.parent)
-    labels, max_pixels = tuple(metadata["labels"]), metadata["max_pixels"]
+    labels, max_pixels = tuple(metadata["output"]["labels"]), metadata["max_pixels"]
     run = _load(export, _saved_model) if export.is_dir() else _of_file(export, metadata)
 
     def predict(encoded: Sequence[bytes]) -> np.ndarray:
@@ -89,10 +89,12 @@ def _manifest(folder: Path) -> dict[str, Any]:
     try:
         metadata = files.read_json(path)
         metadata = {"max_pixels": MAX_PIXELS, **metadata}
-        kinds = {"labels": list, "preprocessing": dict, "exports": dict, "max_pixels": int}
+        kinds = {"output": dict, "preprocessing": dict, "exports": dict, "max_pixels": int}
         for name, kind in kinds.items():
             if not isinstance(metadata[name], kind) or not metadata[name]:
                 raise TypeError(name)
+        if not isinstance(metadata["output"]["labels"], list):
+            raise TypeError("labels")
         return metadata
     except (UserError, KeyError, TypeError) as error:
         raise UserError(

@@ -40,9 +40,7 @@ def manifest(
         "output": source.output,
         "drawings": _drawings(source, origin),
         "exif_orientation": "applied" if _is_upright(origin) else "ignored",
-        "input_shape": list(source.inputs.shape[1:]),
         "preprocessing": source.preprocessing_config,
-        "labels": source.labels,
         "max_pixels": source.max_pixels,
         "compared_on": {
             "images": len(source.images),

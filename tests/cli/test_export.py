@@ -109,7 +109,8 @@ def test_an_export_that_was_cut(exported, tmp_path, file, kept):
     ("manifest", "message"),
     [
         ([], "manifest.json, which defines the preprocessing and the labels, cannot be read"),
-        ({"labels": ["a"], "exports": {"model.onnx": {}}}, "cannot be read"),
+        ({"output": {"labels": ["a"]}, "exports": {"model.onnx": {}}}, "cannot be read"),
+        ({"output": {}, "preprocessing": {"layer": "Canvas"}}, "cannot be read"),
         ({"preprocessing": {"layer": "Canvas"}}, "Unknown preprocessing 'Canvas'. Known: Canvas"),
     ],
 )

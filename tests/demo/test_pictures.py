@@ -102,7 +102,7 @@ def check_picture(
     np.testing.assert_allclose(got["probabilities"], probabilities, atol=1e-3)
     best = np.sort(got["probabilities"])[-len(got["bars"]) :]
     np.testing.assert_allclose(np.sort(got["bars"]), best, atol=1e-6)
-    assert got["status"].startswith(manifest["labels"][np.argmax(got["probabilities"])])
+    assert got["status"].startswith(manifest["output"]["labels"][np.argmax(got["probabilities"])])
 
 
 @needs_browser

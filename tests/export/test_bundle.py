@@ -47,8 +47,8 @@ def test_manifest(exported):
     folder, manifest = exported
     assert json.loads((folder / "manifest.json").read_text()) == manifest
     assert manifest["model"] == "lenet5"
-    assert manifest["labels"] == list("0123456789")
-    assert manifest["input_shape"] == [32, 32, 1]
+    assert manifest["output"]["labels"] == list("0123456789")
+    assert manifest["input"]["shape"] == [None, 32, 32, 1]
     assert manifest["drawings"] == "light on dark"
     assert manifest["preprocessing"]["background"] == -0.1
     assert manifest["compared_on"] == {"images": 40, "source": "given", "labelled": True}

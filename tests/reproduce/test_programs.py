@@ -129,7 +129,7 @@ def test_a_folder_of_images(run_program, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "run" / "export" / "manifest.json").read_text())
-    assert manifest["labels"] == ["cat", "dog"]
+    assert manifest["output"]["labels"] == ["cat", "dog"]
 
 
 def test_a_run_directory_in_use(run_program, tmp_path):
