@@ -75,7 +75,7 @@ def _write_held_out(dataset: str, labels: Sequence[str], folder: Path) -> list[d
         split, class_names = load_test(dataset, encoded=True)
     except UserError:
         return []
-    written = []
+    written: list[dict[str, str]] = []
     for index, label in _spread(split, [n for n, name in enumerate(class_names) if name in labels]):
         try:
             ending, encoded = _encoded(split.image(index))
