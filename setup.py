@@ -101,6 +101,7 @@ setup(
             "package.json",
             "package-lock.json",
         ],
+        "keras_classics.models": ["costs.csv"],
         "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
     },
     python_requires=">=3.11",

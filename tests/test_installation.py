@@ -36,6 +36,7 @@ def packaged(metadata: dict) -> set[str]:
         for package, patterns in metadata["package_data"].items()
         for pattern in patterns
         for path in (ROOT / package.replace(".", "/")).glob(pattern)
+        if path.is_file()
     }
 
 

@@ -24,6 +24,7 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
+from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path, define_path_list
 from keras_classics.cli._progress import progress_bar
 from keras_classics.data import load_test
@@ -93,7 +94,11 @@ Row = dict[str, Any]
 def main() -> None:
     """Evaluates networks, or compares two evaluations."""
     if COMPARE.value:
-        print(_comparison(COMPARE.value))
+        comparison = _comparison(COMPARE.value)
+        if JSON.value:
+            print_json(comparison)
+        else:
+            print(_comparison_report(comparison))
         return
     if OUT.value:
         files.refuse_existing(Path(OUT.value))
@@ -128,10 +133,15 @@ def main() -> None:
     )
     row = _row(nets, evaluation, predictions)
     row |= {"test_images": len(everything), "seconds": time.perf_counter() - start}
-    print(_report(evaluation, predictions, row))
+    if JSON.value:
+        print_json({**row, "classes": _classes(evaluation, class_names)})
+    else:
+        print(_report(evaluation, predictions, row))
     if OUT.value:
         row["environment"] = current_environment() | strategy_metadata(strategy)
         _write(Path(OUT.value), evaluation, predictions, row, split)
+        if not JSON.value:
+            print(f"files   {Path(OUT.value)}/")
 
 
 def _protocol(name: str, net: Network) -> Views | Dense:
@@ -287,7 +297,6 @@ def _write(
         with plots.optional(aside / "mistakes.png") as path:
             labels, probabilities = evaluation.labels, evaluation.probabilities
             plots.mistakes(split.image, labels, probabilities, names, path)
-    print(f"files   {folder}/")
 
 
 def _stored_predictions(folder: str) -> Predictions:
@@ -302,7 +311,7 @@ def _stored_predictions(folder: str) -> Predictions:
     return Predictions.load(path)
 
 
-def _comparison(folders: Sequence[str]) -> str:
+def _comparison(folders: Sequence[str]) -> Row:
     """Tests whether two networks differ significantly on the same images."""
     if len(folders) != 2:
         raise UserError(f"--compare takes two folders. Received: {','.join(folders)}.")
@@ -310,18 +319,41 @@ def _comparison(folders: Sequence[str]) -> str:
     check_same_images(a, b)
     hits = [p.probabilities.argmax(axis=1) == p.labels for p in (a, b)]
     test = mcnemar(*hits)
+    return {
+        "dataset": a.dataset,
+        "images": len(a.labels),
+        "compared": [
+            {
+                "folder": folder,
+                "model": p.model,
+                "protocol": p.protocol,
+                "top1_error": 1 - float(right.mean()),
+            }
+            for right, p, folder in zip(hits, (a, b), folders, strict=True)
+        ],
+        "only_first_right": int(test.only_a),
+        "only_second_right": int(test.only_b),
+        "p_value": float(test.p_value),
+    }
+
+
+def _comparison_report(row: Row) -> str:
+    """The printed comparison: the two errors, and what the test says of their difference."""
+    only_a, only_b, p_value = (
+        row[name] for name in ("only_first_right", "only_second_right", "p_value")
+    )
     lines = [
-        f"{letter}  {100 - 100 * right.mean():6.2f} %  {p.model}: {p.protocol}  ({folder})"
-        for letter, right, p, folder in zip("AB", hits, (a, b), folders, strict=True)
+        f"{letter}  {100 * of['top1_error']:6.2f} %  {of['model']}: {of['protocol']}  "
+        f"({of['folder']})"
+        for letter, of in zip("AB", row["compared"], strict=True)
     ]
-    verdict = "no difference is shown" if test.p_value >= 0.05 else "the difference is real"
-    better = "A" if test.only_a > test.only_b else "B"
-    verdict += f": {better} is better" if test.p_value < 0.05 else ""
+    verdict = "no difference is shown" if p_value >= 0.05 else "the difference is real"
+    verdict += f": {'A' if only_a > only_b else 'B'} is better" if p_value < 0.05 else ""
     return "\n".join(
         [
-            f"top-1 error on {len(a.labels):,} images of {a.dataset}",
+            f"top-1 error on {row['images']:,} images of {row['dataset']}",
             *lines,
-            f"only A is right {test.only_a:,} times, only B {test.only_b:,} times",
-            f"McNemar's exact test: p = {test.p_value:.2g}, {verdict} (at 0.05)",
+            f"only A is right {only_a:,} times, only B {only_b:,} times",
+            f"McNemar's exact test: p = {p_value:.2g}, {verdict} (at 0.05)",
         ]
     )

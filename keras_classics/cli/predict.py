@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_classics.cli._exif import EXIF
 from keras_classics.cli._networks import MODEL, Network, network_of_run, networks
+from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
 from keras_classics.data.image_files import fault_of, upright
 from keras_classics.errors import UserError, one_line
@@ -32,10 +33,19 @@ def main(*images: str) -> None:
     network = _network()
     encoded = [_read(Path(image), network.max_pixels) for image in images]
     width = max(map(len, network.labels))
+    found = []
     for image, probabilities in zip(images, network.predict(encoded), strict=True):
-        print(one_line(image))
-        for label in np.argsort(-probabilities, kind="stable")[:TOP]:
-            print(f"  {network.labels[label]:<{width}}  {100 * probabilities[label]:6.2f} %")
+        best = [
+            {"class": int(i), "label": network.labels[i], "probability": float(probabilities[i])}
+            for i in np.argsort(-probabilities, kind="stable")[:TOP]
+        ]
+        found.append({"image": image, "predictions": best})
+        if not JSON.value:
+            print(one_line(image))
+            for of in best:
+                print(f"  {of['label']:<{width}}  {100 * of['probability']:6.2f} %")
+    if JSON.value:
+        print_json(found)
 
 
 def _network() -> Exported:

@@ -21,7 +21,7 @@ from keras_classics.training import Recipe, load_data, load_run, make_strategy, 
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import LAYER_COLUMNS, results_of
+from reproduce.claims.results import LAYER_COLUMNS, results_of, runs_table
 from reproduce.harness import flags as harness
 from reproduce.harness.run import run_recipe, train_with_flags
 from reproduce.harness.smoke import smoke_recipe
@@ -82,7 +82,10 @@ def run_comparison(claim: Claim) -> None:
             # Frees the graphs of this run.
             keras.backend.clear_session()
     if is_chief(strategy):
-        print(f"\n{claim.table(results_of(done))}\n\nfiles   {folder}/")
+        results = results_of(done)
+        whole = set(variants) == set(claim.variants)
+        table = claim.table(results) if whole else runs_table(results)
+        print(f"\n{table}\n\nfiles   {folder}/")
 
 
 class _DataLoader:

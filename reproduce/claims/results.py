@@ -16,7 +16,7 @@ from keras_classics.errors import UserError
 from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import read_result
 from reproduce.harness.result_table import RESULTS, ResultTable, result_row
-from reproduce.harness.tables import ENVIRONMENT, Row, read_rows
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows
 
 COLUMNS = (
     "variant",
@@ -152,6 +152,24 @@ def add_results(claim: str, folders: Iterable[Path]) -> None:
     unchanged = {run_of(row) for row in runs.read()} - {run_of(row) for row in new.runs}
     for table, rows in ((epochs, new.epochs), (layers, new.layers)):
         table.add(rows, keep=lambda row: row["run"] in unchanged)
+
+
+def runs_table(results: Results) -> str:
+    """Returns a Markdown table of the runs alone, where a claim's would lack most."""
+    rows = [
+        [
+            run["variant"],
+            run["dataset"],
+            str(run["seed"]),
+            str(run["epochs"]),
+            f"{100 * (1 - float(run['train_accuracy'])):.2f}",
+            f"{100 * float(run['test_error']):.2f}",
+            f"{float(run['seconds']):,.1f}",
+        ]
+        for run in results.runs
+    ]
+    head = ["variant", "data", "seed", "epochs", "training error, %", "test error, %", "seconds"]
+    return markdown(head, rows, left=2)
 
 
 def results_of(folders: Iterable[Path]) -> Results:

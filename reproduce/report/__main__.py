@@ -28,11 +28,20 @@ from keras_classics.analysis import plots
 from keras_classics.cli._paths import define_path_list
 from keras_classics.cli._program import run
 from keras_classics.errors import UserError
+from keras_classics.models import costs
 from keras_classics.training import read_result, recipes
 from reproduce.claims import CLAIMS
 from reproduce.claims.results import add_results, claim_of
 from reproduce.harness.result_table import RESULTS, ResultTable, finished_runs, result_row
-from reproduce.harness.tables import ENVIRONMENT, ROOT, Row, markdown, spread, update_pages
+from reproduce.harness.tables import (
+    ENVIRONMENT,
+    ROOT,
+    Row,
+    markdown,
+    spread,
+    update_pages,
+    write_or_check,
+)
 from reproduce.report.claims_page import FIGURES, update_claims
 from reproduce.report.export_table import EXPORTS, add_exports, export_table
 from reproduce.report.finetuning_table import (
@@ -43,7 +52,13 @@ from reproduce.report.finetuning_table import (
 )
 from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
-from reproduce.report.zoo_table import draw_diagrams, weights_table, zoo_table
+from reproduce.report.zoo_table import (
+    all_profiles,
+    costs_text,
+    draw_diagrams,
+    weights_table,
+    zoo_table,
+)
 
 ADD = define_path_list("add", "Folders of runs, evaluations and exports to add to the rows.")
 ZOO = flags.DEFINE_bool("zoo", False, "Also build every network for its table and diagrams.")
@@ -122,7 +137,9 @@ def main() -> None:
         **paper_tables(),
     }
     if ZOO.value:
-        tables["zoo"] = zoo_table()
+        profiles = all_profiles()
+        tables["zoo"] = zoo_table(profiles)
+        write_or_check(costs.FILE, costs_text(profiles), CHECK.value)
     update_pages(tables, CHECK.value)
     if not CHECK.value:
         _draw(rows)

@@ -1,5 +1,6 @@
 """The tables of all networks and of all known weights, and the diagrams of the families' pages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_classics.analysis import plots
@@ -27,10 +28,21 @@ HASHES = {"sha256": ("SHA-256", 64), "md5": ("MD5", 32)}
 DRAWN = ("lenet5_1998", "lenet5", "alexnet", "vgg16", "resnet20", "resnet50")
 
 
-def zoo_table() -> str:
-    """Returns the table of all networks. It builds each, which takes about two minutes."""
+def all_profiles() -> dict[str, Profile]:
+    """Returns the profiles of all networks. It builds each, which takes about two minutes."""
+    return {name: describe(name) for name in list_models()}
+
+
+def zoo_table(profiles: Mapping[str, Profile]) -> str:
+    """Returns the table of all networks."""
     entries = sorted(map(find_model, list_models()), key=_family)
-    return "\n".join([HEADER, *(zoo_row(entry, describe(entry.name)) for entry in entries)])
+    return "\n".join([HEADER, *(zoo_row(entry, profiles[entry.name]) for entry in entries)])
+
+
+def costs_text(profiles: Mapping[str, Profile]) -> str:
+    """Returns the content of the file that `published_costs` reads."""
+    rows = [f"{name},{profile.params},{profile.macs}" for name, profile in profiles.items()]
+    return "\n".join(["network,parameters,multiply_adds", *rows, ""])
 
 
 def draw_diagrams(folder: Path) -> None:

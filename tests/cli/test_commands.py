@@ -26,10 +26,13 @@ def test_zoo_lists(run_program):
     done = run_program(*CLI, "zoo", "--pattern=resnet1*")
     assert done.returncode == 0, done.stderr
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["network", "input", "smallest", "paper"]
+    assert header.split() == ["network", "paper", "input", "parameters", "multiply-adds", "weights"]
     names = ["resnet18", "resnet101", "resnet110", "resnet152", "resnet164"]
-    assert [line.split()[0] for line in lines] == [*names, "resnet1001", "resnet1202"]
-    assert lines[0].split()[1:3] == ["224x224x3", "1"]
+    listed = lines[: lines.index("")]
+    assert [line.split()[0] for line in listed] == [*names, "resnet1001", "resnet1202"]
+    assert listed[0].split()[1:6] == ["He", "2015", "224x224x3", "11,689,512", "1.81"]
+    assert listed[0].endswith("imagenet: 2")
+    assert max(map(len, lines)) <= 100
 
 
 def test_zoo_describes(run_python):

@@ -13,6 +13,8 @@ from tests.helpers.folders import folder_of_images
 DATA = "--dataset=folder:none"
 PROGRAMS = {
     "keras_classics.cli zoo": (),
+    "keras_classics.cli weights": (),
+    "keras_classics.cli recipes": (),
     "keras_classics.cli check_images": ("images",),
     "keras_classics.cli convert": ("--from=none.pth", "--model=lenet5", "--out=out.weights.h5"),
     "keras_classics.cli prepare": ("--dataset=mnist", "--from_idx=images", "--data_dir=tfds"),

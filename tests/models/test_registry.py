@@ -13,6 +13,7 @@ import tensorflow as tf
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
+from keras_classics.models.costs import Costs, published_costs
 from tests.helpers import golden
 from tests.helpers.golden import second_shape
 from tests.helpers.images import random_images
@@ -68,6 +69,7 @@ def small(request) -> keras.Model:
 def test_every_network_is_published():
     assert set(PUBLISHED) == set(NAMES)
     assert PARAMETERS == PUBLISHED
+    assert {name: costs.parameters for name, costs in published_costs().items()} == PUBLISHED
 
 
 @pytest.mark.slow
@@ -100,7 +102,9 @@ def test_zoo_table(full):
     from reproduce.report.zoo_table import zoo_row
 
     table = (ROOT / "docs/networks/index.md").read_text().splitlines()
-    assert zoo_row(find_model(full.name), kc.describe(full)) in table
+    profile = kc.describe(full)
+    assert zoo_row(find_model(full.name), profile) in table
+    assert published_costs()[full.name] == Costs(profile.params, profile.macs)
 
 
 def test_probabilities_at_a_second_size(small):

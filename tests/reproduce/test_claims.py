@@ -184,5 +184,6 @@ def test_smoke(run_program, tmp_path, commands):
     for command in commands:
         folder = tmp_path / command.replace(" ", "_")
         assert f"files   {folder}/" in done.stdout
+        assert "not run" not in done.stdout
         results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
         assert [result["dataset"] for result in results] == ["digits"]

@@ -1,0 +1,32 @@
+"""Parameters and multiply-adds of the networks as published, known without building them.
+
+`python -m reproduce.report --zoo` writes costs.csv, and the tests compare it with the networks.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path(__file__).parent / "costs.csv"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a network costs with the paper's input size and classes.
+
+    Attributes:
+        parameters: Number of trainable parameters.
+        multiply_adds: Multiply-adds for one image, of convolutions and dense layers.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+def published_costs() -> dict[str, Costs]:
+    """Returns the costs of all networks by name."""
+    with open(FILE, newline="") as rows:
+        return {
+            row["network"]: Costs(int(row["parameters"]), int(row["multiply_adds"]))
+            for row in csv.DictReader(rows)
+        }
