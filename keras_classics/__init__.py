@@ -38,17 +38,19 @@ if TYPE_CHECKING or not _starts_a_program():
     from keras_classics.models import __all__
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PARTS:
-        return importlib.import_module(f"{__name__}.{name}")
-    # `from keras_classics import files` asks for a module here before it imports it.
-    is_module = importlib.util.find_spec(f"{__name__}.{name}") is not None
-    if name == "__all__" or not (name.startswith("_") or is_module):
-        models = importlib.import_module(f"{__name__}.models")
-        if name == "__all__" or name in models.__all__:
-            return getattr(models, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    # Type checkers would take it for an attribute of any name.
+    def __getattr__(name: str) -> Any:
+        if name in _PARTS:
+            return importlib.import_module(f"{__name__}.{name}")
+        # `from keras_classics import files` asks for a module here before it imports it.
+        is_module = importlib.util.find_spec(f"{__name__}.{name}") is not None
+        if name == "__all__" or not (name.startswith("_") or is_module):
+            models = importlib.import_module(f"{__name__}.models")
+            if name == "__all__" or name in models.__all__:
+                return getattr(models, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__getattr__("__all__"), *_PARTS, "__version__"])
+    return sorted([*importlib.import_module(f"{__name__}.models").__all__, *_PARTS, "__version__"])
