@@ -14,6 +14,7 @@ from keras_classics.data.plan import Plan
 from keras_classics.errors import require
 from keras_classics.evaluation import Evaluation
 from keras_classics.training.checkpoint import Checkpoints
+from keras_classics.training.events import Events
 from keras_classics.training.interrupts import (
     LOST_WORKER,
     StopRequest,
@@ -23,6 +24,7 @@ from keras_classics.training.interrupts import (
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.result import (
     RunResult,
+    draw_mistakes,
     draw_plots,
     make_result,
     result_of_finished,
@@ -117,13 +119,17 @@ def train(
                 trainer, run, options.checkpoint_minutes, options.checkpoint_steps
             )
             checkpoints.restore()
-            evaluation = _train_to_end(trainer, run, checkpoints, stop, on_progress)
+            events = Events(run.events) if chief else None
+            if events:
+                events.begin(recipe, trainer.model, trainer.progress.history)
+            evaluation = _train_to_end(trainer, run, data, checkpoints, events, stop, on_progress)
         result = make_result(trainer, data, evaluation, environment, bad_images)
         if chief:
             run.check_unchanged()
             write_final_files(trainer, run, data)
             write_result(run.result, result)
-            draw_plots(trainer, run, data, evaluation)
+            draw_plots(trainer, run, data, evaluation, events)
+            events.end()
         # A worker that left now would take down those that are still at the last step.
         with suppress(*LOST_WORKER):
             from_chief(strategy, b"written")
@@ -133,7 +139,9 @@ def train(
 def _train_to_end(
     trainer: Trainer,
     run: RunDirectory,
+    data: ImageData,
     checkpoints: Checkpoints,
+    events: Events | None,
     stop: StopRequest,
     on_progress: OnProgress,
 ) -> Evaluation:
@@ -154,9 +162,12 @@ def _train_to_end(
         stopping = bool(stop) if one_worker else stopping
         if end_of_epoch or stopping or checkpoints.due:
             checkpoints.save()
-        if end_of_epoch and is_chief(trainer.strategy):
+        if end_of_epoch and events:
             run.write_history(trainer.progress.history)
-            run.write_events(trainer.progress.history[-1])
+            events.add_epoch(trainer.progress.history[-1])
+            # Those of the last epoch follow the result.
+            if events.image_due and not trainer.done:
+                draw_mistakes(run, data, evaluation, events, trainer.progress.epoch)
         if stopping:
             raise stop.error(trainer.step, run.checkpoints)
     return evaluation or trainer.evaluate()

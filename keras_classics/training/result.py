@@ -18,6 +18,7 @@ from keras_classics.errors import UserError, short_reason
 from keras_classics.evaluation import Evaluation
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.training import typed_json
+from keras_classics.training.events import Events
 from keras_classics.training.optimizer import copies, values
 from keras_classics.training.recipe import LOSSES, MEANS, Paper, Recipe, recipe_digest
 from keras_classics.training.run_directory import RunDirectory, is_run, run_folder
@@ -235,7 +236,7 @@ def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> N
 
 
 def draw_plots(
-    trainer: Trainer, run: RunDirectory, data: ImageData, evaluation: Evaluation
+    trainer: Trainer, run: RunDirectory, data: ImageData, evaluation: Evaluation, events: Events
 ) -> None:
     """Draws the plots of a run whose result is written; one that cannot be drawn is a warning."""
     names = data.class_names
@@ -243,8 +244,17 @@ def draw_plots(
         plots.curves(trainer.progress.history, path)
     with plots.optional(run.plots / "confusion.png") as path:
         plots.confusion(evaluation.confusion, names, path)
+    draw_mistakes(run, data, evaluation, events, trainer.progress.epoch)
+
+
+def draw_mistakes(
+    run: RunDirectory, data: ImageData, evaluation: Evaluation, events: Events, epoch: int
+) -> None:
+    """Draws the worst mistakes after an epoch, also for TensorBoard."""
+    labels, probabilities = evaluation.labels, evaluation.probabilities
     with plots.optional(run.plots / "mistakes.png") as path:
-        plots.mistakes(data.test.image, evaluation.labels, evaluation.probabilities, names, path)
+        plots.mistakes(data.test.image, labels, probabilities, data.class_names, path)
+        events.add_image("mistakes", path.read_bytes(), epoch)
 
 
 def _copy_on_one_device(trainer: Trainer) -> keras.Model:

@@ -1,6 +1,5 @@
 """The run directory: the files of a run, and the lock that keeps other processes out."""
 
-import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,6 +44,7 @@ class RunDirectory:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.plots = self.path / "plots"
+        self.events = self.path / "events"
         self.weights = self.path / "final.weights.h5"
         self.model = self.path / "model.keras"
         self._recipe = self.path / "recipe.json"
@@ -164,26 +164,6 @@ class RunDirectory:
         """Writes `history.csv`, one row per epoch; the columns of a validation split come last."""
         validation = VALIDATION_COLUMNS if rows and VALIDATION_COLUMNS[0] in rows[0] else ()
         files.write_csv(self.path / "history.csv", HISTORY_COLUMNS + validation, rows)
-
-    def write_events(self, row: dict[str, Any]) -> None:
-        """Adds an epoch to the TensorBoard events.
-
-        Raises:
-            UserError: If they cannot be written.
-        """
-        try:
-            with self._events.as_default():
-                for name in row.keys() - {"epoch", "step"}:
-                    tf.summary.scalar(name, row[name], step=row["epoch"])
-            self._events.flush()
-        except tf.errors.OpError as error:
-            raise UserError(
-                f"{self.path / 'events'} cannot be written: {error.message.splitlines()[0]}."
-            ) from error
-
-    @functools.cached_property
-    def _events(self) -> tf.summary.SummaryWriter:
-        return tf.summary.create_file_writer(str(self.path / "events"))
 
 
 def run_folder(path: str | os.PathLike) -> Path:

@@ -70,17 +70,6 @@ def test_saved_model_is_the_trained_one(finished, digits):
     assert accuracy == pytest.approx(result["metrics"]["test_accuracy"])
 
 
-def test_events_hold_each_epoch(finished):
-    run_dir, result = finished
-    values = {}
-    for path in (run_dir / "events").iterdir():
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
-    assert values["test_accuracy", 3] == pytest.approx(result["metrics"]["test_accuracy"])
-    assert {step for _, step in values} == {1, 2, 3}
-
-
 def test_a_finished_run_is_not_done_again(finished):
     run_dir, result = finished
     before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*.h5")}
