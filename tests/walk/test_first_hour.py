@@ -28,7 +28,7 @@ PICTURES = 30
 PAGE = (ROOT / "docs" / "export.md").read_text()
 SECTION = PAGE.split("## Use an export without this package\n")[1].split("\n## ")[0]
 PREPARED, ONNX, LITERT, TENSORFLOW, _ = re.findall(
-    r"^```python no-run\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL
+    r"^```python slow\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL
 )
 
 
