@@ -5,7 +5,7 @@ keras-classics predict --model=lenet5 --weights=digits digit.png
 keras-classics predict --model_path=served/model_int8.tflite cat.jpg
 
 An export is a folder that `keras-classics export` wrote, or a format in it: saved_model, .tflite,
-.onnx or .keras.
+.onnx or .keras. Photos are turned upright if the network was trained on such, or with --exif.
 """
 
 from pathlib import Path
@@ -16,6 +16,7 @@ from keras_classics.cli._exif import EXIF
 from keras_classics.cli._networks import MODEL, Network, network_of_run, networks
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
+from keras_classics.data.folders import FOLDER_EXIF
 from keras_classics.data.image_files import fault_of, upright
 from keras_classics.errors import UserError, one_line
 from keras_classics.export import load_exported
@@ -31,7 +32,8 @@ TOP = 5
 def main(*images: str) -> None:
     """Prints the most probable classes of each image."""
     network = _network()
-    encoded = [_read(Path(image), network.max_pixels) for image in images]
+    turn = EXIF.value or network.upright
+    encoded = [_read(Path(image), network.max_pixels, turn) for image in images]
     width = max(map(len, network.labels))
     found = []
     for image, probabilities in zip(images, network.predict(encoded), strict=True):
@@ -66,13 +68,14 @@ def _network() -> Exported:
 
 def _in_keras(net: Network) -> Exported:
     labels = net.class_names or [f"class {i}" for i in range(net.model.output_shape[-1])]
-    return of_network(net.model, net.preprocessing, labels)
+    upright = str(net.training.get("dataset")).startswith(FOLDER_EXIF)
+    return of_network(net.model, net.preprocessing, labels, upright)
 
 
-def _read(path: Path, max_pixels: int) -> bytes:
+def _read(path: Path, max_pixels: int, turn: bool) -> bytes:
     # Uncompressed, an image takes at most four channels of two bytes.
     encoded = read_bytes(path, 8 * max_pixels)
     fault = fault_of(encoded, path, max_pixels)
     if fault is not None and fault.fatal:
         raise UserError(f"{path} cannot be used: {fault.fault}.")
-    return upright(encoded, max_pixels) if EXIF.value else encoded
+    return upright(encoded, max_pixels) if turn else encoded

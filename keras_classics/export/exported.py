@@ -33,11 +33,14 @@ class Exported:
             float32, shape (count, outputs). A `UserError` names an image that cannot be decoded.
         labels: Name of each output.
         max_pixels: Most pixels of an image.
+        upright: Whether it was trained on images turned as their EXIF orientation says. `predict`
+            turns none.
     """
 
     predict: Predict
     labels: tuple[str, ...]
     max_pixels: int
+    upright: bool = False
 
 
 def load_exported(path: str | os.PathLike) -> Exported:
@@ -66,11 +69,11 @@ def load_exported(path: str | os.PathLike) -> Exported:
         except tf.errors.OpError as error:
             raise _unusable(encoded, max_pixels, error) from error
 
-    return Exported(predict, labels, max_pixels)
+    return Exported(predict, labels, max_pixels, metadata.get("exif_orientation") == "applied")
 
 
 def of_network(
-    model: keras.Model, preprocessing: keras.layers.Layer, labels: Sequence[str]
+    model: keras.Model, preprocessing: keras.layers.Layer, labels: Sequence[str], upright: bool
 ) -> Exported:
     """Returns a network that runs in Keras as its `.keras` export does.
 
@@ -78,10 +81,10 @@ def of_network(
         model: The network.
         preprocessing: The layer from uint8 images to what the network takes.
         labels: Name of each output.
+        upright: Whether it was trained on images turned as their EXIF orientation says.
     """
-    return Exported(
-        _of_layer(preprocessing, _in_keras(model), MAX_PIXELS), tuple(labels), MAX_PIXELS
-    )
+    predict = _of_layer(preprocessing, _in_keras(model), MAX_PIXELS)
+    return Exported(predict, tuple(labels), MAX_PIXELS, upright)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import pytest
 import tensorflow as tf
 
 import keras_classics as kc
+from keras_classics.data.image_files import upright
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
+from tests.helpers.image_files import side
 from tests.helpers.programs import assert_one_line
 
 EXPORT = ("-m", "keras_classics.cli", "export", "--model=lenet5", "--weights=digits")
@@ -70,6 +72,25 @@ def test_predict(run_program, exported, digits, image):
     assert lines[0] == lines[6] == str(image)
     assert lines[1].split()[0] == str(digits.test.labels[0])
     assert sum(float(line.split()[1]) for line in lines[1:6]) == pytest.approx(100, abs=0.1)
+
+
+@pytest.mark.parametrize("trained_on", ["applied", "ignored"])
+def test_predict_turns_photos_if_the_network_was_trained_on_such(
+    run_program, exported, tmp_path, trained_on
+):
+    for name in ("model.tflite", "manifest.json"):
+        shutil.copy(exported[1] / name, tmp_path)
+    path = tmp_path / "manifest.json"
+    stated = json.loads(path.read_text()) | {"exif_orientation": trained_on}
+    path.write_text(json.dumps(stated))
+    photos = {"lying.png": side(6, "PNG"), "upright.png": upright(side(6, "PNG"))}
+    for name, content in photos.items():
+        (tmp_path / name).write_bytes(content)
+    files = [str(tmp_path / name) for name in photos]
+    done = run_program(*PREDICT, f"--model_path={tmp_path}/model.tflite", *files)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert (lines[1:6] == lines[7:]) == (trained_on == "applied")
 
 
 def test_what_is_no_export(exported, tmp_path):
