@@ -42,7 +42,9 @@ def find_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
         UserError: If it has no such data set, version or configuration, or the folder is damaged.
     """
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        # It prints about packages that names such as huggingface:mnist need.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         # A name can hold anything, and so can the files of a prepared data set.
         known = ["digits", "folder:PATH", *tfds.list_builders(with_community_datasets=False)]

@@ -1,6 +1,6 @@
 """Parameters and multiply-adds of the networks as published, known without building them.
 
-`python -m reproduce.report --zoo` writes costs.csv, and the tests compare it with the networks.
+reproduce/report/zoo_table.py writes costs.csv, and the tests compare it with the networks.
 """
 
 import csv
