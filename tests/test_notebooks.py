@@ -13,7 +13,6 @@ from tests.helpers.programs import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-CHEAPEST = "01_the_zoo"
 
 MOST_BYTES = 400_000
 # Of somebody's machine.
@@ -123,12 +122,7 @@ def test_its_images_are_filled(path):
         assert min(drawn_part(base64.b64decode(encoded))) > 0.4
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[] if path.stem == CHEAPEST else pytest.mark.slow, id=path.stem)
-        for path in NOTEBOOKS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_runs_from_top_to_bottom(path):
     assert kinds(executed(path)) == kinds(nbformat.read(path, as_version=4))

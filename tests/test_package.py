@@ -91,14 +91,19 @@ def test_works_without_the_extras(run_python):
     assert "pip install 'keras-classics[train]'" in done.stdout
 
 
-# Modules that Windows does not have.
+# Without modules that Windows does not have; and the package adds its own modules alone to those of
+# Keras. One process, because importing Keras anew takes seconds.
 ELSEWHERE = """
 import sys
 for name in ("fcntl", "resource", "grp", "pwd"):
     sys.modules[name] = None
 import keras
 import numpy as np
+before = set(sys.modules)
 import keras_classics as kc
+added = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(added - set(sys.stdlib_module_names)))
+assert "keras_classics.training" not in sys.modules
 
 model = kc.resnet20(name="elsewhere")
 model.save(sys.argv[1])
@@ -107,26 +112,9 @@ np.testing.assert_array_equal(keras.models.load_model(sys.argv[1])(images), mode
 """
 
 
-def test_networks_need_no_module_of_posix(run_python, tmp_path):
+def test_networks_need_no_module_of_posix_and_little_more_than_keras(run_python, tmp_path):
     done = run_python("-c", ELSEWHERE, str(tmp_path / "model.keras"))
     assert done.returncode == 0, done.stderr
-
-
-# The package adds its own modules to those of Keras, and a few small ones.
-ADDED = """
-import sys
-import keras
-before = set(sys.modules)
-import keras_classics
-added = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(sorted(added - set(sys.stdlib_module_names)))
-assert "keras_classics.training" not in sys.modules
-assert keras_classics.training.Recipe
-"""
-
-
-def test_importing_costs_little_more_than_keras(run_python):
-    done = run_python("-c", ADDED)
     assert done.stdout.strip() == "['keras_classics']", done.stderr
 
 
@@ -154,6 +142,7 @@ def test_public_names():
     assert set(dir(kc)) == {*kc.__all__, *parts, "__version__"}
     for name in parts:
         assert getattr(kc, name).__all__
+    assert kc.training.Recipe
     with pytest.raises(AttributeError, match="no attribute 'lenet6'"):
         _ = kc.lenet6
 

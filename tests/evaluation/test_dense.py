@@ -45,7 +45,7 @@ def assert_dense_is_ordinary(model: keras.Model) -> None:
     assert dense.input_shape == (None, None, None, 3)
 
 
-@pytest.mark.parametrize("side", [224, 227])
+@pytest.mark.parametrize("side", [224, pytest.param(227, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ALEXNETS)
 def test_dense_alexnets_equal_the_ordinary_ones(name, side):
     assert_dense_is_ordinary(kc.get_model(name, classes=10, input_shape=(side, side, 3)))

@@ -90,6 +90,7 @@ def test_multiply_adds(full):
         assert MACS[full.name] - digits / 2 <= macs < MACS[full.name] + digits
 
 
+@pytest.mark.parametrize("full", every_network(), indirect=True, scope="module")
 def test_probabilities_at_its_own_size(full):
     entry = find_model(full.name)
     assert full.input_shape == (None, *entry.input_shape)

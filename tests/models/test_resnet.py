@@ -58,7 +58,12 @@ def test_parameters_by_shortcut(which, parameters):
 
 
 @pytest.mark.parametrize(
-    ("depth", "millions"), [(50, 40.1), pytest.param(101, 77.0), pytest.param(152, 107.3)]
+    ("depth", "millions"),
+    [
+        (50, 40.1),
+        pytest.param(101, 77.0, marks=pytest.mark.slow),
+        pytest.param(152, 107.3, marks=pytest.mark.slow),
+    ],
 )
 def test_parameters_of_option_c(depth, millions):
     assert trainable_parameters(

@@ -12,16 +12,10 @@ GOLDENS = json.loads(parity.PATH.read_text())
 # family go the same ways.
 QUICK = (
     "torchvision/alexnet",
-    "torchvision/vgg11_bn",
-    "torchvision/resnet18",
     "torchvision/resnet50",
-    "timm/vgg11.tv_in1k",
     "timm/resnet18.tv_in1k",
-    "keras/VGG16",
     "keras/VGG16/notop",
     "keras/ResNet50",
-    "keras/ResNet50/notop",
-    "keras/ResNet50V2",
     "keras/ResNet50V2/notop",
 )
 
