@@ -136,7 +136,7 @@ def test_the_model_and_data_set_may_come_from_the_run(digits_export, packages, t
     shutil.copytree(digits_export, export)
     run.mkdir()
     shutil.move(export / "model.keras", run)
-    with pytest.raises(UserError, match="Name the run that was exported: --run"):
+    with pytest.raises(UserError, match="Name the run that was exported: run=RUN_DIR"):
         demo.write_site(export, tmp_path / "site")
     change_manifest(export, origin={})
     (run / "result.json").write_text(json.dumps({**RESULT, "dataset": "mnist"}))

@@ -21,10 +21,12 @@ from keras_classics.image_preprocessing import (
 )
 from keras_classics.models.layers import AdaptiveAveragePooling2D
 from tests.helpers.exports import arguments
-from tests.helpers.networks import DEEP, network, small
+from tests.helpers.networks import network, small
 
 # With the families below and `adapted` they have all kinds of layers there are.
 FAST = ("alexnet", "cuda_convnet", "lenet5_1998", "vgg16_first_bn")
+# What the names of networks end in that have only more layers than others.
+DEEP = ("101", "110", "152", "164", "1001", "1202")
 FAMILIES = ["lenet5", "vgg16_mini", "resnet20", pytest.param("alexnet", marks=pytest.mark.slow)]
 
 
