@@ -44,16 +44,17 @@ def last_loss(model: keras.Model, digit_images, steps: int, rate: float, scale: 
     return float(np.mean(losses[-10:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "rate", "steps"),
     [
-        pytest.param("vgg11", NARROW, 0.01, 300, marks=pytest.mark.slow),
+        ("vgg11", NARROW, 0.01, 300),
         ("vgg16", NARROW, 0.01, 300),
-        pytest.param("vgg16_first_bn", NARROW, 0.01, 300, marks=pytest.mark.slow),
+        ("vgg16_first_bn", NARROW, 0.01, 300),
         # 300 steps are not enough for it with the rounding of every CPU.
-        pytest.param("vgg19_bn", NARROW, 0.01, 450, marks=pytest.mark.slow),
-        pytest.param("resnet20", {}, 0.1, 100, marks=pytest.mark.slow),
-        pytest.param("plain20", {}, 0.1, 100, marks=pytest.mark.slow),
+        ("vgg19_bn", NARROW, 0.01, 450),
+        ("resnet20", {}, 0.1, 100),
+        ("plain20", {}, 0.1, 100),
     ],
 )
 def test_trains(digit_images, name, arguments, rate, steps):

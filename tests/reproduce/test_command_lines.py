@@ -90,7 +90,7 @@ def test_help_of_a_training_program(run_program, name):
 def test_help_says_what_is_required_and_what_is_default(run_program):
     text = help_of(run_program, "keras_classics.cli", "finetune")
     assert re.search(r"^  --model=TEXT +Name of the network. \(required\)$", text, re.MULTILINE)
-    assert re.search(r"^  --strategy=[a-z_|]+ +Devices[^-]* \(default: auto\)$", text, re.M)
+    assert re.search(r"^  --strategy=[a-z_|]+\s+Devices[^-]* \(default: auto\)$", text, re.M)
     assert re.search(r"^  --batch_size=N +Global batch size[^-]* if unset\.$", text, re.M)
     assert "\n  --batch_norm=frozen|train|synchronized\n" in text
     text = help_of(run_program, "keras_classics.cli", "predict")

@@ -118,7 +118,8 @@ def test_workers_of_a_slurm_job(tmp_path, on_one_device):
     np.testing.assert_allclose(losses, on_one_device["losses"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
 def test_moving_statistics_are_the_mean_over_replicas_and_equal_on_all(tmp_path, count):
     process = start(
         "steps", tmp_path, STRATEGY="mirrored", REPLICAS=str(count), RECIPE="normalized"
