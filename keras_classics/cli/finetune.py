@@ -181,7 +181,8 @@ def _length(recipe: Recipe, images: int) -> str:
     epochs, rate = (HEAD_EPOCHS, RATE) if recipe.name == "head" else (EPOCHS, RATE_WHOLE)
     said = [f"{recipe.steps} steps"]
     if recipe.epochs is not None:
-        steps = f"{recipe.epochs} epochs of {images / recipe.batch_size:.4g} steps"
+        count = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
+        steps = f"{count} of {images / recipe.batch_size:.4g} steps"
         said = [f"{steps} ({_origin(epochs, images)})"]
     said.append(f"batches of {recipe.batch_size} ({_origin(BATCH_SIZE, images)})")
     schedule = getattr(recipe.schedule, "then", recipe.schedule)

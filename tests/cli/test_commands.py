@@ -160,7 +160,7 @@ def test_finetune_on_images(run_program, tmp_path):
     )
     assert said[2].endswith("(--set=augmentation=null)")
     assert said[3] == (
-        "the new last layer 1 epochs of 1 steps (--head_epochs), batches of 6 (from 6 images; "
+        "the new last layer 1 epoch of 1 steps (--head_epochs), batches of 6 (from 6 images; "
         "--batch_size), rate 0.05 (--rate)"
     )
     assert "all layers: accuracy" in done.stdout
