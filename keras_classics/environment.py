@@ -17,8 +17,6 @@ CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
 
-# What a program has said repeats it.
-
 
 def current_environment() -> dict[str, Any]:
     """Returns versions, pins, commit, device, threads and command of this process."""

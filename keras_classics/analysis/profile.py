@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_classics.analysis.nested import flat, refuse_nested
+from keras_classics.analysis.tables import aligned
 from keras_classics.errors import UserError
 
 
@@ -81,21 +82,13 @@ class Profile:
             "receptive field",
             "stride",
         )
-        cells = [header, *(_cells(row) for row in self.rows)]
-        cells.append(("total", "", "", f"{self.params:,}", f"{self.macs:,}", "", ""))
-        widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
+        total = ("total", "", "", f"{self.params:,}", f"{self.macs:,}", "", "")
+        rows = [*map(_cells, self.rows), total]
         shares = (
             f"{self.dense_fraction_of_params:.1%} of the parameters are in dense layers, "
             f"{self.convolution_fraction_of_macs:.1%} of the multiply-adds in convolutions."
         )
-        return "\n".join([self.name, "", *lines, "", shares])
+        return "\n".join([self.name, "", aligned(header, rows, right=header[3:]), "", shares])
 
 
 def profile(model: keras.Model) -> Profile:

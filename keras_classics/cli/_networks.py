@@ -80,6 +80,18 @@ def networks() -> list[Network]:
     return [network_of_run(n) if _is_run(n) else _of_name(n, next(left)) for n in MODEL.value]
 
 
+def one_network(command: str) -> Network:
+    """Builds the only network that the flags select, for a command that takes no ensemble.
+
+    Raises:
+        UserError: They select several, or the network or its weights do not exist.
+    """
+    net, *others = networks()
+    if others:
+        raise UserError(f"{command} takes one --model. Received: {1 + len(others)}.")
+    return net
+
+
 def _is_run(name: str) -> bool:
     return name not in list_models() and (Path(name).is_dir() or "/" in name)
 

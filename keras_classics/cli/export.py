@@ -15,7 +15,7 @@ from absl import flags
 
 from keras_classics import export
 from keras_classics.cli._exif import with_exif
-from keras_classics.cli._networks import MODEL, Network, networks
+from keras_classics.cli._networks import MODEL, Network, one_network
 from keras_classics.cli._paths import define_path
 from keras_classics.data import image_size, load, pipeline
 from keras_classics.errors import UserError
@@ -56,9 +56,7 @@ def main() -> None:
     out = Path(OUT.value)
     export.check_export_folder(out, OVERWRITE.value)
     _check_calibration()
-    net, *others = networks()
-    if others:
-        raise UserError(f"export takes one --model. Received: {1 + len(others)}.")
+    net = one_network("export")
     images, test_images = _images(net)
     content = export.export_model(
         net.model,

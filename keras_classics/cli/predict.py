@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_classics.cli._exif import EXIF
-from keras_classics.cli._networks import MODEL, Network, network_of_run, networks
+from keras_classics.cli._networks import MODEL, Network, network_of_run, one_network
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
-from keras_classics.data.folders import FOLDER_EXIF
+from keras_classics.data.folders import is_upright
 from keras_classics.data.image_files import fault_of, upright
 from keras_classics.errors import UserError, one_line
 from keras_classics.export import load_exported
@@ -60,15 +60,12 @@ def _network() -> Exported:
         )
     if path:
         return _in_keras(network_of_run(path)) if is_run(path) else load_exported(path)
-    net, *others = networks()
-    if others:
-        raise UserError(f"predict takes one --model. Received: {1 + len(others)}.")
-    return _in_keras(net)
+    return _in_keras(one_network("predict"))
 
 
 def _in_keras(net: Network) -> Exported:
     labels = net.class_names or [f"class {i}" for i in range(net.model.output_shape[-1])]
-    upright = str(net.training.get("dataset")).startswith(FOLDER_EXIF)
+    upright = is_upright(net.training.get("dataset"))
     return of_network(net.model, net.preprocessing, labels, upright)
 
 

@@ -11,7 +11,8 @@ import fnmatch
 
 from absl import flags
 
-from keras_classics.cli._output import JSON, aligned, print_json
+from keras_classics.analysis.tables import aligned
+from keras_classics.cli._output import JSON, print_json
 from keras_classics.errors import UserError
 from keras_classics.training import Recipe, recipes
 

@@ -10,11 +10,11 @@ addresses.
 
 from absl import flags
 
-from keras_classics.cli._output import JSON, aligned, print_json
+from keras_classics.analysis.tables import aligned
+from keras_classics.cli._output import JSON, print_json
 from keras_classics.errors import UserError
 from keras_classics.weights import WeightsRecord, find_weights, list_weights
 from keras_classics.weights.download import RemoteFile
-from keras_classics.weights.imagenet import CLASSES
 
 PATTERN = flags.DEFINE_string("pattern", "*", "Weights to list, such as 'resnet*' or '*/digits'.")
 
@@ -38,7 +38,7 @@ def _row(record: WeightsRecord) -> list[str]:
         record.full_name,
         f"{record.top1:.2f}",
         "-" if record.top5 is None else f"{record.top5:.2f}",
-        _dataset(record),
+        record.dataset,
         # Without whose statement it is.
         record.licence.partition(" (")[0],
         "download" if isinstance(record.file, RemoteFile) else "in the package",
@@ -53,7 +53,7 @@ def _content(record: WeightsRecord) -> dict:
         "name": record.name,
         "origin": record.origin,
         "licence": record.licence,
-        "dataset": _dataset(record),
+        "dataset": record.dataset,
         "top1": record.top1,
         "top5": record.top5,
         "protocol": record.protocol,
@@ -62,7 +62,3 @@ def _content(record: WeightsRecord) -> dict:
         "url": remote and remote.url,
         "digest": record.file.digest,
     }
-
-
-def _dataset(record: WeightsRecord) -> str:
-    return "ImageNet" if record.labels is CLASSES else record.name

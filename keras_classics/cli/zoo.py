@@ -10,10 +10,11 @@ Parameters and multiply-adds are those with the input size and the classes of th
 
 from absl import flags
 
-from keras_classics.cli._output import JSON, aligned, print_json
+from keras_classics.analysis.tables import aligned
+from keras_classics.cli._output import JSON, print_json
 from keras_classics.errors import UserError
 from keras_classics.models import describe, find_model, list_models
-from keras_classics.models.costs import Costs, published_costs
+from keras_classics.models.costs import Costs, published_costs, short_macs
 from keras_classics.models.registry import ModelEntry
 from keras_classics.weights.records import weights_names
 
@@ -93,14 +94,13 @@ def _content(entry: ModelEntry, costs: Costs) -> dict:
 
 
 def _row(entry: ModelEntry, costs: Costs) -> list[str]:
-    macs = costs.multiply_adds
     return [
         entry.name,
         # The first author and the year.
         f"{entry.paper.partition(':')[0].partition(',')[0]} {entry.paper[-4:]}",
         "x".join(map(str, entry.input_shape)),
         f"{costs.parameters:,}",
-        f"{macs / 1e9:.2f} G" if macs >= 1e9 else f"{macs / 1e6:.1f} M",
+        short_macs(costs.multiply_adds),
         _short(_own_names(entry.name)),
     ]
 

@@ -47,13 +47,23 @@ KINDS = {
 NAMED = 5
 
 
+def is_folder(name: str) -> bool:
+    """Returns whether a data set is a folder of images."""
+    return name.startswith((FOLDER, FOLDER_EXIF))
+
+
+def is_upright(name: str | None) -> bool:
+    """Returns whether a data set's images are turned as their EXIF orientation says."""
+    return name is not None and name.startswith(FOLDER_EXIF)
+
+
 def turned_upright(name: str) -> str:
     """Returns the name of the same folder with its images turned as their EXIF orientation says.
 
     Raises:
         UserError: If it is not the name of a folder.
     """
-    if not name.startswith((FOLDER, FOLDER_EXIF)):
+    if not is_folder(name):
         raise UserError(f"EXIF orientations need a dataset of folder:PATH. Received: {name}.")
     return FOLDER_EXIF + name.partition(":")[2]
 
@@ -98,8 +108,7 @@ def load_folder(name: str, parts: Sequence[str]) -> tuple[list[FileSplit], tuple
             paths += [str(path) for path in images]
             labels += [label] * len(images)
             left_out += others
-        exif = name.startswith(FOLDER_EXIF)
-        splits.append(FileSplit(np.array(paths), np.array(labels, "int32"), exif))
+        splits.append(FileSplit(np.array(paths), np.array(labels, "int32"), is_upright(name)))
     if left_out:
         logger.warning("%s: %s", name, describe_left_out(left_out, root))
     return splits, class_names

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_classics.data import image_files
 from keras_classics.data.builders import prepared_builder, tensorflow_datasets
-from keras_classics.data.folders import FOLDER, FOLDER_EXIF, load_folder
+from keras_classics.data.folders import is_folder, load_folder
 from keras_classics.data.image_size import limited
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
 from keras_classics.errors import UserError, require, short_reason
@@ -144,7 +144,7 @@ def _loaded(
     """Loads some of the splits `train` and `test`, and the name of each label."""
     if name == "digits":
         splits, class_names = _digits(parts)
-    elif name.startswith((FOLDER, FOLDER_EXIF)):
+    elif is_folder(name):
         splits, class_names = _folder(name, parts, resize, encoded)
     else:
         splits, class_names = _tfds(name, parts, data_dir, resize, encoded)

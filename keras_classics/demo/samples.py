@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_classics.data import RecordSplit, load_test
 from keras_classics.data.builders import find_builder, tensorflow_datasets
-from keras_classics.data.folders import FOLDER, FOLDER_EXIF
+from keras_classics.data.folders import is_folder
 from keras_classics.data.splits import AnySplit
 from keras_classics.demo.datasets import printed_name
 from keras_classics.errors import UserError
@@ -89,7 +89,7 @@ def _write_held_out(dataset: str, labels: Sequence[str], folder: Path) -> list[d
 
 def _is_here(dataset: str) -> bool:
     """Returns whether a data set can be read without a download."""
-    if dataset == "digits" or dataset.startswith((FOLDER, FOLDER_EXIF)):
+    if dataset == "digits" or is_folder(dataset):
         return True
     try:
         return find_builder(tensorflow_datasets(), dataset, None).data_path.exists()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_classics.data.folders import FOLDER_EXIF
+from keras_classics.data.folders import is_upright
 from keras_classics.environment import current_environment
 from keras_classics.export.interface import LIGHT_ON_DARK, differences, drawings
 from keras_classics.export.source import Source
@@ -39,7 +39,7 @@ def manifest(
         "input": source.input,
         "output": source.output,
         "drawings": _drawings(source, origin),
-        "exif_orientation": "applied" if _is_upright(origin) else "ignored",
+        "exif_orientation": "applied" if is_upright(origin.get("trained_on")) else "ignored",
         "preprocessing": source.preprocessing_config,
         "max_pixels": source.max_pixels,
         "compared_on": {
@@ -66,11 +66,6 @@ def _described(checked: Check, source: Source) -> dict[str, Any]:
     for end, network in {"input": source.input, "output": source.output}.items():
         details[end] = differences(details[end], network)
     return {**details, **fields}
-
-
-def _is_upright(origin: Mapping[str, Any]) -> bool:
-    """Returns whether the network was trained on images turned by their EXIF orientation."""
-    return str(origin.get("trained_on")).startswith(FOLDER_EXIF)
 
 
 def _drawings(source: Source, origin: Mapping[str, Any]) -> str | None:

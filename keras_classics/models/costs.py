@@ -23,6 +23,11 @@ class Costs:
     multiply_adds: int
 
 
+def short_macs(macs: int) -> str:
+    """Returns a number of multiply-adds in thousands of millions or millions: `1.14 G`."""
+    return f"{macs / 1e9:.2f} G" if macs >= 1e9 else f"{macs / 1e6:.1f} M"
+
+
 def published_costs() -> dict[str, Costs]:
     """Returns the costs of all networks by name."""
     with open(FILE, newline="") as rows:

@@ -98,6 +98,11 @@ class WeightsRecord:
         """The unique name of the weights, such as `resnet50/imagenet_keras`."""
         return f"{self.model}/{self.name}"
 
+    @property
+    def dataset(self) -> str:
+        """The data that the network was trained on: `ImageNet`, or the name of the data set."""
+        return "ImageNet" if self.labels is IMAGENET else self.name
+
     def fetch(self, with_top: bool = True) -> Path:
         """Returns the path of the file, after downloading it if necessary.
 

@@ -55,9 +55,7 @@ def finetune(name: str, seed: int) -> dict:
         small.network, small.weights, dataset, folder, data=data, seed=seed
     ):
         tagged = dataclasses.replace(recipe, tags={"sets": CHOICE.value, "variant": name})
-        # The last stage lies where finished runs are looked for.
-        place = folder if recipe.name == "whole" else folder / recipe.name
-        result = train(tagged, place, data=data, command=_command(name, seed))
+        result = train(tagged, folder / recipe.name, data=data, command=_command(name, seed))
     return result
 
 

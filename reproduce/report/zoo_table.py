@@ -6,9 +6,9 @@ from pathlib import Path
 from keras_classics.analysis import plots
 from keras_classics.analysis.profile import Profile
 from keras_classics.models import describe, find_model, list_models
+from keras_classics.models.costs import short_macs
 from keras_classics.models.registry import ModelEntry
 from keras_classics.weights import WeightsRecord, find_weights, list_weights
-from keras_classics.weights.imagenet import CLASSES as IMAGENET
 
 FAMILIES = ("lenet", "alexnet", "vgg", "resnet")
 
@@ -59,7 +59,7 @@ def zoo_row(entry: ModelEntry, profile: Profile) -> str:
         f"`{entry.name}`",
         f"{first}{' et al.' if others else ''} {rest[-4:]}",
         f"{profile.params:,}",
-        f"{profile.macs / 1e9:.2f} G" if profile.macs >= 1e9 else f"{profile.macs / 1e6:.1f} M",
+        short_macs(profile.macs),
         "x".join(map(str, entry.input_shape)),
         str(entry.smallest_input),
         entry.torchvision or "-",
@@ -79,7 +79,7 @@ def _weights_row(record: WeightsRecord) -> str:
         f"`{record.name}`",
         f"{record.top1:.2f}",
         "-" if record.top5 is None else f"{record.top5:.2f}",
-        "ImageNet" if record.labels is IMAGENET else record.name,
+        record.dataset,
         record.licence,
         _hash(record.file.digest),
     ]

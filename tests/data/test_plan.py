@@ -13,14 +13,11 @@ from keras_classics.data.plan import Plan, steps_per_block
 from tests.helpers.pipelines import as_float, labels_of, numbered, plan
 from tests.helpers.replicas import mirrored
 
+SIZES = {"batch": st.integers(1, 9), "block": st.integers(1, 7), "seed": st.integers(0, 2**31)}
+
 
 @settings(max_examples=25, deadline=None)
-@given(
-    images=st.integers(1, 60),
-    batch=st.integers(1, 9),
-    block=st.integers(1, 7),
-    seed=st.integers(0, 2**31),
-)
+@given(images=st.integers(1, 60), **SIZES)
 def test_an_epoch_takes_no_image_twice_and_leaves_out_less_than_a_batch(images, batch, block, seed):
     batch = min(batch, images)
     steps = images // batch
@@ -49,12 +46,7 @@ def test_a_constant_order_is_the_first_one_s():
 
 
 @settings(max_examples=6, deadline=None)
-@given(
-    images=st.integers(2, 60),
-    batch=st.integers(1, 9),
-    block=st.integers(1, 7),
-    seed=st.integers(0, 2**31),
-)
+@given(images=st.integers(2, 60), **SIZES)
 def test_what_is_carried_over_makes_each_epoch_complete(images, batch, block, seed):
     batch = min(batch, images)
     run = plan(images=images, batch_size=batch, steps_per_block=block, seed=seed, carry=True)
