@@ -5,37 +5,64 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
-
-import tensorflow as tf
 
 from keras_classics.command import current_command
 
 # The tested versions of all packages, in a checkout.
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
-PACKAGES = ("keras-classics", "tensorflow", "keras", "numpy", "tensorflow-datasets")
+PACKAGES = (
+    "keras-classics",
+    "tensorflow",
+    "keras",
+    "jax",
+    "torch",
+    "numpy",
+    "tensorflow-datasets",
+)
 
 
 def current_environment() -> dict[str, Any]:
     """Returns versions, pins, commit, device, threads and command of this process."""
-    gpus = [
-        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-        for gpu in tf.config.list_physical_devices("GPU")
-    ]
     return {
         "command": current_command(),
         "commit": _commit(),
         "constraints": _constraints(),
-        "device": ", ".join(gpus) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
+        "device": ", ".join(_gpus()) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
         "threads": {
-            "intra_op": tf.config.threading.get_intra_op_parallelism_threads() or _threads("INTRA"),
-            "inter_op": tf.config.threading.get_inter_op_parallelism_threads() or _threads("INTER"),
+            "intra_op": _configured("intra_op") or _threads("INTRA"),
+            "inter_op": _configured("inter_op") or _threads("INTER"),
         },
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+# The framework is the one that the process has imported already: recording what a run ran on must
+# import none, and TensorFlow need not be installed.
+
+
+def _gpus() -> list[str]:
+    """The names of the framework's GPUs."""
+    if tf := sys.modules.get("tensorflow"):
+        details = map(
+            tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU")
+        )
+        return [of_gpu.get("device_name", "GPU") for of_gpu in details]
+    if jax := sys.modules.get("jax"):
+        return [device.device_kind for device in jax.devices() if device.platform == "gpu"]
+    if torch := sys.modules.get("torch"):
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return []
+
+
+def _configured(kind: str) -> int:
+    """The number of threads that a program has set in TensorFlow, or 0."""
+    tf = sys.modules.get("tensorflow")
+    return getattr(tf.config.threading, f"get_{kind}_parallelism_threads")() if tf else 0
 
 
 def _threads(kind: str) -> int:

@@ -11,13 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_classics.backend import needs_tensorflow, tf
 from keras_classics.errors import UserError
-
-# Resizing needs TensorFlow. With Keras's other backends, networks and weights work without it.
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-else:
-    tf = None
 
 
 def takes_one_image(step: Callable) -> Callable:
@@ -245,10 +240,7 @@ def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
         UserError: If Keras runs on another backend than TensorFlow.
     """
     if tf is None:
-        raise UserError(
-            "Resizing images needs TensorFlow. "
-            f"Received: KERAS_BACKEND={keras.backend.backend()}. Use KERAS_BACKEND=tensorflow."
-        )
+        raise needs_tensorflow("Resizing images needs")
     if images.shape[-1] == channels:
         return images
     if channels == 1:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_classics.analysis.nested import flat
+from keras_classics.backend import tf
 
 
 def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
@@ -34,7 +34,7 @@ def responses(model: keras.Model, images: np.ndarray) -> dict[str, float]:
 
 
 def sizes(
-    model: keras.Model, images: np.ndarray, loss: Callable[..., tf.Tensor]
+    model: keras.Model, images: np.ndarray, loss: "Callable[..., tf.Tensor]"
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Returns the magnitudes of each layer's output and of its kernel's gradient.
 
@@ -67,7 +67,7 @@ def sizes(
     return magnitudes(outputs), magnitudes(gradients)
 
 
-def _root_mean_square(values: tf.Tensor) -> float:
+def _root_mean_square(values: "tf.Tensor") -> float:
     return float(np.sqrt(np.mean(np.square(values.numpy()), dtype="float64")))
 
 

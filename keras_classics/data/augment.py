@@ -11,8 +11,7 @@ The classes here change images of one size, preprocessed as the network takes th
 from dataclasses import dataclass
 from typing import ClassVar
 
-import tensorflow as tf
-
+from keras_classics.backend import tf
 from keras_classics.data.colour import GreyShift, PCAColour
 from keras_classics.data.random_crops import AlexNetCrop, RandomResizedCrop, ScaleJitter
 from keras_classics.errors import UserError
@@ -41,7 +40,7 @@ class AffineDistortion:
 
     num_random: ClassVar[int] = 5
 
-    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Distorts each image by its own random numbers.
 
         Args:
@@ -93,7 +92,7 @@ class CropFlip:
 
     num_random: ClassVar[int] = 3
 
-    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Crops and flips each image by its own random numbers.
 
         Args:
@@ -151,7 +150,7 @@ class WithColour:
         """Random numbers per image."""
         return self.first.num_random + self.colour.num_random
 
-    def __call__(self, images: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def __call__(self, images: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Changes each image by its own random numbers.
 
         Args:

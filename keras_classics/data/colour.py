@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import tensorflow as tf
+from keras_classics.backend import tf
 
 # Standard deviations of ImageNet's pixels, 0..255, along their principal directions, as
 # cuda-convnet2 stores them with its mean image.
@@ -44,7 +44,7 @@ class PCAColour:
 
     num_random: ClassVar[int] = 3
 
-    def __call__(self, random: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def __call__(self, random: "tf.Tensor", epoch: "tf.Tensor") -> "tf.Tensor":
         """Returns what is added to red, green and blue of each image.
 
         Args:
@@ -85,7 +85,7 @@ class GreyShift:
 
     num_random: ClassVar[int] = 1
 
-    def __call__(self, random: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+    def __call__(self, random: "tf.Tensor", epoch: "tf.Tensor") -> "tf.Tensor":
         """Returns what is added to each channel of each image, in levels of 0..255.
 
         Args:

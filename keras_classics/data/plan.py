@@ -7,8 +7,7 @@ resumes at any step with the same images and the same augmentation.
 import math
 from dataclasses import dataclass
 
-import tensorflow as tf
-
+from keras_classics.backend import tf
 from keras_classics.data.augment import Augmentation
 
 BLOCK_BYTES = 32 * 2**20
@@ -103,7 +102,7 @@ class Plan:
     def _steps_of_epoch(self, epoch: int) -> int:
         return min(self.first_step(epoch + 1), self.steps) - self.first_step(epoch)
 
-    def epoch_and_positions(self, block: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def epoch_and_positions(self, block: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         """Returns the epoch of a block of the run, and the positions that it covers.
 
         Args:
@@ -120,7 +119,7 @@ class Plan:
         last = tf.minimum(last, self.steps)
         return epoch, self.positions(epoch, first, last)
 
-    def positions(self, epoch, first, last) -> tf.Tensor:
+    def positions(self, epoch, first, last) -> "tf.Tensor":
         """Returns the positions of the steps from `first` to before `last`, counted in the run.
 
         Returns:
@@ -130,7 +129,7 @@ class Plan:
         positions = tf.range(first * self.batch_size - start, last * self.batch_size - start)
         return tf.reshape(tf.cast(positions, tf.int64), (-1, self.batch_size))
 
-    def order(self, epoch: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def order(self, epoch: "tf.Tensor", positions: "tf.Tensor") -> "tf.Tensor":
         """Returns the indices of the training images at some positions, int64.
 
         Args:
@@ -146,13 +145,13 @@ class Plan:
             shuffled = self._shuffled(epoch, flat)
         return tf.reshape(shuffled, tf.shape(positions))
 
-    def _shuffled(self, epoch: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def _shuffled(self, epoch: "tf.Tensor", positions: "tf.Tensor") -> "tf.Tensor":
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch if self.reshuffle else 0 * epoch])
         return tf.random.experimental.index_shuffle(positions, seed, self.images - 1)
 
     def random_numbers(
-        self, epoch: tf.Tensor, first: tf.Tensor, count: int, num_random: int
-    ) -> tf.Tensor:
+        self, epoch: "tf.Tensor", first: "tf.Tensor", count: int, num_random: int
+    ) -> "tf.Tensor":
         """Returns random numbers for consecutive positions from the start of an epoch.
 
         Those of a position do not depend on where a call starts.
@@ -174,7 +173,7 @@ class Plan:
         following = self._random_rows(epoch + 1, rest, count - here, num_random)
         return tf.concat([rows, following], 0)
 
-    def _random_rows(self, epoch, first, count, num_random: int) -> tf.Tensor:
+    def _random_rows(self, epoch, first, count, num_random: int) -> "tf.Tensor":
         """Rows of the table of one epoch."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import tensorflow as tf
-
+from keras_classics.backend import tf
 from keras_classics.data.colour import PCAColour
 from keras_classics.errors import UserError
 
@@ -26,7 +25,7 @@ class RandomCrop(Protocol):
     colour: PCAColour | None
     num_random: int
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def box(self, height: "tf.Tensor", width: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Returns top, left, height and width of the part, float32, in the image's pixels."""
 
 
@@ -57,7 +56,7 @@ class AlexNetCrop:
                 f"AlexNetCrop takes size <= whole. Received: size={self.size}, whole={self.whole}."
             )
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def box(self, height: "tf.Tensor", width: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Returns top, left, height and width of the part. See `RandomCrop`."""
         short = tf.minimum(height, width)
         offsets = tf.floor(random[:2] * (self.whole - self.size + 1)) / self.whole * short
@@ -95,7 +94,7 @@ class ScaleJitter:
                 f"Received: size={self.size}, low={self.low}, high={self.high}."
             )
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def box(self, height: "tf.Tensor", width: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Returns top, left, height and width of the part. See `RandomCrop`."""
         length = self.low + tf.floor(random[3] * (self.high - self.low + 1))
         side = self.size / length * tf.minimum(height, width)
@@ -125,7 +124,7 @@ class RandomResizedCrop:
     tries: ClassVar[int] = 10
     num_random: ClassVar[int] = 3 + 2 * tries
 
-    def box(self, height: tf.Tensor, width: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
+    def box(self, height: "tf.Tensor", width: "tf.Tensor", random: "tf.Tensor") -> "tf.Tensor":
         """Returns top, left, height and width of the part. See `RandomCrop`."""
         low, high = self.shape
         areas, shapes = tf.unstack(tf.reshape(random[3 : self.num_random], (2, self.tries)))

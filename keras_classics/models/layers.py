@@ -6,14 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_classics.backend import tf
 from keras_classics.errors import UserError
-
-# Builders use Keras alone and run on all its backends. Under TensorFlow some layers take
-# TensorFlow's own operations, which are faster.
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-else:
-    tf = None
 
 
 @keras.saving.register_keras_serializable("keras_classics")

@@ -2,14 +2,8 @@
 
 import keras
 
+from keras_classics.backend import tf
 from keras_classics.models.recursion import allow_layers
-
-# Builders use Keras alone and run on all its backends. Under TensorFlow these layers take
-# TensorFlow's own operations.
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-else:
-    tf = None
 
 
 @keras.saving.register_keras_serializable("keras_classics")

@@ -1,15 +1,11 @@
 """Training: recipes, and the loop that trains by them."""
 
+from typing import Any
+
+from keras_classics.backend import needs_tensorflow, tf
 from keras_classics.training import recipes
-from keras_classics.training.finetune import finetuning_recipes
-from keras_classics.training.loop import RunOptions, train
 from keras_classics.training.optimizer import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe, read_recipe
-from keras_classics.training.result import FinishedRun, RunResult, load_run, read_result
-from keras_classics.training.strategy import make_strategy
-from keras_classics.training.trainer import initial_network
-from keras_classics.training.training_data import load_data
-from keras_classics.training.warnings import warnings_about
 
 __all__ = [
     "Adam",
@@ -31,3 +27,18 @@ __all__ = [
     "train",
     "warnings_about",
 ]
+
+if tf is not None:
+    from keras_classics.training.finetune import finetuning_recipes
+    from keras_classics.training.loop import RunOptions, train
+    from keras_classics.training.result import FinishedRun, RunResult, load_run, read_result
+    from keras_classics.training.strategy import make_strategy
+    from keras_classics.training.trainer import initial_network
+    from keras_classics.training.training_data import load_data
+    from keras_classics.training.warnings import warnings_about
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            raise needs_tensorflow(f"{__name__}.{name} needs")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,10 +10,10 @@ parameter shared by connections (i, j) gets the sum of a_i'' x_j^2 over them.
 """
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from keras_classics.analysis.nested import refuse_nested
+from keras_classics.backend import tf
 from keras_classics.errors import UserError
 from keras_classics.models.layers import EuclideanRBF, TableConv2D, TrainableSubsampling
 
@@ -21,8 +21,8 @@ WEIGHTED = (keras.layers.Conv2D, keras.layers.Dense, TableConv2D, TrainableSubsa
 
 
 def diagonal_curvature(
-    model: keras.Model, loss: keras.losses.Loss, images: tf.Tensor, labels: tf.Tensor
-) -> list[tf.Tensor]:
+    model: keras.Model, loss: keras.losses.Loss, images: "tf.Tensor", labels: "tf.Tensor"
+) -> "list[tf.Tensor]":
     """Estimates the second derivative of the loss with respect to each parameter.
 
     Args:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import keras
-import tensorflow as tf
 
+from keras_classics.backend import tf
 from keras_classics.training.levenberg_marquardt import diagonal_curvature
 
 
@@ -22,13 +22,13 @@ class Updater(Protocol):
         samples: Number of training images that `begin_epoch` needs; 0 for none.
     """
 
-    variables: list[tf.Variable]
+    variables: "list[tf.Variable]"
     samples: int
 
-    def begin_epoch(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+    def begin_epoch(self, images: "tf.Tensor", labels: "tf.Tensor") -> None:
         """Prepares for an epoch by some training images."""
 
-    def update(self, gradients: list[tf.Tensor], rates: list[tf.Tensor]) -> None:
+    def update(self, gradients: "list[tf.Tensor]", rates: "list[tf.Tensor]") -> None:
         """Updates the model's trainable variables by one step, in replica context.
 
         Each replica updates its own copy. All have the same gradients, so the copies stay equal.
@@ -253,7 +253,7 @@ class LossScale:
         self._good = tf.Variable(0, trainable=False)
         self.variables = [self.value, self._good]
 
-    def finite(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+    def finite(self, gradients: "list[tf.Tensor]") -> "tf.Tensor":
         """Returns whether all gradients are finite, and updates the scale."""
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
         good = tf.where(finite, self._good + 1, 0)
@@ -264,12 +264,12 @@ class LossScale:
         return finite
 
 
-def values(variables: list[keras.Variable]) -> list[tf.Variable]:
+def values(variables: list[keras.Variable]) -> "list[tf.Variable]":
     """Returns TensorFlow's variables of Keras's variables."""
     return [variable.value for variable in variables]
 
 
-def copies(variable: tf.Variable) -> tuple[tf.Variable, ...]:
+def copies(variable: "tf.Variable") -> "tuple[tf.Variable, ...]":
     """Returns this process's copies of a variable, one per replica. They are equal between steps.
 
     Reading the variable itself may average over all workers, which then must all read it.
@@ -277,6 +277,6 @@ def copies(variable: tf.Variable) -> tuple[tf.Variable, ...]:
     return tuple(getattr(variable, "values", (variable,)))
 
 
-def slots(weights: list[tf.Variable], copy: bool = False) -> list[tf.Variable]:
+def slots(weights: "list[tf.Variable]", copy: bool = False) -> "list[tf.Variable]":
     """Creates a variable for each weight: a copy of it, or zeros."""
     return [tf.Variable(w if copy else tf.zeros_like(w), trainable=False) for w in weights]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_classics.data import importers
+from keras_classics.data.idx import read_idx
 from keras_classics.errors import UserError
 from tests.helpers.idx_files import (
     damage_count,
@@ -26,7 +27,7 @@ def test_reads_what_was_written(shape, compressed, tmp_path_factory):
     array = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
     path = tmp_path_factory.mktemp("idx") / ("a.gz" if compressed else "a")
     path.write_bytes(gzip.compress(idx(array)) if compressed else idx(array))
-    np.testing.assert_array_equal(importers.read_idx(path), array)
+    np.testing.assert_array_equal(read_idx(path), array)
 
 
 @settings(max_examples=40, deadline=None)
@@ -37,21 +38,21 @@ def test_a_file_cut_anywhere_is_refused(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("idx") / "cut"
     path.write_bytes(content[:kept])
     with pytest.raises(UserError, match=r"cut short|not an IDX file"):
-        importers.read_idx(path)
+        read_idx(path)
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"\x00\x00\x0d\x01" + b"\0" * 20)
     with pytest.raises(UserError, match="not an IDX file of unsigned bytes"):
-        importers.read_idx(path)
+        read_idx(path)
     path = tmp_path / "a.gz"
     path.write_bytes(b"not gzip")
     with pytest.raises(UserError, match="cannot be read"):
-        importers.read_idx(path)
+        read_idx(path)
     path.write_bytes(gzip.compress(idx(np.zeros((9, 9))))[:-8])
     with pytest.raises(UserError, match="cannot be read"):
-        importers.read_idx(path)
+        read_idx(path)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data import importers
+from keras_classics.data.idx import IDX_FILES
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -21,7 +21,7 @@ def write_idx_set(folder: Path, train: int, test: int, top_label: int = 9):
     for part, count in (("train", train), ("test", test)):
         images[part] = random.integers(0, 256, (count, 28, 28), dtype="uint8")
         labels[part] = np.arange(count) % (top_label + 1)
-        names = importers.IDX_FILES[part]
+        names = IDX_FILES[part]
         (folder / names[0]).write_bytes(idx(images[part]))
         (folder / f"{names[1]}.gz").write_bytes(gzip.compress(idx(labels[part])))
     return images, labels
