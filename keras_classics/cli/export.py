@@ -18,6 +18,7 @@ from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import MODEL, Network, one_network
 from keras_classics.cli._paths import define_path
 from keras_classics.data import image_size, load, pipeline
+from keras_classics.data.packaged import is_packaged
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import list_models
@@ -121,7 +122,7 @@ def _images(net: Network) -> tuple[dict, int | None]:
             )
         return {"labels": net.class_names}, None
     resize = net.preprocessing.resize
-    encoded = isinstance(net.preprocessing, ImagePreprocessing) and dataset != "digits"
+    encoded = isinstance(net.preprocessing, ImagePreprocessing) and not is_packaged(dataset)
     data = load(dataset, DATA_DIR.value, resize, encoded)
     test_images = len(data.test)
     data = data.limited(export.CALIBRATION_IMAGES, LIMIT_TEST.value)

@@ -47,7 +47,12 @@ def find_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
             return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         # A name can hold anything, and so can the files of a prepared data set.
-        known = ["digits", "folder:PATH", *tfds.list_builders(with_community_datasets=False)]
+        known = [
+            "digits",
+            "mnist_5000",
+            "folder:PATH",
+            *tfds.list_builders(with_community_datasets=False),
+        ]
         if re.split("[/:]", name)[0] in known:
             reason = short_reason(error, REASON)
             raise UserError(f"TensorFlow Datasets has no {name!r}: {reason}.") from error

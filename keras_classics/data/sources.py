@@ -14,8 +14,9 @@ from keras_classics.data import image_files
 from keras_classics.data.builders import prepared_builder, tensorflow_datasets
 from keras_classics.data.folders import is_folder, load_folder
 from keras_classics.data.image_size import limited
+from keras_classics.data.packaged import is_packaged, load_packaged
 from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
-from keras_classics.errors import UserError, require, short_reason
+from keras_classics.errors import UserError, short_reason
 
 # Largest data set that is held in memory, as uint8.
 MEMORY_LIMIT = 8 * 2**30
@@ -94,9 +95,10 @@ def load(
     """Loads a data set.
 
     Args:
-        name: `digits` (embedded), `folder:PATH` for `PATH/{train,validation}/CLASS/*.jpg`,
-            `folder_exif:PATH` for the same with images turned as their EXIF orientation says, or
-            the name of an image classification set of TensorFlow Datasets, such as `fashion_mnist`.
+        name: `digits` and `mnist_5000` (embedded, see `packaged.load_packaged`), `folder:PATH` for
+            `PATH/{train,validation}/CLASS/*.jpg`, `folder_exif:PATH` for the same with images
+            turned as their EXIF orientation says, or the name of an image classification set of
+            TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
             for data sets whose images differ in size, unless `encoded`.
@@ -106,9 +108,9 @@ def load(
     Raises:
         UserError: If the data set is unknown, unavailable or malformed, or has one class alone.
     """
-    if name == "digits" and encoded:
+    if is_packaged(name) and encoded:
         raise UserError(
-            "digits has no image files to decode crops from. Use folder:PATH, imagenet2012, or a "
+            f"{name} has no image files to decode crops from. Use folder:PATH, imagenet2012, or a "
             "recipe for small images."
         )
     splits, class_names = _loaded(name, ("train", "test"), data_dir, resize, encoded)
@@ -126,7 +128,7 @@ def load_test(
         name: See `load`. `folder:PATH` needs only PATH/validation/CLASS.
         data_dir: See `load`.
         resize: See `load`.
-        encoded: See `load`. `digits` is always in memory.
+        encoded: See `load`. Packaged data sets are always in memory.
 
     Returns:
         Images and labels, and the name of each label.
@@ -142,8 +144,8 @@ def _loaded(
     name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     """Loads some of the splits `train` and `test`, and the name of each label."""
-    if name == "digits":
-        splits, class_names = _digits(parts)
+    if is_packaged(name):
+        splits, class_names = load_packaged(name, parts)
     elif is_folder(name):
         splits, class_names = _folder(name, parts, resize, encoded)
     else:
@@ -170,19 +172,6 @@ def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
             f"Labels of {name} must be 0 to {classes - 1}. "
             f"Received: {low} to {high} in its {part} split."
         )
-
-
-def _digits(parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
-    """scikit-learn's 1,797 digits of 8x8, with a fixed fifth of each class for testing."""
-    digits = require("sklearn.datasets", "train").load_digits()
-    split = require("sklearn.model_selection", "train").train_test_split
-    images = np.round(digits.images * (255 / 16)).astype("uint8")[..., np.newaxis]
-    labels = digits.target.astype("int32")
-    train_images, test_images, train_labels, test_labels = split(
-        images, labels, test_size=0.2, random_state=0, stratify=labels
-    )
-    splits = {"train": Split(train_images, train_labels), "test": Split(test_images, test_labels)}
-    return [splits[part] for part in parts], tuple(str(digit) for digit in range(10))
 
 
 def _folder(

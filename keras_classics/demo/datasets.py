@@ -12,6 +12,7 @@ from keras_classics.training import read_result
 NAMES = {
     "digits": "scikit-learn's handwritten digits",
     "mnist": "MNIST",
+    "mnist_5000": "5,000 digits of MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -38,6 +39,7 @@ class Strokes:
 STROKES = {
     "digits": Strokes("a digit"),
     "mnist": Strokes("a digit", margin=4 / 28),
+    "mnist_5000": Strokes("a digit", margin=4 / 28),
     "fashion_mnist": Strokes("a piece of clothing", brush=18),
 }
 

@@ -15,7 +15,7 @@ PIECE = 2**15
 
 @keras.saving.register_keras_serializable("keras_classics")
 class FanInUniform(keras.initializers.RandomUniform):
-    """Uniform in +-2.4 / F, where F is the number of inputs of the unit.
+    """Uniform in +-2.4 / F ** exponent, where F is the number of inputs of the unit.
 
     LeCun, Bottou, Bengio, Haffner 1998, Appendix A: the paper divides by F and not by its square
     root because it assumes that the inputs of a unit are correlated. The bias is not counted.
@@ -24,20 +24,28 @@ class FanInUniform(keras.initializers.RandomUniform):
         fan_in: Inputs of a unit: one number, or one for each entry of the weight's last axis.
             None takes the product of all axes but the last, for a dense or convolution kernel.
         seed: Integer, or None for one drawn from the global seed.
+        exponent: 1 divides by F, as the paper prints; 0.5 by its square root.
     """
 
-    def __init__(self, fan_in: int | Sequence[int] | None = None, seed: int | None = None):
+    def __init__(
+        self,
+        fan_in: int | Sequence[int] | None = None,
+        seed: int | None = None,
+        exponent: float = 1.0,
+    ):
         super().__init__(minval=-1.0, maxval=1.0, seed=seed)
         self.fan_in = fan_in
+        self.exponent = exponent
 
     def __call__(self, shape, dtype=None):
         fan_in = math.prod(shape[:-1]) if self.fan_in is None else self.fan_in
         unit = super().__call__(shape, dtype)
-        return unit * (2.4 / ops.convert_to_tensor(fan_in, dtype=unit.dtype))
+        divisor = np.power(fan_in, self.exponent, dtype="float64")
+        return unit * (2.4 / ops.convert_to_tensor(divisor, dtype=unit.dtype))
 
     def get_config(self):
         config = super().get_config()
-        return {"fan_in": self.fan_in, "seed": config["seed"]}
+        return {"fan_in": self.fan_in, "seed": config["seed"], "exponent": self.exponent}
 
 
 # Not named `HeNormal`: without this package imported, Keras would load its own class of that name.

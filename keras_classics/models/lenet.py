@@ -18,10 +18,17 @@ Recognition, Proceedings of the IEEE 86(11), 1998.
   two empty rows away from the digit. The bar makes no sense in an image of the digit, and the
   bitmaps here leave it out;
 - the initial biases, which are 0; the paper gives a rule for the weights only;
+- the initial weights of `fan_in_exponent=0.5`, the choice of the recipe `paper`. Appendix A prints
+  +-2.4 / F, the default here. With these weights nearly all second derivatives of the loss are
+  below 0.001, where Appendix C says that those of the first layers may be very large, and the
+  paper's mu of 0.02 saturates F6 for good. With +-2.4 / sqrt(F) they are large, and 0.02 trains.
+  The group's later program (EBLearn) starts in +-1 / sqrt(F);
 - `classifier_activation="softmax"`, the default of all builders here, which turns distances into
   probabilities (softmax of -y). None gives the paper's distances. Both predict the nearest code.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Unpack
 
 import keras
@@ -106,19 +113,22 @@ def lenet5_1998(
     metadata: ModelMetadata,
     *,
     codes: np.ndarray | None = None,
+    fan_in_exponent: float = 1.0,
     **common: Unpack[CommonArguments],
 ) -> keras.Model:
     """LeNet-5 of the 1998 paper, section II-B; its layers are listed in models/lenet.py.
 
     Initial weights are uniform in +-2.4 / F, where F is the number of inputs of the unit (Appendix
-    A); each map of C3 has its own F. `classifier_activation="softmax"` gives probabilities, the
-    softmax of the negated distances; None gives the paper's distances, of which the smallest is the
-    prediction. Images have at least 32x32 pixels. Without top the network ends in S4's map, and
-    16x16 pixels are enough.
+    A), or in +-2.4 / sqrt(F); each map of C3 has its own F. `classifier_activation="softmax"` gives
+    probabilities, the softmax of the negated distances; None gives the paper's distances, of which
+    the smallest is the prediction. Images have at least 32x32 pixels. Without top the network ends
+    in S4's map, and 16x16 pixels are enough.
 
     Args:
         metadata: The network's own.
         codes: Codes of +-1 of shape (classes, 84), by default `digit_codes()`.
+        fan_in_exponent: Exponent of F in the range of the initial weights, 0 to 1: 1 as printed,
+            0.5 for the square root.
         **common: See `CommonArguments`.
 
     Returns:
@@ -131,19 +141,20 @@ def lenet5_1998(
     smallest = metadata.smallest_input if common.get("include_top", True) else 16
     net = ModelBuilder(metadata, smallest_input=smallest, **common)
     activation = _distance_activation(common.get("classifier_activation", "softmax"))
+    if not 0 <= fan_in_exponent <= 1:
+        raise UserError(f"fan_in_exponent must be 0 to 1. Received: {fan_in_exponent}.")
+    uniform = partial(FanInUniform, exponent=fan_in_exponent)
     squash = {"activation": scaled_tanh}
-    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=FanInUniform(), name="c1")(net.image)
-    x = _subsample(x, "s2")
-    x = TableConv2D(
-        C3_TABLE, 5, **squash, kernel_initializer=FanInUniform(_c3_fan_in()), name="c3"
-    )(x)
-    x = _subsample(x, "s4")
+    x = keras.layers.Conv2D(6, 5, **squash, kernel_initializer=uniform(), name="c1")(net.image)
+    x = _subsample(x, "s2", uniform)
+    x = TableConv2D(C3_TABLE, 5, **squash, kernel_initializer=uniform(_c3_fan_in()), name="c3")(x)
+    x = _subsample(x, "s4", uniform)
     if not net.include_top:
         return net.model(net.pool(x))
 
-    x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=FanInUniform(), name="c5")(x)
+    x = keras.layers.Conv2D(120, 5, **squash, kernel_initializer=uniform(), name="c5")(x)
     x = net.flatten(x)
-    x = keras.layers.Dense(84, **squash, kernel_initializer=FanInUniform(), name="f6")(x)
+    x = keras.layers.Dense(84, **squash, kernel_initializer=uniform(), name="f6")(x)
     x = EuclideanRBF(_class_codes(codes, net.classes), name="distances")(x)
     return net.model(net.activate(x, activation))
 
@@ -155,9 +166,11 @@ def digit_codes() -> np.ndarray:
     return np.array([[1 if pixel == "#" else -1 for pixel in digit] for digit in digits])
 
 
-def _subsample(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+def _subsample(
+    x: keras.KerasTensor, name: str, uniform: Callable[..., FanInUniform]
+) -> keras.KerasTensor:
     return TrainableSubsampling(
-        activation=scaled_tanh, coefficient_initializer=FanInUniform(fan_in=4), name=name
+        activation=scaled_tanh, coefficient_initializer=uniform(fan_in=4), name=name
     )(x)
 
 

@@ -4,6 +4,7 @@ from reproduce.claims import (
     alexnet_ablation,
     alexnet_relu,
     ensemble,
+    lenet5_digits,
     lenet5_networks,
     resnet_depth,
     resnet_shortcuts,
@@ -15,6 +16,7 @@ from reproduce.claims import (
 CLAIMS = {
     claim.name: claim
     for claim in (
+        lenet5_digits.CLAIM,
         lenet5_networks.CLAIM,
         alexnet_relu.CLAIM,
         alexnet_ablation.CLAIM,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics.data import ImageData
+from keras_classics.data.packaged import FOLDS, MNIST_5000
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims.results import Results, read_results
 
@@ -48,8 +49,10 @@ class Claim:
     measure: Callable[[FinishedRun, Recipe, ImageData], list[dict[str, Any]]] | None = None
 
     def recipe_of(self, variant: str, recipe: Recipe, seed: int) -> Recipe:
-        """Returns the recipe of one run."""
+        """Returns the recipe of one run. Of a data set with folds, the seed chooses the fold."""
         changed = self.variants[variant](recipe)
+        if changed.dataset == MNIST_5000:
+            changed = dataclasses.replace(changed, dataset=f"{MNIST_5000}/{seed % FOLDS}")
         return dataclasses.replace(
             changed, tags={"claim": self.name, "variant": variant}, seed=seed
         )

@@ -1,6 +1,7 @@
 """The LeNet-5 of 1998 compared with today's."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 from keras_classics.training import Recipe, recipes
@@ -8,7 +9,11 @@ from reproduce.claims.claim import Claim, on_images_of
 from reproduce.claims.results import Results, draw_errors
 from reproduce.harness.tables import markdown, spread
 
-NAMES = {"1998": "LeNet-5 of 1998", "today": "today's LeNet-5"}
+NAMES = {
+    "1998": "LeNet-5 of 1998: ±2.4/F, mu 0.5",
+    "1998_sqrt": "LeNet-5 of 1998: ±2.4/√F, mu 0.02",
+    "today": "today's LeNet-5",
+}
 
 # As long as the paper's training, on a quarter of the images.
 FASHION = dataclasses.replace(
@@ -21,12 +26,11 @@ FASHION = dataclasses.replace(
 PAPER = dataclasses.replace(FASHION, name="paper", dataset="mnist", limit_train=None)
 
 
-def _of_1998(recipe: Recipe) -> Recipe:
-    return on_images_of(recipes.LENET5_PAPER, recipe)
+OF_1998 = {"1998": recipes.LENET5_APPENDIX_A, "1998_sqrt": recipes.LENET5_PAPER}
 
 
-def _of_today(recipe: Recipe) -> Recipe:
-    return recipe
+def _training(recipe: Recipe, variant: str) -> Recipe:
+    return on_images_of(OF_1998[variant], recipe) if variant in OF_1998 else recipe
 
 
 def _table(results: Results) -> str:
@@ -58,7 +62,7 @@ CLAIM = Claim(
     paper="0.95 % on MNIST (LeCun et al. 1998, Figure 9)",
     program="lenet5_mnist --compare=networks",
     recipes={"fashion": FASHION, "paper": PAPER},
-    variants={"1998": _of_1998, "today": _of_today},
+    variants={variant: partial(_training, variant=variant) for variant in NAMES},
     seeds=5,
     table=_table,
     draw=_draw,

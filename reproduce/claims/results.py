@@ -112,11 +112,18 @@ class Results:
 
     def layers_of(self, variant: str, quantity: str, when: str) -> list[dict[str, float]]:
         """Returns a quantity of each layer, in order, for each run in which it was measured."""
-        by_run = {run_of(row): {} for row in self.of(variant)}
+        return [layers for _, layers in self.layers_by_run(variant, quantity, when)]
+
+    def layers_by_run(
+        self, variant: str, quantity: str, when: str
+    ) -> list[tuple[Row, dict[str, float]]]:
+        """Returns the row of each run in which a quantity was measured, and the quantity."""
+        runs = {run_of(row): row for row in self.of(variant)}
+        layers: dict[str, dict[str, float]] = {run: {} for run in runs}
         for row in self.layers:
-            if row["run"] in by_run and (row["quantity"], row["when"]) == (quantity, when):
-                by_run[row["run"]][row["layer"]] = float(row["value"])
-        return [layers for layers in by_run.values() if layers]
+            if row["run"] in runs and (row["quantity"], row["when"]) == (quantity, when):
+                layers[row["run"]][row["layer"]] = float(row["value"])
+        return [(runs[run], found) for run, found in layers.items() if found]
 
     def layer_lines(
         self, variant: str, label: str, quantity: str, when: str = "end"

@@ -28,6 +28,25 @@ def test_digits_are_the_same_each_time(digits):
     np.testing.assert_array_equal(again.test.images, digits.test.images)
 
 
+def test_each_digit_of_mnist_5000_is_tested_in_one_fold():
+    folds = [load(f"mnist_5000/{fold}") for fold in range(5)]
+    for data in folds:
+        assert data.train.images.shape == (4000, 28, 28, 1)
+        assert data.train.images.dtype == np.uint8
+        assert np.bincount(data.test.labels).tolist() == [100] * 10
+        assert data.class_names == tuple("0123456789")
+        assert data.train.images.max() == 255
+    tested = {image.tobytes() for data in folds for image in data.test.images}
+    assert len(tested) == 5000
+    np.testing.assert_array_equal(load("mnist_5000").test.images, folds[0].test.images)
+
+
+@pytest.mark.parametrize("name", ["mnist_5000/5", "mnist_5000/", "mnist_5000/x", "digits/0"])
+def test_folds_that_are_not_there(name):
+    with pytest.raises(UserError, match=rf"mnist_5000/0 to mnist_5000/4\. Received: {name}\.$"):
+        load(name)
+
+
 def test_limited(digits):
     small, large = digits.train.limited(50), digits.train.limited(200)
     assert len(small) == 50

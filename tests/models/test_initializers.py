@@ -119,11 +119,12 @@ def test_xavier_of_alexnet_slim():
     assert isinstance(initializer, keras.initializers.GlorotUniform)
 
 
+@pytest.mark.parametrize("exponent", [1.0, 0.5])
 @pytest.mark.parametrize(("fan_in", "inputs"), [(None, 4 * 5), (7, 7), ([3, 6], [3, 6])])
-def test_fan_in_uniform_fills_its_bounds(fan_in, inputs):
-    initializer = FanInUniform(fan_in, seed=3)
+def test_fan_in_uniform_fills_its_bounds(fan_in, inputs, exponent):
+    initializer = FanInUniform(fan_in, seed=3, exponent=exponent)
     values = np.array(initializer((4, 5, 2))).reshape(-1, 2)
-    bound = 2.4 / np.array(inputs)
+    bound = 2.4 / np.array(inputs) ** exponent
     assert (np.abs(values) <= bound).all()
     assert (values.max(axis=0) > 0.8 * bound).all()
     assert (values.min(axis=0) < -0.8 * bound).all()

@@ -72,12 +72,16 @@ def test_shapes_of_figure_2(name):
     }
 
 
-def test_initial_weights_are_uniform_in_the_paper_s_bounds(paper_net):
+@pytest.mark.parametrize("exponent", [1, 0.5])
+def test_initial_weights_are_uniform_in_the_paper_s_bounds(paper_net, exponent):
+    if exponent != 1:
+        keras.utils.set_random_seed(0)
+        paper_net = kc.lenet5_1998(fan_in_exponent=exponent)
     table = np.array(C3_TABLE)
     fan_in = {"c1": 25, "s2": 4, "s4": 4, "c5": 400, "f6": 120}
     for name, inputs in fan_in.items():
         kernel, bias = paper_net.get_layer(name).get_weights()
-        bound = 2.4 / inputs
+        bound = 2.4 / inputs**exponent
         assert np.abs(kernel).max() <= bound
         if kernel.size > 100:
             assert np.abs(kernel).max() > 0.95 * bound
@@ -86,9 +90,14 @@ def test_initial_weights_are_uniform_in_the_paper_s_bounds(paper_net):
     taps = paper_net.get_layer("c3").get_weights()[0]
     links = [column for row in table for column in np.flatnonzero(row)]
     for column in range(16):
-        bound = 2.4 / (25 * table[:, column].sum())
+        bound = 2.4 / (25 * table[:, column].sum()) ** exponent
         of_map = taps[..., [link == column for link in links]]
         assert 0.9 * bound < np.abs(of_map).max() <= bound
+
+
+def test_an_exponent_out_of_range():
+    with pytest.raises(UserError, match=r"fan_in_exponent must be 0 to 1\. Received: 2\."):
+        kc.lenet5_1998(fan_in_exponent=2)
 
 
 def test_inputs_of_the_units_of_c3(paper_net):

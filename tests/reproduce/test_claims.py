@@ -17,7 +17,7 @@ from tests.helpers.runs import RESULT
 
 # The programs with the flags for each claim. Those on a line can share a process.
 PROGRAMS = (
-    ("lenet5_mnist --compare=networks",),
+    ("lenet5_mnist --compare=networks", "lenet5_mnist --compare=digits"),
     ("alexnet_relu", "alexnet_ablation", "ensemble"),
     ("vgg_first_bn", "vgg_depth", "vgg_receptive_field"),
     ("resnet_cifar10 --compare=shortcuts", "resnet_cifar10 --compare=depth"),
@@ -51,7 +51,7 @@ def test_every_claim_has_its_program():
 def test_each_variant_is_another_run(name):
     described = CLAIMS[name]
     here = next(iter(described.recipes.values()))
-    assert here.dataset == "fashion_mnist"
+    assert here.dataset in ("fashion_mnist", "mnist_5000")
     # The papers' figures are of other data.
     assert here.paper is None or here.paper.dataset != here.dataset
     recipes = [described.recipe_of(variant, here, seed=3) for variant in described.variants]
@@ -89,7 +89,9 @@ def test_rows_are_of_runs_that_can_be_run_again(name):
 @every_claim
 def test_tables_do_not_mix_protocols(name):
     for column in ("protocol", "recipe", "dataset", "images"):
-        assert len({row[column] for row in CLAIMS[name].results().runs}) <= 1, column
+        # Of a data set with folds, the runs test on different ones.
+        values = {row[column].partition("/")[0] for row in CLAIMS[name].results().runs}
+        assert len(values) <= 1, column
 
 
 @every_claim

@@ -12,6 +12,7 @@ from keras_classics.training.recipes.alexnet import (
 )
 from keras_classics.training.recipes.lenet5 import (
     LENET5,
+    LENET5_APPENDIX_A,
     LENET5_DISTORTIONS,
     LENET5_MODERN,
     LENET5_PAPER,
@@ -44,6 +45,7 @@ __all__ = [
     "ALEXNET_ONE_WEIRD_TRICK",
     "ALEXNET_PAPER",
     "LENET5",
+    "LENET5_APPENDIX_A",
     "LENET5_DISTORTIONS",
     "LENET5_MODERN",
     "LENET5_PAPER",
