@@ -91,10 +91,17 @@ class ResidualLayers:
         return x
 
 
-def padded_max_pool(x):
-    """3x3 max-pooling of ImageNet's stem, with stride 2 and the same padding on both sides."""
+def padded_max_pool(x, rounds_up: bool = False):
+    """3x3 max-pooling of ImageNet's stem, with stride 2.
+
+    Args:
+        x: The maps of conv1.
+        rounds_up: Whether windows start at 0, and the last one may reach over the map, as in Caffe.
+            If not, the map is padded alike on both sides.
+    """
     # Zeros, not the least number: they follow a ReLU, and keras.applications pads so without one.
-    x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
+    sides = (0, 1) if rounds_up else (1, 1)
+    x = keras.layers.ZeroPadding2D((sides, sides), name="pool1_pad")(x)
     return keras.layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
 
 

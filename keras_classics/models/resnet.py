@@ -7,6 +7,7 @@ Papers: K. He, X. Zhang, S. Ren, J. Sun, Deep Residual Learning for Image Recogn
     version  a unit's branch                       stride 2 of a stage is in
     v1       conv-BN-ReLU, ReLU after the sum      the first convolution of the first unit
     v1.5     the same                              its 3x3 convolution (torchvision)
+    v1_caffe the same, and pool1 rounds up         as v1; the authors' own files for Caffe
     v2       BN-ReLU-conv, nothing after the sum   as v1
     v2_keras BN-ReLU-conv                          see models/resnet_v2_keras.py
 
@@ -51,7 +52,10 @@ IMAGENET_WIDTHS = (64, 128, 256, 512)
 # Section 4.2: three stages of n units each, depth 6n + 2; second paper: bottlenecks, 9n + 2.
 CIFAR_WIDTHS = (16, 32, 64)
 
-VERSIONS = ("v1", "v1.5", "v2", "v2_keras")
+VERSIONS = ("v1", "v1.5", "v1_caffe", "v2", "v2_keras")
+
+# Caffe pools conv1 without padding and rounds up: an image of 2 pixels has no window.
+SMALLEST_IN_CAFFE = 3
 
 
 def resnet(
@@ -69,7 +73,7 @@ def resnet(
 
     Args:
         variant: The network; its configuration is its depth, a key of `IMAGENET`.
-        version: `"v1"`, `"v1.5"`, `"v2"`, or for bottlenecks `"v2_keras"`.
+        version: `"v1"`, `"v1.5"`, `"v1_caffe"`, `"v2"`, or for bottlenecks `"v2_keras"`.
         shortcut: `"A"`, `"B"`, `"C"` or `"none"`.
         zero_init_residual: Whether every branch starts from zero, so that units start as
             identities: the last batch normalisation's gamma, in v2 the last kernel.
@@ -86,7 +90,8 @@ def resnet(
     if version not in VERSIONS:
         raise unknown_name("version", version, VERSIONS)
     bottleneck, repeats = IMAGENET[variant.config]
-    net = ModelBuilder(variant, **common)
+    in_caffe = version == "v1_caffe"
+    net = ModelBuilder(variant, smallest_input=SMALLEST_IN_CAFFE if in_caffe else None, **common)
     if version == "v2_keras":
         if not bottleneck:
             raise UserError(
@@ -96,7 +101,7 @@ def resnet(
         return resnet_v2_keras(net, layers, IMAGENET_WIDTHS, repeats)
     layers = ResidualLayers(shortcut, zero_init_residual, kernel_initializer)
     x = layers.conv_bn_relu(net.image, 64, 7, 2, "conv1")
-    x = padded_max_pool(x)
+    x = padded_max_pool(x, rounds_up=in_caffe)
     x = stages(layers, x, UNITS[version, bottleneck], IMAGENET_WIDTHS, repeats)
     if version == "v2":
         x = layers.bn_relu(x, "post")
@@ -134,8 +139,10 @@ def resnet_cifar(
     Raises:
         UserError: An argument is outside its range.
     """
-    if version == "v2_keras":
-        raise UserError("version='v2_keras' is for ImageNet's networks only. Take version='v2'.")
+    if version in ("v2_keras", "v1_caffe"):
+        raise UserError(
+            f"version={version!r} is for ImageNet's networks only. Take version={version[:2]!r}."
+        )
     if version not in VERSIONS:
         raise unknown_name("version", version, VERSIONS)
     depth = variant.config
@@ -255,6 +262,8 @@ UNITS: dict[tuple[str, bool], Callable] = {
     ("v1", True): bottleneck_unit,
     ("v1.5", False): basic_unit,
     ("v1.5", True): partial(bottleneck_unit, stride_in_3x3=True),
+    ("v1_caffe", False): basic_unit,
+    ("v1_caffe", True): bottleneck_unit,
     ("v2", False): basic_unit_v2,
     ("v2", True): bottleneck_unit_v2,
 }

@@ -16,7 +16,7 @@ logger = logging.getLogger("keras_classics")
 
 # With every other value in the tuple, a network has tensors of the same names and shapes.
 UNSEEN: dict[str, tuple] = {
-    "version": ("v1", "v1.5"),
+    "version": ("v1", "v1.5", "v1_caffe"),
     "shortcut": ("A", "none"),
     "batch_norm_after": ("conv", "activation"),
     "lrn": (None, "paper", "code", "caffe"),

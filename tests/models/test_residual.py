@@ -98,6 +98,14 @@ def test_max_pooling_of_the_stem():
     assert [layer.name for layer in model.layers[1:]] == ["pool1_pad", "pool1_pool"]
 
 
+@pytest.mark.parametrize("side", [3, 4, 7, 8])
+def test_max_pooling_of_the_stem_in_caffe(side):
+    x = np.random.default_rng(0).uniform(0, 1, (1, side, side, 2)).astype("float32")
+    windows = range(0, 2 * (-(-(side - 3) // 2) + 1), 2)
+    expected = [[x[0, i : i + 3, j : j + 3].max(axis=(0, 1)) for j in windows] for i in windows]
+    np.testing.assert_array_equal(padded_max_pool(x, rounds_up=True)[0], expected)
+
+
 def test_errors():
     with pytest.raises(UserError, match="Unknown shortcut 'D'"):
         layers("D")

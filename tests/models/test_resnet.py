@@ -298,6 +298,11 @@ def test_initial_kernels(scheme):
             lambda: resnet_cifar(cifar_variant(20), bottleneck=True, version="v2_keras"),
             "is for ImageNet's networks only",
         ),
+        (lambda: kc.resnet20(version="v1_caffe"), "Take version='v1'"),
+        (
+            lambda: kc.resnet50(version="v1_caffe", input_shape=(2, 2, 3)),
+            "of at least 3x3 pixels",
+        ),
         (
             lambda: kc.resnet50(shortcut="none", zero_init_residual=True),
             "zero_init_residual needs shortcuts",
