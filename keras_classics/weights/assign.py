@@ -9,11 +9,21 @@ import keras
 import numpy as np
 
 from keras_classics.analysis.nested import is_nested
+from keras_classics.backend import tf
 from keras_classics.errors import UserError
-from keras_classics.weights.stored import Tensors, check_type, checksum
+from keras_classics.weights.stored import (
+    Tensors,
+    aligned_array,
+    check_type,
+    checksum,
+    is_aligned,
+)
 
 # Values that are checked at once: 1 MB in float32 stays in the processor's cache.
 CHUNK = 1 << 18
+
+# Types whose arrays TensorFlow takes over; NumPy's interface for it has no bfloat16.
+SHARED = ("float16", "float32", "float64")
 
 
 def _same(array: np.ndarray) -> np.ndarray:
@@ -89,10 +99,22 @@ def values_for(tensors: Tensors, slots: Slots) -> dict[str, Any]:
             with np.errstate(over="ignore"):
                 value = stored.astype(slot.variable.dtype, copy=False)
             checks.append(worker.submit(_check, name, stored, tensors[name].checksum, value))
-            values[name] = keras.ops.convert_to_tensor(slot.to_keras(value), slot.variable.dtype)
+            values[name] = _to_tensor(slot.to_keras(value), slot.variable, tensors[name].exclusive)
         for check in checks:
             check.result()
     return values
+
+
+def _to_tensor(array: np.ndarray, variable: keras.Variable, exclusive: bool) -> Any:
+    """Returns an array as a tensor for a variable, without a copy if its memory is exclusive."""
+    # Keras's conversion holds two copies for a while, 800 MB for the first dense layer of a VGG.
+    if tf is None or array.dtype not in SHARED or not array.size:
+        return keras.ops.convert_to_tensor(array, variable.dtype)
+    if not (exclusive and array.flags.c_contiguous and is_aligned(array)):
+        copy = aligned_array(array.shape, array.dtype)
+        copy[...] = array
+        array = copy
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _check_names(tensors: Tensors, slots: Slots) -> None:

@@ -22,6 +22,9 @@ SPARE_BYTES = 50_000_000
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
+# Bytes to whose multiples TensorFlow aligns its tensors.
+ALIGNMENT = 64
+
 # Characters of a parser's message that are repeated in ours.
 MESSAGE_WIDTH = 200
 
@@ -35,12 +38,14 @@ class StoredTensor:
         dtype: Name of its type, such as "float32".
         read: Returns its values.
         checksum: What `checksum` returns for these values, if the file says it.
+        exclusive: Whether `read` returns memory of `aligned_array` that nobody else has.
     """
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], np.ndarray]
     checksum: int | None = None
+    exclusive: bool = False
 
 
 Tensors = dict[str, StoredTensor]
@@ -51,6 +56,20 @@ def checksum(values: np.ndarray) -> int:
     # zlib takes only memory in the order of the axes.
     flat = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     return zlib.crc32(flat, zlib.crc32(repr(tuple(values.shape)).encode()))
+
+
+def aligned_array(shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarray:
+    """Returns an array whose memory a tensor of TensorFlow can take over; its values are unset."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def is_aligned(array: np.ndarray) -> bool:
+    """Returns whether an array begins where `aligned_array` lets it begin."""
+    return array.ctypes.data % ALIGNMENT == 0
 
 
 def in_memory(arrays: Mapping[str, np.ndarray]) -> Tensors:
