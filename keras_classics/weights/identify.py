@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError, one_line
-from keras_classics.weights import hdf5, keras_applications, timm, torch_files, torchvision
+from keras_classics.weights import caffe, hdf5, keras_applications, timm, torch_files, torchvision
 from keras_classics.weights.assign import Slots, named_slots
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.stored import Tensors
@@ -61,12 +61,20 @@ TORCH = Format(
     top=("classifier.",),
     scores=("classifier.6.", "fc."),
 )
+CAFFE = Format(
+    opened=caffe.opened,
+    metadata=caffe.read_metadata,
+    slots=named_slots,
+    top=KERAS.top,
+    scores=KERAS.scores,
+)
 FORMATS = {
     ".weights.h5": KERAS,
     ".keras": KERAS,
     ".h5": KERAS,
     ".safetensors": TORCH,
     ".pth": TORCH,
+    ".caffemodel": CAFFE,
 }
 
 

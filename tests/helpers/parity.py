@@ -26,10 +26,9 @@ import keras_classics as kc
 from keras_classics.weights import keras_applications, timm, torchvision
 from keras_classics.weights.assign import assign, named_slots, values_for
 from keras_classics.weights.stored import Tensors, in_memory
+from tests.helpers.stored_outputs import TOLERANCE, stored
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
-TOLERANCE = 1e-4
-STORED = 8
 
 # Dense layers after the map fix the size; the others get sides that are odd and unequal.
 FIXED, FREE = (224, 224, 3), (97, 129, 3)
@@ -142,24 +141,6 @@ def _timm_tensors(shapes: dict[str, tuple[int, ...]]) -> Tensors:
         there = f"{back.get(module, module)}.{variable}"
         tensors[there] = generated(there, shape)
     return in_memory(tensors)
-
-
-def stored(outputs: np.ndarray) -> dict[str, float | list[float]]:
-    """What the file keeps of a network's outputs."""
-    return {
-        "argmax": int(outputs.argmax()),
-        "scale": float(f"{np.abs(outputs).max():.8g}"),
-        "outputs": [float(f"{value:.8g}") for value in outputs[:: len(outputs) // STORED][:STORED]],
-    }
-
-
-def assert_near(outputs: np.ndarray, golden: dict) -> None:
-    """Holds a network's outputs to stored ones."""
-    found = stored(outputs)
-    assert found["argmax"] == golden["argmax"]
-    np.testing.assert_allclose(
-        found["outputs"], golden["outputs"], rtol=0, atol=TOLERANCE * golden["scale"]
-    )
 
 
 def import_torchvision():

@@ -17,6 +17,7 @@ from keras_classics.weights import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
 from tests.helpers import parity
 from tests.helpers.images import photograph
+from tests.helpers.stored_outputs import TOLERANCE, assert_near
 from tests.helpers.weight_files import assert_refused
 
 pytestmark = pytest.mark.torch
@@ -44,7 +45,7 @@ def test_state_dicts_of_torchvision(models, name, tmp_path):
     model = kc.get_model(ours, weights=path, input_shape=(224, 224, 3), classifier_activation=None)
     found = model.predict(image, verbose=0)
     assert found.argmax() == expected.argmax()
-    atol = parity.TOLERANCE * np.abs(expected).max()
+    atol = TOLERANCE * np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
 
     # And back, to the same bits.
@@ -61,7 +62,7 @@ def test_state_dicts_of_torchvision(models, name, tmp_path):
 def test_stored_outputs_are_what_the_libraries_give(models, case):
     pytest.importorskip("timm")
     stored = json.loads(parity.PATH.read_text())[case]
-    parity.assert_near(parity.theirs(case), stored)
+    assert_near(parity.theirs(case), stored)
 
 
 def test_there_and_back_gives_the_same_bytes(tmp_path):

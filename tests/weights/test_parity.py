@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.helpers import parity
+from tests.helpers.stored_outputs import assert_near
 
 GOLDENS = json.loads(parity.PATH.read_text())
 
@@ -25,7 +26,7 @@ QUICK = (
     [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in parity.CASES],
 )
 def test_outputs_equal_those_of_the_other_library(case):
-    parity.assert_near(parity.ours(case), GOLDENS[case])
+    assert_near(parity.ours(case), GOLDENS[case])
 
 
 def test_all_outputs_are_stored_and_few():
