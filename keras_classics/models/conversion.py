@@ -35,7 +35,7 @@ def convert_weights(
     Converting there and back gives the same bits.
 
     Args:
-        source: File of weights, see `weights.identify.FORMATS`.
+        source: File of weights, see `weights.contents`.
         model: Name of the network that the weights belong to.
         target: File to write: `.weights.h5` for `"keras"`, `.pth` or `.safetensors` for
             `"torchvision"`.

@@ -72,8 +72,15 @@ def named_slots(model: keras.Model) -> dict[str, Slot]:
     }
 
 
-def values_for(tensors: Tensors, slots: Slots) -> dict[str, Any]:
+def values_for(
+    tensors: Tensors, slots: Slots, own_name: Callable[[str], str] = str
+) -> dict[str, Any]:
     """Reads every slot's tensor, once all names, shapes and types fit.
+
+    Args:
+        tensors: The tensors by name.
+        slots: The slots by name.
+        own_name: Returns the name in the file of a tensor, for messages.
 
     Returns:
         Tensors of Keras's backend in the layout and type of the slots' variables.
@@ -82,15 +89,16 @@ def values_for(tensors: Tensors, slots: Slots) -> dict[str, Any]:
         UserError: If a tensor is missing, has no slot, has the wrong shape or type, is not finite,
             or does not have its checksum.
     """
-    _check_names(tensors, slots)
+    _check_names(tensors, slots, own_name)
     for name, slot in slots.items():
         tensor = tensors[name]
+        shown = own_name(name)
         if tensor.shape != slot.shape:
             raise UserError(
-                f"its tensor {name!r} has the shape {tensor.shape}, but the network's has "
+                f"its tensor {shown!r} has the shape {tensor.shape}, but the network's has "
                 f"{slot.shape}"
             )
-        check_type(name, tensor)
+        check_type(shown, tensor)
     # Values are checked beside reading and converting.
     with ThreadPoolExecutor(1) as worker:
         values, checks = {}, []
@@ -98,7 +106,8 @@ def values_for(tensors: Tensors, slots: Slots) -> dict[str, Any]:
             stored = tensors[name].read()
             with np.errstate(over="ignore"):
                 value = stored.astype(slot.variable.dtype, copy=False)
-            checks.append(worker.submit(_check, name, stored, tensors[name].checksum, value))
+            expected = tensors[name].checksum
+            checks.append(worker.submit(_check, own_name(name), stored, expected, value))
             values[name] = _to_tensor(slot.to_keras(value), slot.variable, tensors[name].exclusive)
         for check in checks:
             check.result()
@@ -117,9 +126,9 @@ def _to_tensor(array: np.ndarray, variable: keras.Variable, exclusive: bool) -> 
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def _check_names(tensors: Tensors, slots: Slots) -> None:
-    missing = [name for name in slots if name not in tensors]
-    extra = [name for name in tensors if name not in slots]
+def _check_names(tensors: Tensors, slots: Slots, own_name: Callable[[str], str]) -> None:
+    missing = [own_name(name) for name in slots if name not in tensors]
+    extra = [own_name(name) for name in tensors if name not in slots]
     if missing and extra:
         raise UserError(f"it lacks the tensor {missing[0]!r}, and the network has no {extra[0]!r}")
     if missing:

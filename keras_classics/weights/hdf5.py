@@ -8,6 +8,7 @@ A file reads itself alone, as in Keras: links and datasets that lead elsewhere a
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import re
@@ -24,7 +25,7 @@ import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import atomic_write
-from keras_classics.weights import archives
+from keras_classics.weights import archives, contents
 from keras_classics.weights.assign import weights_of
 from keras_classics.weights.computation import is_own, of_config
 from keras_classics.weights.heaps import check_heaps
@@ -37,6 +38,7 @@ from keras_classics.weights.metadata import (
 )
 from keras_classics.weights.stored import (
     SPARE_BYTES,
+    FileContent,
     StoredTensor,
     Tensors,
     checksum,
@@ -70,12 +72,13 @@ FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLE
 
 
 @contextlib.contextmanager
-def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
+def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileContent]:
     """Opens a file of Keras.
 
     Args:
         path: A `.weights.h5`, `.h5` or `.keras` file.
         model: The network whose layers the numbers in Keras 3 files refer to.
+        part: Names a layer of the file's network that is a network of its own.
 
     Returns:
         Tensors named `layer/variable`, which can be read while the file is open. A tensor without a
@@ -85,18 +88,23 @@ def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
         UserError: If it is no such file, it is truncated or damaged, or refers to other files.
     """
     with contextlib.ExitStack() as stack:
-        if path.suffix == ".keras":
+        source: Path | io.BytesIO = path
+        if _is_archive(path):
             with parsing(".keras archive"):
-                content = archives.read_member(path, "model.weights.h5", unpacking_allowance(model))
+                source = archives.read_member(path, "model.weights.h5", unpacking_allowance(model))
         with parsing(KIND):
-            file = stack.enter_context(h5py.File(content if path.suffix == ".keras" else path, "r"))
+            file = stack.enter_context(h5py.File(source, "r"))
             tensors = _tensors(file, model)
-        yield tensors
+        yield FileContent(tensors)
+
+
+def _is_archive(path: Path) -> bool:
+    return contents.kind_of(path) == contents.ARCHIVE
 
 
 def layer_names(path: Path) -> list[str]:
     """Returns the names of the layers in a file of Keras 1 or 2; empty for other files."""
-    if path.suffix == ".keras":
+    if _is_archive(path):
         return []
     with parsing(KIND), h5py.File(path, "r") as file:
         group = _named_layers(file)
@@ -278,13 +286,13 @@ def _unpacks(dataset: h5py.Dataset, offset: tuple[int, ...], size: int) -> None:
         raise UserError(f"its tensor {dataset.name!r} unpacks to more than its size")
 
 
-def read_metadata(path: Path) -> FileMetadata | None:
+def read_metadata(path: Path, part: str = "") -> FileMetadata | None:
     """Returns what a file says of its network: by this package's entry, or Keras's configuration.
 
     Raises:
         UserError: If the file or the entry is damaged.
     """
-    if path.suffix == ".keras":
+    if _is_archive(path):
         with parsing(".keras archive"):
             text = archives.read_member(path, "config.json", SPARE_BYTES).getvalue()
         return _of_config(text)

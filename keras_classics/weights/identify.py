@@ -10,10 +10,19 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError, one_line
-from keras_classics.weights import caffe, hdf5, keras_applications, timm, torch_files, torchvision
+from keras_classics.weights import (
+    caffe,
+    checkpoints,
+    contents,
+    hdf5,
+    keras_applications,
+    state_dicts,
+    torchvision,
+)
 from keras_classics.weights.assign import Slots, named_slots
+from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.stored import Tensors
+from keras_classics.weights.stored import FileContent
 
 
 @dataclass(frozen=True)
@@ -21,31 +30,39 @@ class Format:
     """A file format for weights.
 
     Attributes:
-        opened: Opens a file, for a model, and returns its tensors.
-        metadata: Returns what a file says of its network, or None.
+        opened: Opens a file, for a model, and returns what it holds. Its third argument names a
+            part of the file, see `location`.
+        metadata: Returns what a file, or its part, says of its network, or None.
         slots: Returns the slot in a model for each tensor name of the format.
         top: Prefixes of the names of tensors between the features and the scores.
         scores: Prefixes of the names of tensors of the last layer, which computes the scores.
     """
 
-    opened: Callable[[Path, keras.Model], AbstractContextManager[Tensors]]
-    metadata: Callable[[Path], FileMetadata | None]
+    opened: Callable[[Path, keras.Model, str], AbstractContextManager[FileContent]]
+    metadata: Callable[[Path, str], FileMetadata | None]
     slots: Callable[[keras.Model], Slots]
     top: tuple[str, ...]
     scores: tuple[str, ...]
 
 
 @contextlib.contextmanager
-def _opened_keras(path: Path, model: keras.Model) -> Iterator[Tensors]:
-    with hdf5.opened(path, model) as tensors:
-        yield keras_applications.folded(tensors, model)
+def _opened_keras(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
+    with hdf5.opened(path, model, part) as content:
+        content.tensors = keras_applications.folded(content.tensors, model)
+        yield content
 
 
 @contextlib.contextmanager
-def _opened_torch(path: Path, model: keras.Model) -> Iterator[Tensors]:
-    with torch_files.opened(path, model) as tensors:
-        yield timm.as_torchvision(tensors)
+def _opened_caffe(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
+    if part:
+        raise UserError(f"a file of Caffe has one network, and no {part!r}")
+    with caffe.opened(path, model) as tensors:
+        yield FileContent(tensors)
 
+
+# Modules between a network's features and what it was trained for: other names of the last layer,
+# and the heads of self-supervised training.
+HEADS = (*state_dicts.HEADS, "projector", "projection_head", "prototypes", "predictor")
 
 KERAS = Format(
     opened=_opened_keras,
@@ -55,62 +72,63 @@ KERAS = Format(
     scores=("predictions/", "distances/"),
 )
 TORCH = Format(
-    opened=_opened_torch,
-    metadata=torch_files.read_metadata,
+    opened=checkpoints.opened,
+    metadata=checkpoints.read_metadata,
     slots=torchvision.slots,
-    top=("classifier.",),
+    top=("classifier.", "pre_logits.", *(f"{module}." for module in HEADS)),
     scores=("classifier.6.", "fc."),
 )
 CAFFE = Format(
-    opened=caffe.opened,
-    metadata=caffe.read_metadata,
+    opened=_opened_caffe,
+    metadata=lambda path, part: caffe.read_metadata(path),
     slots=named_slots,
     top=KERAS.top,
     scores=KERAS.scores,
 )
 FORMATS = {
-    ".weights.h5": KERAS,
-    ".keras": KERAS,
-    ".h5": KERAS,
-    ".safetensors": TORCH,
-    ".pth": TORCH,
-    ".caffemodel": CAFFE,
+    contents.HDF5: KERAS,
+    contents.ARCHIVE: KERAS,
+    contents.SAFETENSORS: TORCH,
+    contents.TORCH: TORCH,
+    contents.INDEX: TORCH,
+    contents.CAFFE: CAFFE,
 }
 
 
-def is_file(path: Path) -> bool:
-    """Returns whether a path is one of a file, and not too long or otherwise no path at all."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
 def format_of(path: Path) -> Format:
-    """Returns the format of a file by the end of its name.
+    """Returns the format of a file, by its content where that says it, or the end of its name.
 
     Raises:
-        UserError: If no format has this ending.
+        UserError: If it is of no known format.
     """
-    for ending, file_format in FORMATS.items():
-        if path.name.endswith(ending):
-            return file_format
+    try:
+        kind = contents.kind_of(path)
+    except UserError as error:
+        raise UserError(one_line(f"{path} cannot be loaded: {error}.")) from error
+    if kind is not None:
+        return FORMATS[kind]
     raise UserError(
-        f"weights must be None, the name of a record, or a file that ends in {', '.join(FORMATS)}. "
-        f"Received: {str(path)!r}."
+        "weights must be None, the name of a record, or a file that ends in "
+        f"{', '.join(contents.ENDINGS)}. Received: {str(path)!r}."
     )
 
 
 def read_metadata(path: Path) -> FileMetadata | None:
     """Returns what a file of weights says of its network; None if it says nothing or is missing.
 
+    Args:
+        path: The file, with a part after a `#` or without.
+
     Raises:
         UserError: If the file is damaged.
     """
-    if not is_file(path):
+    found = locate(path)
+    if found is None:
         return None  # Loading it raises the error.
+    file, part = found
+    file_format = format_of(file)
     try:
-        return format_of(path).metadata(path)
+        return file_format.metadata(file, part)
     except UserError as error:
         raise UserError(one_line(f"{path} cannot be read: {error}.")) from error
 
@@ -125,11 +143,12 @@ def arguments_for_file(model: str, path: Path) -> dict[str, Any]:
         model: Name of the network.
         path: File of weights.
     """
-    if not is_file(path) or model not in torchvision.BOTTLENECKS:
+    found = locate(path)
+    if found is None or model not in torchvision.BOTTLENECKS:
         return {}
-    if format_of(path) is TORCH and read_metadata(path) is None:
+    if format_of(found[0]) is TORCH and read_metadata(path) is None:
         return torchvision.builder_arguments(model)
     with contextlib.suppress(UserError):  # Loading the file will raise the error again.
-        if "post_bn" in hdf5.layer_names(path):
+        if "post_bn" in hdf5.layer_names(found[0]):
             return keras_applications.builder_arguments(model, second_version=True)
     return {}

@@ -1,6 +1,5 @@
 """Loads the weights of a record or of a file into a model."""
 
-import contextlib
 import logging
 import os
 from pathlib import Path
@@ -9,77 +8,89 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError, one_line
-from keras_classics.files import user_path
 from keras_classics.weights.assign import Slot, Slots, assign, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
-from keras_classics.weights.identify import (
-    FORMATS,
-    KERAS,
-    Format,
-    arguments_for_file,
-    format_of,
-    is_file,
-)
+from keras_classics.weights.contents import ENDINGS, of_ending
+from keras_classics.weights.identify import KERAS, Format, arguments_for_file, format_of
+from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
-from keras_classics.weights.stored import Tensors
+from keras_classics.weights.state_dicts import shortened
+from keras_classics.weights.stored import FileContent, Tensors
 
 logger = logging.getLogger("keras_classics")
 
 
 def load_weights(
-    model: keras.Model, weights: str | os.PathLike | WeightsRecord, *, strict: bool = False
+    model: keras.Model, weights: str | os.PathLike | WeightsRecord, *, strict: bool | None = None
 ) -> None:
     """Loads weights into a model: every tensor exactly once, or the model does not change.
 
     If the model has no top, the top's weights are not loaded. If its number of classes differs, its
-    last layer keeps its initial weights. Both are logged as a warning.
+    last layer keeps its initial weights. What was done is logged as a warning of one line.
 
     Args:
         model: A network of this package.
-        weights: A record, or the path of a file in one of the `FORMATS`.
-        strict: Whether to raise an error instead if some of the weights would not be loaded.
+        weights: A record, or the path of a file, see `contents`. `FILE#PART` takes one of several
+            networks in a checkpoint, or the layer PART of a saved network.
+        strict: With True, it is an error if some of the network's weights would not be loaded. With
+            False, the tensors load whose names and shapes fit, and the others are listed.
 
     Raises:
         UserError: If the file does not exist, cannot be downloaded, or does not match the model.
             The model is then unchanged.
     """
     if isinstance(weights, WeightsRecord):
-        path = weights.fetch(with_top=_has_top(named_slots(model), KERAS))
+        path, part = weights.fetch(with_top=_has_top(named_slots(model), KERAS)), ""
     else:
-        path = _existing_file(weights)
+        path, part = _existing_file(weights)
     file_format = format_of(path)
     try:
-        _refuse_other_computation(file_format.metadata(path), model)
+        said = _other_computation(file_format.metadata(path, part), model)
+        if said and strict is not False:
+            raise UserError(said)
         slots = dict(file_format.slots(model))
-        with file_format.opened(path, model) as tensors:
-            skipped = None if strict else _skip_top(tensors, slots, file_format)
-            values = values_for(tensors, slots)
+        with file_format.opened(path, model, part) as content:
+            skipped = said
+            if strict is None:
+                skipped = _skip_top(content.tensors, slots, file_format)
+                _refuse_headless(content, slots, file_format)
+            elif strict is False:
+                skipped = ". ".join(filter(None, [said, _skip_unfitting(content, slots)]))
+            values = values_for(content.tensors, slots, content.own_name)
     except UserError as error:
         message = f"{path} cannot be loaded into {model.name}: {error}. The model is unchanged."
         raise UserError(one_line(message)) from error
     assign(values, slots)
+    _report(model, path, content, skipped)
+
+
+def _report(model: keras.Model, path: Path, content: FileContent, skipped: str | None) -> None:
+    """Logs what was done to load a file, if it was more than to read its tensors."""
+    notes = list(content.notes)
+    if content.others:
+        choice = f"weights='{path.name}#{content.others[0]}'"
+        notes.append(f"it also has {shortened(content.others)}: {choice} takes it")
+    said = [f"in {path.name} {'; '.join(notes)}"] if notes else []
     if skipped:
-        logger.warning("%s: %s. All other weights come from %s.", model.name, skipped, path.name)
+        said += [skipped, f"All other weights come from {path.name}"]
+    if said:
+        logger.warning("%s: %s.", model.name, one_line(". ".join(said)))
 
 
-def _existing_file(weights: str | os.PathLike) -> Path:
-    with contextlib.suppress(TypeError, UserError):
-        path = user_path(weights)
-        if is_file(path):
-            return path
-    raise UserError(f"weights must name an existing file. Received: {str(weights)!r}.")
+def _existing_file(weights: str | os.PathLike) -> tuple[Path, str]:
+    found = locate(weights)
+    if found is None:
+        raise UserError(f"weights must name an existing file. Received: {str(weights)!r}.")
+    return found
 
 
-def _refuse_other_computation(metadata: FileMetadata | None, model: keras.Model) -> None:
-    """Raises an error if a file's network computes something else with the same tensors."""
+def _other_computation(metadata: FileMetadata | None, model: keras.Model) -> str | None:
+    """Returns in a phrase how a file's network computes something else with the same tensors."""
     if metadata is None:
-        return
+        return None
     found = difference(metadata.computation, of_model(model), metadata.exact)
-    if found:
-        raise UserError(
-            f"{found}. Build the network with the arguments that the file's was built with"
-        )
+    return found and f"{found}. Build the network with the arguments that the file's was built with"
 
 
 def _has_top(slots: Slots, file_format: Format) -> bool:
@@ -118,6 +129,47 @@ def _skip_top(tensors: Tensors, slots: dict[str, Slot], file_format: Format) -> 
     )
 
 
+def _refuse_headless(content: FileContent, slots: Slots, file_format: Format) -> None:
+    """Raises an error if a file has the network, but not its top."""
+    top = (*file_format.top, *file_format.scores)
+    missing = [name for name in slots if name not in content.tensors]
+    if missing and all(name.startswith(top) for name in missing):
+        raise UserError(
+            f"it lacks the tensor {content.own_name(missing[0])!r} of the last layers. Build the "
+            "network with include_top=False, or load what is there with load_weights(model, file, "
+            "strict=False)"
+        )
+
+
+def _skip_unfitting(content: FileContent, slots: dict[str, Slot]) -> str | None:
+    """Removes from both what does not fit by name and shape.
+
+    Returns:
+        A description of what was removed, or None.
+
+    Raises:
+        UserError: If nothing fits.
+    """
+    tensors = content.tensors
+    fitting = {n for n, slot in slots.items() if n in tensors and tensors[n].shape == slot.shape}
+    if not fitting:
+        raise UserError("none of its tensors has a name and a shape of the network's")
+    kept = [name for name in slots if name not in fitting]
+    unused = [name for name in tensors if name not in fitting]
+    for name in kept:
+        del slots[name]
+    for name in unused:
+        del tensors[name]
+    found = []
+    if kept:
+        names = [content.own_name(name) for name in kept]
+        found.append(f"{len(kept)} of the network's tensors stay as they are: {shortened(names)}")
+    if unused:
+        names = [content.own_name(name) for name in unused]
+        found.append(f"{len(unused)} of the file's are not loaded: {shortened(names)}")
+    return "; ".join(found) or None
+
+
 def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Adds the arguments that the weights imply to the arguments of a network's builder.
 
@@ -134,11 +186,12 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     weights = arguments.get("weights")
     if weights is None:
         return arguments
-    if isinstance(weights, str) and not weights.endswith(tuple(FORMATS)):
+    if isinstance(weights, str) and not _means_file(name, weights):
         weights = _record(name, weights)
     if not isinstance(weights, WeightsRecord):
         # The caller's arguments win; where the file says otherwise, loading it is an error.
-        path = _existing_file(weights)
+        file, part = _existing_file(weights)
+        path = Path(f"{file}#{part}") if part else file
         return {**arguments_for_file(name, path), **arguments, "weights": path}
     if weights.model != name:
         raise UserError(f"{weights.full_name} are weights of {weights.model}, not of {name}.")
@@ -152,9 +205,16 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {**weights.arguments, **arguments, "weights": weights}
 
 
+def _means_file(model: str, weights: str) -> bool:
+    """Whether a text is a path: it ends like a file of weights, or there is one, and no record."""
+    if of_ending(weights) or of_ending(weights.rpartition("#")[0]):
+        return True
+    return weights not in weights_names(model) and locate(weights) is not None
+
+
 def _record(model: str, name: str) -> WeightsRecord:
     known = weights_names(model)
     if name not in known:
-        choices = [*known, f"a file that ends in {', '.join(FORMATS)}"]
+        choices = [*known, f"a file that ends in {', '.join(ENDINGS)}"]
         raise UserError(f"{model} has no weights {name!r}. Use {', or '.join(choices)}.")
     return find_weights(f"{model}/{name}")

@@ -8,8 +8,8 @@ import functools
 import math
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
@@ -49,6 +49,29 @@ class StoredTensor:
 
 
 Tensors = dict[str, StoredTensor]
+
+
+@dataclass
+class FileContent:
+    """What a file holds for a network.
+
+    Attributes:
+        tensors: Its tensors, by the names of the format.
+        own_names: Names of tensors in the file, where they differ.
+        prefix: What stands before the other names in the file.
+        notes: What was done to find them, in phrases for the log.
+        others: Other networks of the same names in the file, as the part after `#` names them.
+    """
+
+    tensors: Tensors
+    own_names: Mapping[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    notes: Sequence[str] = ()
+    others: Sequence[str] = ()
+
+    def own_name(self, name: str) -> str:
+        """Returns the name that a tensor has, or would have, in the file."""
+        return self.own_names.get(name, self.prefix + name)
 
 
 def checksum(values: np.ndarray) -> int:

@@ -1,14 +1,12 @@
-"""Files that torch's users exchange: `.safetensors`, and `.pth` in both of torch's formats.
-
-Code in a `.pth` file is never executed.
-"""
+"""Files that torch saves, in both of its formats. Code in them is never executed."""
 
 import contextlib
+import functools
 import os
 import pickletools
-import struct
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,132 +16,76 @@ import numpy as np
 
 from keras_classics.errors import UserError, require
 from keras_classics.weights import archives
-from keras_classics.weights.metadata import ENTRY, FileMetadata, from_text
+from keras_classics.weights.contents import ZIP_START
+from keras_classics.weights.state_dicts import Entry, flattened
 from keras_classics.weights.stored import (
     MESSAGE_WIDTH,
     StoredTensor,
-    Tensors,
     parsing,
     unpacking_allowance,
 )
 
-KIND, SAFETENSORS = "torch file", "safetensors file"
+KIND = "torch file"
 
-# Names of types in safetensors, such as "F32".
-TYPES = {"BF16": "bfloat16", "BOOL": "bool"} | {
-    f"{letter}{bits}": f"{name}{bits}"
-    for letter, name in (("F", "float"), ("I", "int"), ("U", "uint"), ("C", "complex"))
-    for bits in (8, 16, 32, 64)
-}
-
-# Largest list of tensors in a .safetensors file, which takes 20 times as much memory.
-HEADER_BYTES = 4_000_000
-
-# Largest pickle in a .pth file, at all and per variable; every byte may be an object of Python.
-PICKLE_BYTES, PICKLE_BYTES_PER_VARIABLE = 100_000, 500
+# Largest pickle in a file, at all and per variable; every byte may be an object of Python.
+PICKLE_BYTES, PICKLE_BYTES_PER_VARIABLE = 500_000, 500
 
 # torch's first format: a number, the version, the system, the content, the names of the storages.
 PICKLES = 5
 
-ZIP_START = b"PK\3\4"
+# Classes that only hold values, in checkpoints of many programs: torch can be told to allow them.
+HARMLESS = re.compile(
+    r"argparse\.Namespace|types\.SimpleNamespace|pathlib\.\w+|datetime\.\w+|collections\.\w+"
+    r"|numpy\.(dtype|ndarray|dtypes\.\w+|(_core|core)\.multiarray\.(scalar|_reconstruct))"
+)
+MODULES = re.compile(r"torch\.nn\.modules\.|torchvision\.models\.|timm\.")
+GLOBAL = re.compile(r"GLOBAL ([\w.]+)|global(?:s)?:? ([\w.]+)")
 
 
 @contextlib.contextmanager
-def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
-    """Opens a `.pth` or `.safetensors` file.
-
-    torch's counter of batches, `num_batches_tracked`, is not needed and ignored.
+def opened(path: Path, model: keras.Model, share: int = 1) -> Iterator[dict[str, Entry]]:
+    """Opens a file that `torch.save` wrote.
 
     Args:
         path: The file.
         model: The network, with which the sizes in the file are compared.
+        share: Number of files that share the largest size of a list of tensors.
 
     Returns:
-        The tensors, which can be read while the file is open.
+        The entries of the file, which can be read while it is open.
 
     Raises:
-        UserError: If it is no such file, it contains more than tensors, or the extra `torch` is
-            missing.
+        UserError: If it is no such file, it contains objects that torch does not call safe, or the
+            extra `torch` is missing.
     """
-    reader = _safetensors(path) if path.suffix == ".safetensors" else _pth(path, model)
-    with reader as tensors:
-        yield {n: t for n, t in tensors.items() if not n.endswith(".num_batches_tracked")}
-
-
-@contextlib.contextmanager
-def _safetensors(path: Path) -> Iterator[Tensors]:
-    with contextlib.ExitStack() as stack:
-        with parsing(SAFETENSORS):
-            file = stack.enter_context(_safe_open(path))
-            metadata = _metadata(file)
-            checksums = {} if metadata is None else metadata.checksums
-            names = file.keys()
-            tensors = {n: _from_safetensors(file, n, checksums.get(n)) for n in names}
-        yield tensors
-
-
-def _safe_open(path: Path) -> Any:
-    """Opens a `.safetensors` file, if the list of its tensors is not too long."""
-    with open(path, "rb") as content:
-        (length,) = struct.unpack("<Q", content.read(8))
-    if length > HEADER_BYTES:
-        raise UserError(
-            f"it is not an intact {SAFETENSORS} (its header has {length:,} bytes, more than "
-            f"{HEADER_BYTES:,})"
-        )
-    return require("safetensors", "torch").safe_open(path, framework="np")
-
-
-def read_metadata(path: Path) -> FileMetadata | None:
-    """Returns what a `.safetensors` file says of its network; a `.pth` file says nothing.
-
-    Raises:
-        UserError: If the file or this package's entry is damaged.
-    """
-    if path.suffix != ".safetensors":
-        return None
-    with parsing(SAFETENSORS), _safe_open(path) as file:
-        return _metadata(file)
-
-
-def _metadata(file: Any) -> FileMetadata | None:
-    entry = (file.metadata() or {}).get(ENTRY)
-    return None if entry is None else from_text(entry)
-
-
-def _from_safetensors(file: Any, name: str, expected: int | None) -> StoredTensor:
-    tensor = file.get_slice(name)
-
-    def read() -> np.ndarray:
-        with parsing(SAFETENSORS):
-            return file.get_tensor(name)
-
-    dtype = tensor.get_dtype()
-    return StoredTensor(tuple(tensor.get_shape()), TYPES.get(dtype, dtype), read, expected)
-
-
-@contextlib.contextmanager
-def _pth(path: Path, model: keras.Model) -> Iterator[Tensors]:
     torch = require("torch", "torch")
     with parsing(KIND):
-        data_start = _check_pth(path, model)
+        data_start = _check_pth(path, model, share)
         content = _load(torch, path)
-    if not isinstance(content, dict):
-        raise UserError("it is not a state_dict, a mapping from names to tensors")
-    for name, tensor in content.items():
-        _check_entry(torch, name, tensor)
+    if not isinstance(content, Mapping):
+        raise UserError(
+            "it is not a state_dict, a mapping from names to tensors. Received: "
+            f"{type(content).__name__}"
+        )
+    entries: dict[str, Entry] = {}
+    for name, home, value in flattened(content):
+        if name in entries:
+            raise UserError(f"two of its tensors have the name {name!r:.80}")
+        entries[name] = Entry(
+            _shape(torch, value), home, functools.partial(_stored, torch, name, value)
+        )
     if data_start is not None:
-        _check_storages(content, os.path.getsize(path) - data_start)
-    yield {name: _from_torch(torch, tensor) for name, tensor in content.items()}
+        _check_storages(torch, content, os.path.getsize(path) - data_start)
+    yield entries
 
 
-def _check_pth(path: Path, model: keras.Model) -> int | None:
+def _check_pth(path: Path, model: keras.Model, share: int) -> int | None:
     """Checks sizes and checksums before torch reads a file.
 
     Returns:
         Where the tensors begin in a file of torch's first format, or None.
     """
-    most = PICKLE_BYTES + PICKLE_BYTES_PER_VARIABLE * len(model.variables)
+    most = (PICKLE_BYTES + PICKLE_BYTES_PER_VARIABLE * len(model.variables)) // share
     with open(path, "rb") as file:
         if file.read(len(ZIP_START)) != ZIP_START:
             file.seek(0)
@@ -153,6 +95,11 @@ def _check_pth(path: Path, model: keras.Model) -> int | None:
             return file.tell()
     with archives.opened(path) as archive:
         members = archive.infolist()
+        if any(member.filename.endswith("/constants.pkl") for member in members):
+            raise UserError(
+                "it is a TorchScript archive, which is a program. Save its weights: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+            )
         for member in members:
             if member.filename.endswith("data.pkl"):
                 _check_pickle(member.file_size, most)
@@ -163,7 +110,10 @@ def _check_pth(path: Path, model: keras.Model) -> int | None:
 
 def _check_pickle(size: int, most: int) -> None:
     if size > most:
-        raise UserError(f"its list of tensors must have at most {most:,} bytes for this model")
+        raise UserError(
+            f"its list of tensors must have at most {most:,} bytes for this model. Save only the "
+            "state_dict()"
+        )
 
 
 def _load(torch: ModuleType, path: Path) -> Any:
@@ -171,45 +121,92 @@ def _load(torch: ModuleType, path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
-            reason = str(error).split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
-            raise UserError(
-                "it contains code or objects besides tensors, which are not executed. Save only "
-                f"the state_dict() ({textwrap.shorten(reason, MESSAGE_WIDTH)})"
-            ) from error
+            raise _refusal(torch, path, str(error)) from error
         raise
 
 
-def _check_entry(torch: ModuleType, name: Any, tensor: Any) -> None:
-    """Raises a `UserError` if an entry of a state_dict is no tensor whose values are in memory."""
-    if not isinstance(name, str):
-        raise UserError(f"the names in a state_dict are text. Received: {name!r:.80}")
-    if not torch.is_tensor(tensor):
-        raise UserError(f"its entry {name!r} must be a tensor. Received: {type(tensor).__name__}")
-    if tensor.is_nested or tensor.layout != torch.strided:
-        raise UserError(f"its tensor {name!r} must be dense. Received: nested or sparse values")
-    if tensor.is_meta:
+def _refusal(torch: ModuleType, path: Path, message: str) -> UserError:
+    """Returns the error for a file with objects that `weights_only=True` does not create."""
+    try:
+        classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # It reads archives alone, and torch 2.6 has it first.
+        match = GLOBAL.search(message)
+        classes = [match.group(1) or match.group(2)] if match else []
+    classes = sorted(set(classes))
+    save = "torch.save(torch.load(FILE, weights_only=False)%s, 'weights.pth')"
+    if any(MODULES.match(name) for name in classes):
+        return UserError(
+            f"it is a whole model ({_listed(classes)}), whose code is not executed. If you trust "
+            f"it, save its weights: {save % '.state_dict()'}"
+        )
+    if classes and all(HARMLESS.fullmatch(name) for name in classes):
+        return UserError(
+            f"it contains objects of {_listed(classes)}, which torch does not create unless they "
+            "are on its list of safe globals. Allow them: "
+            f"torch.serialization.add_safe_globals([{', '.join(classes)}]), or save only its "
+            "state_dict()"
+        )
+    reason = message.split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
+    what = _listed(classes) if classes else textwrap.shorten(reason, MESSAGE_WIDTH)
+    key = "['state_dict']"
+    return UserError(
+        f"it contains code or objects besides tensors, which are not executed ({what}). Save only "
+        f"the state_dict(); if you trust the file: {save % key}"
+    )
+
+
+def _listed(classes: list[str]) -> str:
+    return textwrap.shorten(", ".join(classes), MESSAGE_WIDTH)
+
+
+def _shape(torch: ModuleType, value: Any) -> tuple[int, ...] | None:
+    if not torch.is_tensor(value):
+        return None
+    return () if value.is_nested else tuple(value.shape)
+
+
+def _stored(torch: ModuleType, name: str, value: Any) -> StoredTensor:
+    """Returns a tensor of a file.
+
+    Raises:
+        UserError: If it is no tensor whose values are in memory.
+    """
+    if not torch.is_tensor(value):
+        raise UserError(f"its entry {name!r} must be a tensor. Received: {type(value).__name__}")
+    _check_dense(torch, name, value)
+    if value.is_meta:
         raise UserError(f"its tensor {name!r} has no values. Received: one of the device meta")
 
+    def read() -> np.ndarray:
+        with parsing(KIND):
+            # NumPy has no bfloat16.
+            values = value.float() if value.dtype == torch.bfloat16 else value
+            return values.detach().resolve_neg().numpy()
 
-def _check_storages(content: dict[str, Any], size: int) -> None:
+    return StoredTensor(tuple(value.shape), str(value.dtype).removeprefix("torch."), read)
+
+
+def _check_dense(torch: ModuleType, name: str, tensor: Any) -> None:
+    if tensor.is_nested or tensor.layout != torch.strided:
+        raise UserError(f"its tensor {name!r} must be dense. Received: nested or sparse values")
+
+
+def _check_storages(torch: ModuleType, content: Any, size: int) -> None:
     """Refuses tensors that torch left uninitialised, because the file does not list their values.
 
     In torch's first format, each storage follows as the count of its elements and the elements.
     """
-    storages = {
-        tensor.untyped_storage()._cdata: tensor.untyped_storage() for tensor in content.values()
-    }
+    storages = {}
+    for name, _, value in flattened(content):
+        if torch.is_tensor(value):
+            _check_dense(torch, name, value)
+            if not value.is_meta:
+                value = value.untyped_storage()
+        elif isinstance(value, torch.TypedStorage):
+            value = value.untyped()
+        if isinstance(value, torch.UntypedStorage):
+            storages[value._cdata] = value
     if sum(8 + storage.nbytes() for storage in storages.values()) != size:
         raise UserError(
             "it is not an intact torch file (it does not have the values of its tensors)"
         )
-
-
-def _from_torch(torch: ModuleType, tensor: Any) -> StoredTensor:
-    def read() -> np.ndarray:
-        with parsing(KIND):
-            # NumPy has no bfloat16.
-            values = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-            return values.detach().resolve_neg().numpy()
-
-    return StoredTensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."), read)

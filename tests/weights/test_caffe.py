@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from keras_classics.errors import UserError
 from tests.helpers import caffe_files
 from tests.helpers.stored_outputs import assert_near
 

@@ -118,8 +118,8 @@ def test_kinds_that_only_the_zip_format_has(torch, model, source, tmp_path):
     ("content", "message"),
     [
         (lambda tensors: list(tensors.values()), "not a state_dict"),
-        (lambda tensors: {"state_dict": tensors}, "'state_dict' must be a tensor. Received: dict"),
-        (lambda tensors: {**tensors, 5: tensors[WEIGHT]}, "text. Received: 5"),
+        (lambda tensors: {"epoch": 5}, "not a state_dict"),
+        (lambda tensors: {**tensors, 5: tensors[WEIGHT]}, "no tensor '5'"),
         (lambda tensors: {**tensors, "a\nb": tensors[WEIGHT]}, r"no tensor 'a\\nb'"),
         (lambda tensors: {**tensors, "x": ["a"] * 10**6}, "list of tensors must have at most"),
     ],

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import torch_files, torchvision
+from keras_classics.weights import checkpoints, safetensors_files, torchvision
 from keras_classics.weights.assign import assign, extract, values_for
 
 NARROW = {"input_shape": (64, 64, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
@@ -84,9 +84,9 @@ def test_there_and_back_gives_the_same_bits(tmp_path):
     tensors = {**load_file(path), "features.1.num_batches_tracked": np.array([3])}
     save_file(tensors, path)
     slots = torchvision.slots(target)
-    with torch_files.opened(path, target) as found:
-        assert "features.1.num_batches_tracked" not in found
-        assign(values_for(found, slots), slots)
+    with checkpoints.opened(path, target) as found:
+        assert "features.1.num_batches_tracked" not in found.tensors
+        assign(values_for(found.tensors, slots), slots)
     for one, other in zip(source.get_weights(), target.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -104,7 +104,7 @@ def test_a_damaged_file(tmp_path):
     path.write_bytes(b"12345678{")
     with (
         pytest.raises(UserError, match="not an intact safetensors file"),
-        torch_files.opened(path, kc.lenet5()),
+        safetensors_files.opened(path),
     ):
         pass
 

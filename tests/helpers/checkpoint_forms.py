@@ -1,0 +1,150 @@
+"""Checkpoints as training programs save them, around the weights of a ResNet.
+
+Each form takes the network's tensors by torchvision's names and a second set of other values, and
+returns what the program would give to `torch.save`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+State = Mapping[str, Any]
+Form = Callable[[State, State], Any]
+
+
+def prefixed(state: State, prefix: str, without: str = "-") -> dict[str, Any]:
+    """Puts a prefix before all names, and leaves out those that start with another."""
+    return {f"{prefix}{n}": t for n, t in state.items() if not n.startswith(without)}
+
+
+def headed(state: State, head: str) -> dict[str, Any]:
+    """Gives the last layer another name."""
+    return {n.replace("fc.", f"{head}.") if n.startswith("fc.") else n: state[n] for n in state}
+
+
+def optimizer(state: State) -> dict[str, Any]:
+    """What SGD with momentum saves: buffers by the number of a parameter."""
+    parameters = [t for n, t in state.items() if "running" not in n and "num_b" not in n]
+    return {
+        "state": {i: {"momentum_buffer": tensor} for i, tensor in enumerate(parameters)},
+        "param_groups": [{"lr": 0.1, "params": list(range(len(parameters)))}],
+    }
+
+
+def lightning(state: State, prefix: str) -> dict[str, Any]:
+    return {
+        "epoch": 3,
+        "global_step": 120,
+        "pytorch-lightning_version": "2.5.1",
+        "state_dict": OrderedDict(prefixed(state, prefix)),
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 3}}}},
+        "callbacks": {"ModelCheckpoint{'monitor': None}": {"best_model_score": None}},
+        "optimizer_states": [optimizer(state)],
+        "lr_schedulers": [],
+        "hparams_name": "kwargs",
+        "hyper_parameters": {"lr": 0.1, "layers": (2, 2), "name": "resnet20"},
+    }
+
+
+def hugging_face(state: State) -> dict[str, Any]:
+    """The names of `transformers.ResNetForImageClassification`."""
+    named = {}
+    for name, tensor in state.items():
+        parts = name.split(".")
+        if parts[0].startswith("layer"):
+            block = f"resnet.encoder.stages.{int(parts[0][5:]) - 1}.layers.{parts[1]}"
+            if parts[2] == "downsample":
+                kind = ("convolution", "normalization")[int(parts[3])]
+                module = f"{block}.shortcut.{kind}"
+            else:
+                kind = "convolution" if parts[2].startswith("conv") else "normalization"
+                module = f"{block}.layer.{int(parts[2][-1]) - 1}.{kind}"
+        else:
+            module = {
+                "conv1": "resnet.embedder.embedder.convolution",
+                "bn1": "resnet.embedder.embedder.normalization",
+                "fc": "classifier.1",
+            }[parts[0]]
+        named[f"{module}.{parts[-1]}"] = tensor
+    return named
+
+
+# By name: what a program saves.
+FORMS: dict[str, Form] = {
+    "plain": lambda s, t: dict(s),
+    "ordered": lambda s, t: OrderedDict(s),
+    "beside other entries": lambda s, t: {**s, "epoch": 5, "optimizer": optimizer(s)},
+    "examples/imagenet": lambda s, t: {
+        "epoch": 90,
+        "arch": "resnet20",
+        "state_dict": prefixed(s, "module."),
+        "best_acc1": 71.5,
+        "optimizer": optimizer(s),
+        "scheduler": {"last_epoch": 90},
+    },
+    "model": lambda s, t: {"model": dict(s), "optimizer": optimizer(s), "epoch": 3},
+    "model_state_dict": lambda s, t: {"epoch": 3, "model_state_dict": dict(s), "loss": 0.5},
+    "net": lambda s, t: {"net": prefixed(s, "module."), "acc": 91.2, "epoch": 3},
+    "network": lambda s, t: {"network": dict(s)},
+    "compiled": lambda s, t: prefixed(s, "_orig_mod."),
+    "compiled and parallel": lambda s, t: {"model": prefixed(s, "module._orig_mod.")},
+    "averaged": lambda s, t: {"n_averaged": s["fc.bias"][0], **prefixed(s, "module.")},
+    "lightning": lambda s, t: lightning(s, "model."),
+    "lightning, compiled": lambda s, t: lightning(s, "net._orig_mod."),
+    "timm with EMA": lambda s, t: {
+        "epoch": 9,
+        "arch": "resnet20",
+        "state_dict": dict(s),
+        "state_dict_ema": dict(t),
+        "optimizer": optimizer(s),
+        "version": 2,
+        "metric": 71.0,
+    },
+    "reference with EMA": lambda s, t: {
+        "model": dict(s),
+        "optimizer": optimizer(s),
+        "model_ema": {"n_averaged": t["fc.bias"][0], **prefixed(t, "module.")},
+    },
+    "EMA alone": lambda s, t: {"ema": dict(s), "epoch": 3},
+    "teacher and student": lambda s, t: {
+        "student": {**prefixed(t, "module.backbone."), "module.head.mlp.0.weight": s["fc.weight"]},
+        "teacher": {**prefixed(s, "backbone."), "head.mlp.0.weight": s["fc.weight"]},
+        "center": s["fc.bias"],
+    },
+    "momentum encoder": lambda s, t: {
+        "arch": "resnet20",
+        "state_dict": {
+            **prefixed(s, "module.encoder_q."),
+            **prefixed(t, "module.encoder_k."),
+            "module.queue": s["fc.weight"],
+            "module.queue_ptr": s["fc.bias"][:1],
+        },
+    },
+    "backbone and head": lambda s, t: {
+        "meta": {"epoch": 3, "CLASSES": ["a", "b"]},
+        "state_dict": {**prefixed(s, "backbone.", "fc."), **_head(s, "head.fc.")},
+    },
+    "encoder and classifier": lambda s, t: {
+        **prefixed(s, "encoder.", "fc."),
+        **_head(s, "classifier."),
+        "criterion.weight": s["fc.bias"],
+    },
+    "CIFAR's shortcut and linear": lambda s, t: {
+        "state_dict": prefixed(
+            {n.replace("downsample", "shortcut"): v for n, v in headed(s, "linear").items()},
+            "module.",
+        ),
+        "best_prec1": 91.7,
+    },
+    "head.fc": lambda s, t: headed(s, "head.fc"),
+    "classifier": lambda s, t: headed(s, "classifier"),
+    "head": lambda s, t: {"state_dict": headed(s, "head")},
+    "last_linear": lambda s, t: headed(s, "last_linear"),
+    "transformers": lambda s, t: hugging_face(s),
+    "nested": lambda s, t: {"run": {"weights": {"teacher_free": {"model": dict(s)}}}},
+    "several copies of one": lambda s, t: {"swa_model": dict(t), "model": dict(s)},
+}
+
+
+def _head(state: State, prefix: str) -> dict[str, Any]:
+    return {f"{prefix}{n}": state[f"fc.{n}"] for n in ("weight", "bias")}
