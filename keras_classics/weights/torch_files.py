@@ -36,10 +36,11 @@ PICKLES = 5
 # Classes that only hold values, in checkpoints of many programs: torch can be told to allow them.
 HARMLESS = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|pathlib\.\w+|datetime\.\w+|collections\.\w+"
+    r"|builtins\.(list|dict|set|tuple|int|float|complex|bool|str|bytes)"
     r"|numpy\.(dtype|ndarray|dtypes\.\w+|(_core|core)\.multiarray\.(scalar|_reconstruct))"
 )
 MODULES = re.compile(r"torch\.nn\.modules\.|torchvision\.models\.|timm\.")
-GLOBAL = re.compile(r"GLOBAL ([\w.]+)|global(?:s)?:? ([\w.]+)")
+GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 @contextlib.contextmanager
@@ -130,9 +131,8 @@ def _refusal(torch: ModuleType, path: Path, message: str) -> UserError:
     try:
         classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # It reads archives alone, and torch 2.6 has it first.
-        match = GLOBAL.search(message)
-        classes = [match.group(1) or match.group(2)] if match else []
-    classes = sorted(set(classes))
+        classes = GLOBAL.findall(message)
+    classes = sorted({name.rstrip(".") for name in classes})
     save = "torch.save(torch.load(FILE, weights_only=False)%s, 'weights.pth')"
     if any(MODULES.match(name) for name in classes):
         return UserError(

@@ -1,5 +1,9 @@
 """torch's own files, in both of its formats: what loads, and what is refused by name."""
 
+import argparse
+import dataclasses
+import json
+import pathlib
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -14,6 +18,7 @@ import keras_classics as kc
 from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.assign import extract
 from tests.helpers import forked
+from tests.helpers.checkpoint_forms import FORMS, lightning
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
 
@@ -184,3 +189,130 @@ def test_values_that_are_missing_in_the_first_format(torch, model, source, tmp_p
     assert_refused(model, path, "not an intact torch file")
     path.write_bytes(path.read_bytes() + bytes(16))
     assert_refused(model, path, "not an intact torch file")
+
+
+@pytest.fixture(scope="module")
+def resnet() -> keras.Model:
+    resnet = kc.resnet20(shortcut="B")
+    fill(resnet)
+    return resnet
+
+
+@pytest.fixture(scope="module")
+def other() -> keras.Model:
+    return kc.resnet20(shortcut="B")
+
+
+@pytest.fixture(scope="module")
+def state(torch, resnet) -> dict[str, Any]:
+    tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(resnet)).items()}
+    return {**tensors, "bn1.num_batches_tracked": torch.tensor(7)}
+
+
+def assert_equal(model: keras.Model, source: keras.Model) -> None:
+    for found, value in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_checkpoints_of_programs(torch, form, resnet, other, state, tmp_path):
+    copies = {name: -tensor for name, tensor in state.items()}
+    for is_zip, name in ((True, "a.pth.tar"), (False, "A.CKPT")):
+        path = tmp_path / name
+        torch.save(FORMS[form](state, copies), path, _use_new_zipfile_serialization=is_zip)
+        for variable in other.weights:
+            variable.assign(0 * variable)
+        load_weights(other, path)
+        assert_equal(other, resnet)
+
+
+def test_shards_of_torch(torch, resnet, other, state, tmp_path):
+    names = list(state)
+    shards = {f"pytorch_model-{i}.bin": names[i::3] for i in range(3)}
+    for shard, part in shards.items():
+        torch.save({name: state[name] for name in part}, tmp_path / shard)
+    places = {name: shard for shard, part in shards.items() for name in part}
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    load_weights(other, index)
+    assert_equal(other, resnet)
+
+
+@dataclasses.dataclass
+class Settings:
+    """A class of a program, of which a checkpoint has an object."""
+
+    rate: float = 0.1
+
+
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda torch, state: {"state_dict": state, "args": argparse.Namespace(lr=0.1)},
+            r"add_safe_globals\(\[argparse.Namespace\]\), or save only its state_dict\(\)",
+        ),
+        (
+            lambda torch, state: {"state_dict": state, "best": np.float64(71.5)},
+            r"objects of numpy.*add_safe_globals\(\[numpy",
+        ),
+        (
+            lambda torch, state: lightning(state, "model.") | {"dir": pathlib.PurePosixPath("a")},
+            r"add_safe_globals\(\[pathlib.PurePosixPath\]\)",
+        ),
+        (
+            lambda torch, state: {"state_dict": state, "settings": Settings()},
+            r"objects besides tensors.*Settings\). Save only the state_dict\(\)",
+        ),
+        (
+            lambda torch, state: torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)),
+            r"a whole model .*Sequential.* save its weights: torch.save\(.*\.state_dict\(\)",
+        ),
+        (
+            lambda torch, state: {"model": torch.nn.Linear(2, 3), "epoch": 5},
+            r"a whole model .*Linear",
+        ),
+        (lambda torch, state: {"epoch": 5}, "it is not a state_dict"),
+        (lambda torch, state: 5, "it is not a state_dict.* Received: int"),
+    ],
+    ids=["Namespace", "scalar", "path", "class", "model", "model inside", "no tensor", "number"],
+)
+def test_checkpoints_that_are_refused(torch, make, message, is_zip, other, state, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save(make(torch, state), path, _use_new_zipfile_serialization=is_zip)
+    assert_refused(other, path, message)
+
+
+def test_what_the_user_allowed_loads(torch, resnet, other, state, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": state, "args": argparse.Namespace(lr=0.1)}, path)
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        load_weights(other, path)
+    assert_equal(other, resnet)
+
+
+def test_torchscript(torch, other, tmp_path):
+    path = tmp_path / "a.pt"
+    torch.jit.trace(torch.nn.Linear(2, 3), torch.zeros(1, 2)).save(path)
+    assert_refused(other, path, r"a TorchScript archive.*torch.jit.load\(FILE\).state_dict\(\)")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_checkpoint_in_another_type(torch, dtype, resnet, other, state, tmp_path):
+    path = tmp_path / "a.pth"
+    named = {f"module.{n}": t.to(getattr(torch, dtype)) for n, t in state.items()}
+    torch.save({"model": named}, path)
+    load_weights(other, path)
+    for found, value in zip(other.get_weights(), resnet.get_weights(), strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-2, atol=1e-6)
+
+
+def test_tensors_that_share_their_values(torch, resnet, other, state, tmp_path):
+    whole = torch.cat([tensor.reshape(-1).float() for tensor in state.values()])
+    parts = whole.split([tensor.numel() for tensor in state.values()])
+    views = {n: part.reshape(state[n].shape) for n, part in zip(state, parts, strict=True)}
+    path = tmp_path / "a.pth"
+    torch.save({"model": views, "ema_model": views, "all": whole}, path)
+    load_weights(other, path)
+    assert_equal(other, resnet)
