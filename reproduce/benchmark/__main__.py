@@ -23,32 +23,42 @@ verification, against Keras's export and TensorFlow's converter alone.
 `checkpoint`: steps of ResNet-50 with a checkpoint every minute, against none.
 `towers`: training steps of AlexNet, batches of 32, against the same with Keras's `groups=2`.
 `build`: building ResNet-152, against `keras.applications`.
+`gpu`: predictions and training steps of ResNet-50, VGG-16, AlexNet (one weird trick) and ResNet-20
+in float32 and bfloat16, by Keras on JAX, by torch, and by torch compiled, each in a process of its
+own. Needs jax or torch, and no TensorFlow; writes a row for each to --out. A side whose package is
+missing is left out.
 
 Both implementations run alternately, so that a machine whose speed drifts treats them alike. The
 median of the turns counts.
 """
 
+import importlib
+
 from absl import flags
 
 from keras_classics.cli._program import run
 from keras_classics.errors import unknown_name
-from reproduce.benchmark import exports, images, training
+
+# They define flags.
+from reproduce.benchmark import gpu, turns  # noqa: F401
 
 WHAT = flags.DEFINE_string("what", "loop", "What to measure, see above.")
 
+# The module of each benchmark. It is imported when it is asked for: `gpu` runs without TensorFlow.
 BENCHMARKS = {
-    "loop": training.benchmark_loop,
-    "train": training.benchmark_train,
-    "precision": training.benchmark_precision,
-    "replicas": training.benchmark_replicas,
-    "optimizer": training.benchmark_optimizer,
-    "input": images.benchmark_input,
-    "eval": images.benchmark_eval,
-    "export": exports.benchmark_export,
-    "export_cost": exports.benchmark_export_cost,
-    "checkpoint": training.benchmark_checkpoint,
-    "towers": training.benchmark_towers,
-    "build": training.benchmark_build,
+    "loop": "training",
+    "train": "training",
+    "precision": "training",
+    "replicas": "training",
+    "optimizer": "training",
+    "input": "images",
+    "eval": "images",
+    "export": "exports",
+    "export_cost": "exports",
+    "checkpoint": "training",
+    "towers": "training",
+    "build": "training",
+    "gpu": "gpu",
 }
 
 
@@ -56,7 +66,8 @@ def main() -> None:
     """Runs the benchmark that --what names."""
     if WHAT.value not in BENCHMARKS:
         raise unknown_name("benchmark", WHAT.value, BENCHMARKS)
-    BENCHMARKS[WHAT.value]()
+    module = importlib.import_module(f"reproduce.benchmark.{BENCHMARKS[WHAT.value]}")
+    getattr(module, f"benchmark_{WHAT.value}")()
 
 
 if __name__ == "__main__":

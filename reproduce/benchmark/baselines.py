@@ -26,7 +26,7 @@ def torch_resnet20_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], 
         UserError: torch is not installed.
     """
     torch = require("torch", "torch")
-    model = _resnet20(torch).to(memory_format=torch.channels_last).train()
+    model = torch_network("resnet20").to(memory_format=torch.channels_last).train()
     x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
     y = torch.from_numpy(labels.astype("int64"))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
@@ -40,6 +40,23 @@ def torch_resnet20_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], 
         return value.item()
 
     return step
+
+
+def torch_network(name: str) -> Any:
+    """Returns a network in torch: torchvision's, or ResNet-20, which torchvision lacks.
+
+    Args:
+        name: Name of the network here.
+
+    Raises:
+        UserError: torch or torchvision is not installed.
+    """
+    torch = require("torch", "torch")
+    if name == "resnet20":
+        return _resnet20(torch)
+    models = require("torchvision.models", "torch")
+    # torchvision's AlexNet is that of "One weird trick".
+    return getattr(models, name.removesuffix("_owt"))(weights=None)
 
 
 def _resnet20(torch):

@@ -9,9 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
-from keras_classics.cli._paths import define_path
 from keras_classics.data import load
 from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
 from keras_classics.models.layers import TowerConv2D
@@ -21,12 +19,7 @@ from keras_classics.training.optimizer import values
 from keras_classics.training.step import Step, compiled_block
 from keras_classics.training.trainer import Trainer
 from reproduce.benchmark import baselines
-from reproduce.benchmark.turns import TURNS, Turn, compare
-
-DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
-
-FLAG_GROUPS = {"Data": (DATASET, DATA_DIR)}
+from reproduce.benchmark.turns import DATA_DIR, DATASET, TURNS, Turn, compare
 
 # A turn of `loop` trains on about this many images, whatever the data set.
 TURN_IMAGES = 20_000

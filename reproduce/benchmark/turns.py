@@ -7,11 +7,16 @@ from collections.abc import Callable
 
 from absl import flags
 
+from keras_classics.cli._paths import define_path
+
 TURNS = flags.DEFINE_integer(
     "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1
 )
 
-FLAG_GROUPS = {"Measurement": (TURNS,)}
+DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
+DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+
+FLAG_GROUPS = {"Measurement": (TURNS,), "Data": (DATASET, DATA_DIR)}
 
 # Runs some work once.
 Turn = Callable[[], object]
