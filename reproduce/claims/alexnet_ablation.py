@@ -14,7 +14,9 @@ from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
 BASELINE = "all"
@@ -122,6 +124,11 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis(f"without {name} more errors", variant, BASELINE, Means())
+        for variant, (name, _) in LEFT_OUT.items()
+    ],
+    rates=dict.fromkeys(VARIANTS, (0.0025, 0.005, 0.01)),
     reading="These runs do not show what the parts are worth. All variants train at the rate that "
     "suits the whole network. Without response normalisation the network does not learn "
     "at rates that it bears with it, as the rates of ReLU above show; at half the rate, "

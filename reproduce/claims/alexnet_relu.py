@@ -13,7 +13,9 @@ from keras_classics.training import Recipe
 from keras_classics.training.optimizer import Momentum
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Steps
 from reproduce.claims.results import Results
+from reproduce.claims.verdicts import NOT_SEARCHED, Hypothesis
 from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 NAMES = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "logistic"}
@@ -307,6 +309,67 @@ def _lines(results: Results, start: str) -> list[plots.Line]:
     return [*lines, plots.Line(f"level of {level[0]:g} %", [level], faint=True)] if lines else []
 
 
+def _steps(results: Results, arm: str, level: float | None = None) -> list[tuple[float, bool]]:
+    """Steps of each compared run of an arm until a level, or all its steps, and whether it got it.
+
+    Args:
+        results: The rows.
+        arm: Start and activation.
+        level: Training error; the recipe's if None.
+    """
+    start, activation = arm.split()
+    runs: list[tuple[float, bool]] = []
+    if (rate := chosen_rate(results, start, activation)) is None:
+        return runs
+    variant = _name(start, activation, rate)
+    for run, epochs in zip(results.of(variant), results.histories(variant), strict=True):
+        if _is_compared(int(run["seed"])):
+            reached = steps_to(LEVELS[run["recipe"]] if level is None else level, epochs)
+            runs.append((reached or float(run["steps"]), reached is not None))
+    return runs
+
+
+def _rate_of(results: Results, arm: str) -> str:
+    """The rate that the runs of a seed of their own chose by the steps that are compared."""
+    start, activation = arm.split()
+    rates = RATES[start, activation]
+    tried = [
+        rate
+        for rate in rates
+        if any(_chooses(int(run["seed"])) for run in results.of(_name(start, activation, rate)))
+    ]
+    if tried != list(rates):
+        return NOT_SEARCHED
+    chosen = chosen_rate(results, start, activation)
+    return f"{chosen:g} of {', '.join(f'{rate:g}' for rate in rates)}"
+
+
+def _hypotheses() -> list[Hypothesis]:
+    steps = Steps(_steps)
+    at_25 = Steps(partial(_steps, level=LEVELS["paper"]))
+    return [
+        Hypothesis(
+            "start of 2012: tanh takes more steps than ReLU", "2012 tanh", "2012 relu", steps
+        ),
+        Hypothesis(
+            "start of 2012: tanh takes more than six times as many",
+            "2012 tanh",
+            "2012 relu",
+            Steps(_steps, factor=6.0),
+        ),
+        Hypothesis(
+            "start of 2012, to the paper's 25 %: tanh takes more", "2012 tanh", "2012 relu", at_25
+        ),
+        Hypothesis("Glorot: tanh takes more steps than ReLU", "glorot tanh", "glorot relu", steps),
+        Hypothesis(
+            "start of 2012: the logistic function takes more than ReLU",
+            "2012 sigmoid",
+            "2012 relu",
+            steps,
+        ),
+    ]
+
+
 CLAIM = Claim(
     name="alexnet_relu",
     title="ReLUs learn in fewer steps than saturating units",
@@ -320,6 +383,8 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=_hypotheses(),
+    rate_of=_rate_of,
     reading="At this level and with the start of 2012, tanh needs more steps than ReLU, but fewer "
     "than six times as many. The factor depends on the level: at the paper's level it is "
     "smaller. With Glorot's weights and scaled images tanh needs fewer steps than ReLU. "

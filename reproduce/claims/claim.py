@@ -1,15 +1,17 @@
 """A claim of a paper, and the runs that test it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from keras_classics.data import ImageData
 from keras_classics.data.packaged import FOLDS, MNIST_5000
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims.results import Results, read_results
+from reproduce.claims.verdicts import NOT_SEARCHED, Hypothesis, Judgement, judge
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Claim:
         table: Returns a Markdown table of the results.
         draw: Draws the results into a PNG file.
         reading: The outcome in a few sentences, without figures.
+        hypotheses: The statements that the rows decide, the primary one first.
+        rates: Learning rates that --search tries, by variant.
+        rate_of: Returns how the rate of an arm was found, or `NOT_SEARCHED`, if not by `rates`.
         starts_from: Variants that start from the weights of another, of the same seed.
         measure: Measures the layers of a finished run. It takes the run, its recipe and its data,
             and returns rows with `when`, `layer`, `quantity` and `value`. None measures nothing.
@@ -45,6 +50,9 @@ class Claim:
     table: Callable[[Results], str]
     draw: Callable[[Results, Path], None]
     reading: str
+    hypotheses: Sequence[Hypothesis]
+    rates: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    rate_of: Callable[[Results, str], str] | None = None
     starts_from: Mapping[str, str] = field(default_factory=dict)
     measure: Callable[[FinishedRun, Recipe, ImageData], list[dict[str, Any]]] | None = None
 
@@ -60,6 +68,26 @@ class Claim:
     def results(self) -> Results:
         """Reads the result rows of this claim."""
         return read_results(self.name)
+
+    def chosen_rate(self, results: Results, variant: str) -> float | None:
+        """Returns the rate with the smallest error on images held out of training.
+
+        None if not all of the variant's rates were tried with the recipe for here.
+        """
+        errors = results.held_out_errors(variant, next(iter(self.recipes)))
+        tried = variant in self.rates and set(self.rates[variant]) <= errors.keys()
+        return min(errors, key=lambda rate: fmean(errors[rate])) if tried else None
+
+    def judgements(self, results: Results) -> list[Judgement]:
+        """Returns the verdict on each hypothesis."""
+        return judge(self.hypotheses, results, self.seeds, self.rate_of or self._searched)
+
+    def _searched(self, results: Results, variant: str) -> str:
+        rate = self.chosen_rate(results, variant)
+        commands = [run["command"].split() for run in results.of(variant)]
+        if rate is None or not all(f"--learning_rate={rate}" in words for words in commands):
+            return NOT_SEARCHED
+        return f"{rate:g} of {', '.join(f'{tried:g}' for tried in self.rates[variant])}"
 
 
 def on_images_of(recipe: Recipe, other: Recipe) -> Recipe:

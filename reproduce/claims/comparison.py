@@ -1,10 +1,15 @@
 """Runs the comparisons of claims: each variant with each seed is one run.
 
 All runs of a comparison have one folder. Repeat the command to resume them. A comparison has the
-flags of all training programs, and --variant and --seeds.
+flags of all training programs, and --variant, --seeds and --search.
+
+--search trains each variant at each rate of its claim, with seeds of their own, and holds out a
+fifth of the training images. `python -m reproduce.report --add=FOLDER` adds the rows; from then on
+a variant trains at the rate with the smallest error on the images held out.
 """
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +26,13 @@ from keras_classics.training import Recipe, load_data, load_run, make_strategy, 
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import is_chief
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import LAYER_COLUMNS, results_of, runs_table
+from reproduce.claims.results import (
+    LAYER_COLUMNS,
+    results_of,
+    runs_table,
+    search_row,
+    search_table,
+)
 from reproduce.harness import flags as harness
 from reproduce.harness.run import run_recipe, train_with_flags
 from reproduce.harness.smoke import smoke_recipe
@@ -34,10 +45,19 @@ SEEDS = flags.DEFINE_integer(
     lower_bound=1,
 )
 
-FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS)}
+SEARCH = flags.DEFINE_bool(
+    "search", False, "Try the claim's learning rates on images held out of training."
+)
+
+FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS, SEARCH)}
 
 # Number of variants that --smoke runs.
 SMOKE_VARIANTS = 2
+
+# Seeds that choose rates; no run that is compared has one of them.
+SEARCH_SEEDS = (100, 101)
+# A search holds out one of so many training images.
+HELD_OUT = 5
 
 
 def run_comparison(claim: Claim) -> None:
@@ -56,36 +76,76 @@ def run_comparison(claim: Claim) -> None:
     base = harness.requested_recipe(claim.recipes, _smoke)
     variants = _variants(claim)
     smoke = ["smoke"] if harness.SMOKE.value else []
+    words = ["search"] * SEARCH.value + smoke
     folder = Path(
-        harness.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *smoke)
+        harness.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *words)
     )
     strategy = make_strategy(harness.STRATEGY.value, harness.NUM_REPLICAS.value)
     # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     load = _DataLoader()
     done = []
-    for seed in _seeds(claim):
-        for variant in variants:
-            recipe = claim.recipe_of(variant, base, seed)
+    for seed, variant in itertools.product(_seeds(claim), variants):
+        for rate in _rates(claim, variant, base):
+            recipe = claim.recipe_of(variant, _at_rate(base, rate), seed)
             _check_settings(variant, base, recipe)
+            if SEARCH.value:
+                recipe = _holding_out(recipe, rate, load(recipe))
             if start := claim.starts_from.get(variant):
-                recipe = _with_weights_of(recipe, _run_path(folder, start, seed))
-            run = RunDirectory(_run_path(folder, variant, seed))
+                recipe = _with_weights_of(recipe, _run_path(folder, start, seed, rate))
+            run = RunDirectory(_run_path(folder, variant, seed, rate))
             if is_chief(strategy) and not run.result.exists():
-                print(f"{variant}, seed {seed}")
-            command = repeating_command(variant=[variant], seed=seed, seeds=None)
+                at = "" if rate is None else f", rate {rate:g}"
+                print(f"{variant}, seed {seed}{at}")
+            command = repeating_command(
+                variant=[variant], seed=seed, seeds=None, learning_rate=rate
+            )
             data = None if run.result.exists() else load(recipe)
             train_with_flags(recipe, run, strategy, data, command)
-            if claim.measure and is_chief(strategy):
+            if claim.measure and is_chief(strategy) and not SEARCH.value:
                 _measure_layers(claim, recipe, run, load)
             done.append(run.path)
             # Frees the graphs of this run.
             keras.backend.clear_session()
     if is_chief(strategy):
-        results = results_of(done)
-        whole = set(variants) == set(claim.variants)
-        table = claim.table(results) if whole else runs_table(results)
-        print(f"\n{table}\n\nfiles   {folder}/")
+        print(f"\n{_shown(claim, variants, done)}\n\nfiles   {folder}/")
+
+
+def _shown(claim: Claim, variants: Sequence[str], done: Sequence[Path]) -> str:
+    """The table of the runs of this command."""
+    if SEARCH.value:
+        return search_table([search_row(run) for run in done])
+    results = results_of(done)
+    return claim.table(results) if set(variants) == set(claim.variants) else runs_table(results)
+
+
+def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
+    """The rates of the runs of a variant; None stands for the recipe's own."""
+    if (given := harness.LEARNING_RATE.value) is not None:
+        return (given,)
+    if SEARCH.value:
+        if variant not in claim.rates:
+            raise UserError(
+                f"--search has no rates for {variant}. Name other variants with --variant, or one "
+                "rate with --learning_rate."
+            )
+        return claim.rates[variant]
+    here = next(iter(claim.recipes.values()))
+    is_here = (base.name, base.dataset) == (here.name, here.dataset)
+    return (claim.chosen_rate(claim.results(), variant) if is_here else None,)
+
+
+def _at_rate(recipe: Recipe, rate: float | None) -> Recipe:
+    if rate is None:
+        return recipe
+    return recipe.with_fields({harness.rate_field("schedule", recipe.schedule): rate})
+
+
+def _holding_out(recipe: Recipe, rate: float, data: ImageData) -> Recipe:
+    """The recipe of a search: a part of the training images is held out."""
+    images = len(data.limited(recipe.limit_train, None).train)
+    tags = {**recipe.tags, "rate": f"{rate:g}"}
+    return dataclasses.replace(recipe, validation=images // HELD_OUT, tags=tags)
 
 
 class _DataLoader:
@@ -131,8 +191,9 @@ def _check_settings(variant: str, base: Recipe, recipe: Recipe) -> None:
             )
 
 
-def _run_path(folder: Path, variant: str, seed: int) -> Path:
-    return folder / f"{variant}_seed{seed}"
+def _run_path(folder: Path, variant: str, seed: int, rate: float | None) -> Path:
+    tried = f"_rate{rate:g}" if SEARCH.value else ""
+    return folder / f"{variant}{tried}_seed{seed}"
 
 
 def _variants(claim: Claim) -> list[str]:
@@ -146,6 +207,8 @@ def _variants(claim: Claim) -> list[str]:
 def _seeds(claim: Claim) -> Sequence[int]:
     if harness.SEED.value is not None:
         return [harness.SEED.value]
+    if SEARCH.value:
+        return SEARCH_SEEDS[: 1 if harness.SMOKE.value else SEEDS.value]
     return range(SEEDS.value or (1 if harness.SMOKE.value else claim.seeds))
 
 

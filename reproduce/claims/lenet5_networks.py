@@ -6,7 +6,9 @@ from pathlib import Path
 
 from keras_classics.training import Recipe, recipes
 from reproduce.claims.claim import Claim, on_images_of
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
 NAMES = {
@@ -66,6 +68,16 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis("the network of 1998 makes more errors than today's", "1998", "today", Means()),
+        Hypothesis(
+            "±2.4/F with mu 0.5 makes more errors than ±2.4/√F with mu 0.02",
+            "1998",
+            "1998_sqrt",
+            Means(),
+        ),
+    ],
+    rates={"today": (0.02, 0.05, 0.1)},
     reading="Both variants are whole recipes with a rate each that nobody searched on these "
     "images, so the difference is one of these two trainings, not of the networks. The "
     "training of 1998 here has the weights as Appendix A prints them and a mu of our own. "

@@ -12,13 +12,17 @@ from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
 DEPTHS = (20, 32, 44, 56)
 KINDS = {"plain": "plain", "resnet": "residual"}
 # Test images that responses are measured on; more of them change nothing.
 IMAGES = 256
+
+RATES = (0.03, 0.1, 0.3)
 
 FASHION = dataclasses.replace(
     recipes.RESNET_CIFAR10_PAPER,
@@ -122,6 +126,22 @@ CLAIM = Claim(
     seeds=3,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis(
+            "plain: 56 layers have more training error than 20",
+            "plain56",
+            "plain20",
+            Means(part="training"),
+        ),
+        Hypothesis(
+            "residual: 56 layers make at most 0.5 points more errors than 20",
+            "resnet20",
+            "resnet56",
+            Means(margin=-0.5),
+        ),
+        Hypothesis("56 layers: plain has more errors", "plain56", "resnet56", Means()),
+    ],
+    rates=dict.fromkeys(VARIANTS, RATES),
     reading="In these runs the plain network of 56 layers has higher training and test errors "
     "than that of 20. With 56 layers, the errors are lower with shortcuts than without. "
     "The residual network of 56 layers is worse than that of 20, unlike in the paper, "

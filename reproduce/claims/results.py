@@ -1,7 +1,8 @@
 """The result rows of a claim.
 
-A claim has up to three files in reproduce/results: NAME.csv has a row for each run,
-NAME_history.csv a row for each epoch, and NAME_layers.csv a row for each layer that was measured.
+A claim has up to four files in reproduce/results: NAME.csv has a row for each run,
+NAME_history.csv a row for each epoch, NAME_layers.csv a row for each layer that was measured, and
+NAME_search.csv a row for each run that helped to choose a learning rate.
 All come from the run directories that `python -m reproduce.PROGRAM` writes. The column `run` holds
 the first characters of the run's `result_sha256`.
 """
@@ -55,6 +56,20 @@ HISTORY_COLUMNS = (
 
 LAYER_COLUMNS = ("run", "variant", "seed", "when", "layer", "quantity", "value")
 
+SEARCH_COLUMNS = (
+    "variant",
+    "rate",
+    "recipe",
+    "dataset",
+    "train_images",
+    "seed",
+    "epochs",
+    "held_out_error",
+    "seconds",
+    *ENVIRONMENT,
+    "result_sha256",
+)
+
 
 @dataclass(frozen=True)
 class Results:
@@ -64,11 +79,13 @@ class Results:
         runs: A row for each run, with `COLUMNS`.
         epochs: A row for each epoch of a run, with `HISTORY_COLUMNS`.
         layers: A row for each quantity of a layer of a run, with `LAYER_COLUMNS`.
+        search: A row for each run that helped to choose a rate, with `SEARCH_COLUMNS`.
     """
 
     runs: Sequence[Row] = ()
     epochs: Sequence[Row] = ()
     layers: Sequence[Row] = ()
+    search: Sequence[Row] = ()
 
     def of(self, variant: str) -> list[Row]:
         """Returns the runs of a variant."""
@@ -88,6 +105,14 @@ class Results:
         if part == "training":
             return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
         return [100 * float(run["test_error"]) for run in self.of(variant)]
+
+    def held_out_errors(self, variant: str, recipe: str) -> dict[float, list[float]]:
+        """Returns a variant's errors on images held out of training, in per cent, by rate."""
+        errors: dict[float, list[float]] = {}
+        for row in self.search:
+            if (row["variant"], row["recipe"]) == (variant, recipe):
+                errors.setdefault(float(row["rate"]), []).append(100 * float(row["held_out_error"]))
+        return errors
 
     def gain(self, variant: str, over: str, part: str = "test") -> str:
         """Returns how many points larger a variant's error is, with the 95 % interval."""
@@ -153,8 +178,10 @@ def add_results(claim: str, folders: Iterable[Path]) -> None:
 
     A run that was repeated replaces the old one, with the rows of its epochs and layers.
     """
-    runs, epochs, layers = _tables(claim)
-    new = results_of(folders)
+    runs, epochs, layers, search = _tables(claim)
+    folders = list(folders)
+    new = results_of(folder for folder in folders if searched_rate(folder) is None)
+    search.add([search_row(folder) for folder in folders if searched_rate(folder) is not None])
     runs.add(new.runs)
     unchanged = {run_of(row) for row in runs.read()} - {run_of(row) for row in new.runs}
     for table, rows in ((epochs, new.epochs), (layers, new.layers)):
@@ -201,23 +228,54 @@ def claim_of(folder: Path) -> str | None:
     return read_result(folder / "result.json")["tags"].get("claim")
 
 
+def searched_rate(folder: Path) -> str | None:
+    """Returns the rate that a run tries for a search; None if it is no part of one."""
+    return read_result(folder / "result.json")["tags"].get("rate")
+
+
+def search_row(folder: Path) -> Row:
+    """Returns the row of a finished run of a search."""
+    last = read_rows(folder / "history.csv")[-1]
+    known = {
+        "rate": searched_rate(folder),
+        "held_out_error": str(1 - float(last["validation_accuracy"])),
+    }
+    columns = [name for name in SEARCH_COLUMNS if name not in known]
+    return _only(SEARCH_COLUMNS, {**result_row(folder / "result.json", columns), **known})
+
+
+def search_table(rows: Sequence[Row]) -> str:
+    """Returns a Markdown table of the runs of a search."""
+    cells = [
+        [row["variant"], row["rate"], row["seed"], f"{100 * float(row['held_out_error']):.2f}"]
+        for row in rows
+    ]
+    return markdown(["variant", "rate", "seed", "error of images held out, %"], cells)
+
+
 def run_of(row: Row) -> str:
     """Returns the value of `run` in the rows of a run's epochs and layers."""
     return row["result_sha256"][:12]
 
 
-def _tables(claim: str) -> tuple[ResultTable, ResultTable, ResultTable]:
-    """The tables of runs, epochs and layers."""
+def _tables(claim: str) -> tuple[ResultTable, ResultTable, ResultTable, ResultTable]:
+    """The tables of runs, epochs, layers and searches."""
     return (
         ResultTable(RESULTS / f"{claim}.csv", COLUMNS, _identity),
         ResultTable(RESULTS / f"{claim}_history.csv", HISTORY_COLUMNS, _epoch, _variant_and_seed),
         ResultTable(RESULTS / f"{claim}_layers.csv", LAYER_COLUMNS, _layer, _variant_and_seed),
+        ResultTable(RESULTS / f"{claim}_search.csv", SEARCH_COLUMNS, _tried),
     )
 
 
 def _identity(row: Row) -> tuple:
     numbers = (int(row[name]) for name in ("train_images", "images", "epochs", "seed"))
     return (row["dataset"], row["recipe"], row["variant"], *numbers)
+
+
+def _tried(row: Row) -> tuple:
+    numbers = (int(row[name]) for name in ("train_images", "epochs", "seed"))
+    return (row["dataset"], row["recipe"], row["variant"], float(row["rate"]), *numbers)
 
 
 def _epoch(row: Row) -> tuple:

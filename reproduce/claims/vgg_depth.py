@@ -14,7 +14,9 @@ from keras_classics.training import Momentum, Recipe
 from keras_classics.training.recipes.vgg import CONFIGS, TABLE_3
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Equal, Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
 # Filters of each block and units of the dense layers: 1/8 and 1/32 of the paper's.
@@ -95,6 +97,11 @@ def _normal(recipe: Recipe, config: str, **changes: Any) -> Recipe:
         **changes,
     )
 
+
+# Points within which two networks count as equal.
+MARGIN = 0.5
+
+RATES = (0.005, 0.01, 0.02)
 
 FROM_A = {"initial_model": CONFIGS["A"]}
 VARIANTS = {config: partial(_of_config, config=config) for config in CONFIGS} | {
@@ -195,6 +202,24 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis("A has more errors than D", "A", "D", Means()),
+        Hypothesis("A has more errors than B", "A", "B", Means()),
+        Hypothesis("B has more errors than C", "B", "C", Means()),
+        Hypothesis("C has more errors than D", "C", "D", Means()),
+        Hypothesis("E and D make as many errors", "E", "D", Equal(MARGIN)),
+        Hypothesis("A-LRN and A make as many errors", "A-LRN", "A", Equal(MARGIN)),
+        *(
+            Hypothesis(
+                f"{config} makes fewer errors from A's layers than from normal weights alone",
+                f"{config}_normal",
+                f"{config}_from_A",
+                Means(),
+            )
+            for config in ("D", "E")
+        ),
+    ],
+    rates=dict.fromkeys(VARIANTS, RATES),
     reading="From normal weights of the deviation here, D and E stay at guessing to the end, and "
     "they train when they start from the layers of a trained A. That deviation was chosen "
     "by trial so that A trains, so this is no test of the paper's weights. Among A to E "

@@ -16,7 +16,9 @@ from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training import Adam, FinishedRun, Momentum, Recipe, initial_network
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Counts, Steps
 from reproduce.claims.results import Results
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
 # Guessing among six classes has a loss of ln 6, 1.79. Below this loss a network has left it.
@@ -105,6 +107,21 @@ def epochs_to_leave(history: list[Row]) -> int | None:
     """
     below = [int(row["epoch"]) for row in history if float(row["train_loss"]) < LEFT]
     return below[0] if below else None
+
+
+def _leaves(results: Results, variant: str) -> list[bool]:
+    """Whether each run left the plateau."""
+    return [epochs_to_leave(history) is not None for history in results.histories(variant)]
+
+
+def _steps_to_leave(results: Results, variant: str) -> list[tuple[float, bool]]:
+    """Steps until each run left the plateau, at the end of an epoch, and whether it did."""
+    runs = []
+    for history in results.histories(variant):
+        left = epochs_to_leave(history)
+        last = history[-1 if left is None else left - 1]
+        runs.append((float(last["step"]), left is not None))
+    return runs
 
 
 def _left(results: Results, variant: str) -> str:
@@ -221,6 +238,35 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis(
+            "SGD, Glorot, 1,000 images: more runs leave the plateau with one than without",
+            "first_sgd_glorot_1000",
+            "none_sgd_glorot_1000",
+            Counts(_leaves),
+        ),
+        Hypothesis(
+            "the same with two",
+            "two_sgd_glorot_1000",
+            "none_sgd_glorot_1000",
+            Counts(_leaves),
+        ),
+        Hypothesis(
+            "without it they take more steps to leave it than with one",
+            "none_sgd_glorot_1000",
+            "first_sgd_glorot_1000",
+            Steps(_steps_to_leave),
+        ),
+        Hypothesis(
+            "without it they take more steps to leave it than with two",
+            "none_sgd_glorot_1000",
+            "two_sgd_glorot_1000",
+            Steps(_steps_to_leave),
+        ),
+    ],
+    rates=dict.fromkeys(
+        (_name(place, 1000, "sgd", "glorot") for place in PLACES), (0.003, 0.01, 0.03)
+    ),
     reading="With Glorot's weights, SGD and the fewer images, more runs leave the plateau with "
     "one normalisation than without, but five runs of each do not decide that: the counts "
     "could come from equal chances. With Adam all runs leave it. Mean test errors of runs "

@@ -10,7 +10,9 @@ from keras_classics.data import ImageData
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims import vgg_depth
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
 # Network, whether its convolutions are stacked as in the paper, and the convolutions of a block.
@@ -86,6 +88,11 @@ CLAIM = Claim(
     seeds=5,
     table=_table,
     draw=_draw,
+    hypotheses=[
+        Hypothesis("B with 5x5 makes more errors", "B_5x5", "B", Means()),
+        Hypothesis("D with 5x5 or 7x7 makes more errors", "D_7x7", "D", Means()),
+    ],
+    rates=dict.fromkeys(VARIANTS, vgg_depth.RATES),
     reading="These runs do not decide the claim. They have the weaknesses of the runs on depth "
     "above: narrow networks, few epochs, one rate for all, and errors near those of a "
     "linear classifier. D with single convolutions makes fewer errors than with stacked "

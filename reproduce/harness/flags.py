@@ -245,18 +245,22 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     """
     fields = set_fields()
     if LEARNING_RATE.value is not None:
-        fields = {_rate_field("schedule", recipe.schedule): LEARNING_RATE.value, **fields}
+        fields = {rate_field("schedule", recipe.schedule): LEARNING_RATE.value, **fields}
     return fields
 
 
-def _rate_field(path: str, schedule: Any) -> str:
-    """Path of the rate of a schedule, or of the schedule inside of it."""
+def rate_field(path: str, schedule: Any) -> str:
+    """Returns the path of the rate of a schedule, or of the schedule inside of it.
+
+    Raises:
+        UserError: The schedule has many rates.
+    """
     fields = {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
     if "rate" in fields:
         return f"{path}.rate"
     for name, value in fields.items():
         if dataclasses.is_dataclass(value):
-            return _rate_field(f"{path}.{name}", value)
+            return rate_field(f"{path}.{name}", value)
     raise UserError(
         f"--learning_rate needs a schedule with one rate. Received: {type(schedule).__name__}. "
         f"Set its rates with --set='{path}.rates=[...]'."

@@ -70,6 +70,9 @@ SHOWN_RUN = {"dataset": "fashion_mnist", "recipe": "modern", "train_images": "60
 # The data sets of the table of LeNet-5, in its order.
 DATASETS = ("mnist", "fashion_mnist", "digits")
 
+# Today's names of recipes that had another name at a commit.
+RENAMED = {("paper", "e110b25180f203d305a40ca22141a02f7e107de7"): recipes.LENET5_APPENDIX_A.name}
+
 COLUMNS = (
     "model",
     "recipe",
@@ -208,7 +211,8 @@ def _lenet5_table(rows: Sequence[Row]) -> str:
     for recipe in recipes.LENET5.values():
         groups[recipe.name, "mnist", 60_000] = []
     for row in rows:
-        key = row["recipe"], row["dataset"], int(row["train_images"])
+        recipe_name = RENAMED.get((row["recipe"], row["commit"]), row["recipe"])
+        key = recipe_name, row["dataset"], int(row["train_images"])
         groups.setdefault(key, []).append(row)
     for (name, dataset, size), group in sorted(groups.items(), key=_table_order):
         recipe = recipes.LENET5[name]

@@ -1,12 +1,13 @@
 """Renders reproduce/README.md: claims, commands, the papers' and the measured figures."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
+from reproduce.claims.verdicts import Judgement, verdict_line, verdicts_table
 from reproduce.harness.tables import NOT_RUN, markdown, write_or_check
 
 HERE = Path(__file__).parents[1]
@@ -23,6 +24,13 @@ chose nothing. The runs shared their cores with other work. Each had one core an
 `TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on such a machine. With
 another number of threads sums are taken in another order, and the bits differ.
 
+The last table of each section holds the claim's hypotheses, the primary one first. Its verdict is
+the claim's, by rule: *shown* or *contradicted* if p, after Holm's method over the hypotheses of the
+claim, is below 0.05 and the learning rate of each arm was chosen by runs with other seeds, or is
+part of the statement; otherwise *undecided at this budget*. "Design finds" is the smallest true
+difference that as many seeds as the claim has would show in four of five repetitions, simulated
+with the spread of the rows. `--search` tries the rates of a claim on images held out of training.
+
 The rows are in `reproduce/results/`. A row holds one run: seed, commit, versions, the command that
 repeats it and the hash of its `result.json`; in `*_history.csv` it holds one epoch. A run leaves
 its folder in `runs/`, and `python -m reproduce.report --add=FOLDER` adds its row and renders this
@@ -37,10 +45,13 @@ def update_claims(check: bool) -> None:
 
 def rendered_page(claims: Iterable[Claim]) -> str:
     """Returns the page."""
-    outcomes = [(claim, claim.results()) for claim in claims]
-    overview = [_overview(*outcome) for outcome in outcomes]
-    head = ["claim", "program", "data", "runs", "hours"]
-    sections = [_section(*outcome) for outcome in outcomes]
+    overview, sections = [], []
+    for claim in claims:
+        results = claim.results()
+        judgements = claim.judgements(results)
+        overview.append([*_overview(claim, results), judgements[0].verdict])
+        sections.append(_section(claim, results, judgements))
+    head = ["claim", "program", "data", "runs", "hours", "verdict"]
     return "\n".join([HEAD, markdown(head, overview, left=3), *sections])
 
 
@@ -53,13 +64,15 @@ def _overview(claim: Claim, results: Results) -> list[str]:
     return [link, program, here.dataset, runs, f"{hours:.1f}" if results.runs else "-"]
 
 
-def _section(claim: Claim, results: Results) -> str:
+def _section(claim: Claim, results: Results, judgements: Sequence[Judgement]) -> str:
     parts = [
         f"\n## {claim.title}\n",
         f"**Claim.** {claim.says}\n",
         f"**The paper's figures.** {claim.paper}.\n",
+        f"{verdict_line(judgements)}\n",
         f"```sh needs-hours\n{_commands(claim)}\n```\n",
         f"{claim.table(results)}\n",
+        f"{verdicts_table(judgements)}\n",
         f"{_made_with(results)}\n" if results.runs else "",
         *(f"![{claim.title}](figures/{name})\n" for name in _figures(claim)),
         f"{claim.reading}\n" if claim.reading else "",

@@ -3,6 +3,7 @@
 import pytest
 
 from reproduce.claims.ensemble import CLAIM as ENSEMBLE
+from reproduce.claims.lenet5_digits import CLAIM as DIGITS
 from reproduce.claims.lenet5_networks import CLAIM as LENET5
 from reproduce.claims.lenet5_networks import NAMES
 from reproduce.claims.resnet_depth import CLAIM as DEPTH
@@ -108,9 +109,30 @@ def test_the_table_of_lenets():
             for seed, (error, taken) in enumerate(zip(errors, seconds[variant], strict=True))
         )
     )
-    (of_1998,) = rows_of(LENET5.table(results), "LeNet-5 of 1998")
+    (of_1998,) = rows_of(LENET5.table(results), NAMES["1998"])
     assert of_1998[0] == "60,000"
     assert of_1998[2:] == ["11.00 ± 1.41", "+2.00 (-4.08 to +8.08)", "100 ± 14", "2"]
+
+
+def test_the_tables_of_mnist_s_digits():
+    def measured(*mistakes: int) -> list[tuple]:
+        curvature = {"smallest": 0.5, "median": 2.0, "largest": 90.0, "small": 0.25}
+        sizes = [("start", "c1/bias", name, value) for name, value in curvature.items()]
+        return [*sizes, *(("end", str(image), "mistake", 1) for image in mistakes)]
+
+    results = together(
+        run_of("1998", 0, 0.1, (), measured(1, 2), images=10, seconds=9),
+        run_of("1998", 1, 0.2, (), measured(1), images=10, seconds=11),
+        run_of("appendix_a", 0, 0.1, (), measured(2, 3, 4, 5, 6, 7), images=10, seconds=9),
+    )
+    table = DIGITS.table(results)
+    (errors, curvature) = rows_of(table, "of 1998: ±2.4/√F, mu 0.02")
+    assert errors == ["7.50 ± 3.54", "15.00 ± 7.07", "10 ± 1", "2"]
+    assert curvature == ["c1/bias", "5.0e-01", "2.0e+00", "9.0e+01", "25"]
+    # Of the images of seed 0, which both tested; seed 1 has no partner.
+    _, images, _ = DIGITS.judgements(results)
+    assert images.evidence.measured == "+40.00; 5 and 1 of 10"
+    assert images.rates == ["the paper's", "the paper's"]
 
 
 def test_the_table_of_ensembles_has_each_choice_once():
