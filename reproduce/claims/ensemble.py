@@ -8,10 +8,10 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from keras_classics.analysis import plots
 from keras_classics.data import ImageData
+from keras_classics.errors import require
 from keras_classics.evaluation import Evaluation, Evaluator, average, one_view
 from keras_classics.training import FinishedRun, Recipe, recipes
 from reproduce.claims import resnet_shortcuts
@@ -70,11 +70,12 @@ def _gains(members: Sequence[Evaluation], layer: str) -> list[dict[str, Any]]:
     """
     wrong = [e.probabilities.argmax(axis=1) != e.labels for e in (*members, average(members))]
     *alone, together = np.array(wrong, float)
+    bootstrap = require("scipy.stats", "train").bootstrap
     references = {"mean": np.mean(alone, axis=0), "best": min(alone, key=np.mean)}
     rows = []
     for name, reference in references.items():
         gain = reference - together
-        error = stats.bootstrap((gain,), np.mean, n_resamples=SAMPLES, rng=0).standard_error
+        error = bootstrap((gain,), np.mean, n_resamples=SAMPLES, rng=0).standard_error
         for quantity, value in ((f"gain_{name}", gain.mean()), (f"gain_{name}_error", error)):
             rows.append({"when": "end", "layer": layer, "quantity": quantity, "value": value})
     return rows

@@ -9,11 +9,13 @@ import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
-from scipy import stats
 
+from keras_classics.errors import require
 from keras_classics.evaluation.statistics import mean_difference
 from reproduce.claims.results import Results
 
@@ -165,7 +167,7 @@ class Counts:
         )
         rate = sum(runs) / len(runs)
         for other in np.linspace(rate, 1, 101):
-            pairs = np.outer(*(stats.binom.pmf(counts, seeds, p) for p in (other, rate)))
+            pairs = np.outer(*(_stats().binom.pmf(counts, seeds, p) for p in (other, rate)))
             if (pairs * found).sum() >= POWER:
                 return f"{100 * other:.0f} % against {100 * rate:.0f} %"
         return f"nothing from {100 * rate:.0f} %"
@@ -235,7 +237,7 @@ class Images:
         points = 100 * (only_more - only_less) / images
         differing = only_more + only_less
         p_for, p_against = (
-            float(stats.binomtest(only_more, differing, alternative=side).pvalue)
+            float(_stats().binomtest(only_more, differing, alternative=side).pvalue)
             if differing
             else 1.0
             for side in ("greater", "less")
@@ -248,9 +250,9 @@ class Images:
         if not (differing := only_more + only_less):
             return "-"
         counts = np.arange(differing + 1)
-        found = 2 * stats.binom.sf(counts - 1, differing, 0.5) < level
+        found = 2 * _stats().binom.sf(counts - 1, differing, 0.5) < level
         for share in np.linspace(0.5, 1, 201):
-            if (stats.binom.pmf(counts, differing, share) * found).sum() >= POWER:
+            if (_stats().binom.pmf(counts, differing, share) * found).sum() >= POWER:
                 return f"{100 * (2 * share - 1) * differing / images:+.1f} points"
         return "nothing"
 
@@ -278,12 +280,17 @@ class Resampled:
         low, high = points - 1.96 * error, points + 1.96 * error
         score = points / error
         measured = f"{points:+.2f} ({low:+.2f} to {high:+.2f})"
-        return Evidence(measured, float(stats.norm.sf(score)), float(stats.norm.cdf(score)))
+        return Evidence(measured, NormalDist().cdf(-score), NormalDist().cdf(score))
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
         if (found := self.difference(results, more, less)) is None:
             return "-"
-        return f"{found[1] * float(stats.norm.isf(level / 2) + stats.norm.ppf(POWER)):+.1f} points"
+        errors = NormalDist().inv_cdf(1 - level / 2) + NormalDist().inv_cdf(POWER)
+        return f"{errors * found[1]:+.1f} points"
+
+
+def _stats() -> ModuleType:
+    return require("scipy.stats", "train")
 
 
 def _interval(a: np.ndarray, b: np.ndarray) -> str:
@@ -298,7 +305,7 @@ def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
         # Without any spread there is no test.
         return 1.0, 1.0
     larger, smaller = (
-        float(stats.ttest_ind_from_stats(*moments, equal_var=False, alternative=side).pvalue)
+        float(_stats().ttest_ind_from_stats(*moments, equal_var=False, alternative=side).pvalue)
         for side in ("greater", "less")
     )
     return larger, smaller
@@ -318,7 +325,7 @@ def _noise(
 
 def _simulated(a: np.ndarray, b: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """The difference of each design and half the width of its interval, as Welch's."""
-    test = stats.ttest_ind(a, b, axis=1, equal_var=False)
+    test = _stats().ttest_ind(a, b, axis=1, equal_var=False)
     interval = test.confidence_interval(1 - level)
     return a.mean(axis=1) - b.mean(axis=1), (interval.high - interval.low) / 2
 
@@ -326,7 +333,7 @@ def _simulated(a: np.ndarray, b: np.ndarray, level: float) -> tuple[np.ndarray, 
 @functools.cache
 def _fisher(a: int, of_a: int, b: int, of_b: int, alternative: str) -> float:
     table = [[a, of_a - a], [b, of_b - b]]
-    return float(stats.fisher_exact(table, alternative=alternative).pvalue)
+    return float(_stats().fisher_exact(table, alternative=alternative).pvalue)
 
 
 def _log_rank(
