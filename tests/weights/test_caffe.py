@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from tests.helpers import caffe_files
+from keras_classics.weights import load_weights
+from tests.helpers import caffe_files, forked
 from tests.helpers.stored_outputs import assert_near
 
 GOLDENS = json.loads(caffe_files.PATH.read_text())
@@ -40,3 +41,23 @@ def test_outputs_equal_those_of_opencv(case, tmp_path):
             **arguments,
         )
         assert_near(scores(model), GOLDENS[case])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["packed", "unpacked"])
+def test_vgg16_takes_little_more_memory_than_its_file(form, tmp_path):
+    _, _, layers, _ = caffe_files.CASES["vgg16"]
+    path = caffe_files.write(tmp_path / "a.caffemodel", layers, first=True, form=form)
+    model = kc.vgg16(kernel_initializer="zeros")
+    size = sum(variable.numpy().nbytes for variable in model.weights)
+
+    def work():
+        load_weights(model, path)
+        yield bool((model.get_layer("fc1").kernel.numpy() != 0).all())
+
+    outcome = forked.run(work, timeout=600)
+    assert not outcome.ended
+    ((loaded, growth),) = outcome.yielded
+    print(f"{form}: {growth / 1e6:,.0f} MB beyond the model, {growth / size:.2f} of its size")
+    assert loaded
+    assert growth < 1.2 * size
