@@ -106,7 +106,7 @@ setup(
             "package-lock.json",
         ],
         "keras_classics.models": ["costs.csv"],
-        "keras_classics.weights": ["imagenet_classes.txt", "own/*"],
+        "keras_classics.weights": ["*_classes.txt", "own/*"],
     },
     python_requires=">=3.11",
     install_requires=["tensorflow>=2.21", "keras>=3.15.1", "filelock>=3.30"],

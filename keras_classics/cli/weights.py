@@ -36,8 +36,7 @@ def main() -> None:
 def _row(record: WeightsRecord) -> list[str]:
     return [
         record.full_name,
-        f"{record.top1:.2f}",
-        "-" if record.top5 is None else f"{record.top5:.2f}",
+        *("-" if top is None else f"{top:.2f}" for top in (record.top1, record.top5)),
         record.dataset,
         # Without whose statement it is.
         record.licence.partition(" (")[0],

@@ -16,6 +16,7 @@ import keras
 from keras_classics import files
 from keras_classics.errors import UserError, short_reason
 from keras_classics.internet import why_unreachable
+from keras_classics.weights.caffe_files import is_caffe_file
 
 # Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
 MIRROR = "KERAS_CLASSICS_WEIGHTS_URL"
@@ -33,12 +34,15 @@ class RemoteFile:
     Attributes:
         name: Name of the file on this machine.
         url: URL of the file.
-        digest: The published hash: `sha256:` or `md5:`, and all or the first hexadecimal digits.
+        digest: The published hash: `sha256:`, `sha1:` or `md5:`, and all or the first hexadecimal
+            digits. None if none is published: then the structure of a file of Caffe is checked.
+        packed: Whether the URL is that of an archive or a page with the file, not its own.
     """
 
     name: str
     url: str
-    digest: str
+    digest: str | None
+    packed: bool = False
 
     def fetch(self) -> Path:
         """Downloads the file to Keras's cache if it is not there, and returns its path.
@@ -49,6 +53,11 @@ class RemoteFile:
             UserError: If the file cannot be downloaded, or its hash is wrong.
         """
         path = cache_folder() / self.name
+        if self.packed and not path.is_file() and not os.environ.get(MIRROR):
+            raise UserError(
+                f"{self.name} is published inside {self.url}. Download and unpack that yourself "
+                f"and save the file as {path}, or set {MIRROR} to a mirror."
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Other processes wait, and then find the file.
@@ -65,8 +74,10 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
 
 
-def is_intact(path: Path, digest: str) -> bool:
-    """Returns whether a file has the published hash."""
+def is_intact(path: Path, digest: str | None) -> bool:
+    """Returns whether a file has the published hash, or without one, is a whole file of Caffe."""
+    if digest is None:
+        return is_caffe_file(path)
     algorithm, expected = digest.split(":")
     with open(path, "rb") as content:
         return hashlib.file_digest(content, algorithm).hexdigest().startswith(expected)
@@ -83,9 +94,10 @@ def _download(file: RemoteFile, path: Path) -> None:
         _fetch_part(file, url, part, path)
     if not is_intact(part, file.digest):
         part.unlink()
+        rule = f"have a hash that begins with {file.digest}" if file.digest else "be a whole file"
         raise UserError(
-            f"{file.name} must have a hash that begins with {file.digest}. Received: another file "
-            f"from {url}, which was deleted. {_way_out(url, path)}"
+            f"{file.name} must {rule}. Received: another file from {url}, which was deleted. "
+            f"{_way_out(url, path)}"
         )
     os.replace(part, path)
 

@@ -5,6 +5,7 @@ Sources:
   contains the first 8 digits of its SHA-256; a record has only these if no more are published.
 - Keras 3.15, `keras.applications`: URLs and MD5 hashes; accuracies from the README of
   keras-applications.
+- Caffe's model zoo and others: see `weights/caffe_records.py`.
 - timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
   torchvision.
 
@@ -25,7 +26,9 @@ import keras
 
 from keras_classics.errors import UserError, natural_key
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
-from keras_classics.weights import keras_applications, torchvision
+from keras_classics.weights import caffe, keras_applications, torchvision
+from keras_classics.weights.caffe_records import CAFFE
+from keras_classics.weights.caffe_records import builder_arguments as caffe_arguments
 from keras_classics.weights.download import RemoteFile, is_intact
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
 
@@ -69,7 +72,7 @@ class WeightsRecord:
         file_without_top: The file of weights without the top, if published.
         preprocessing: Creates the preprocessing layer that the network was trained with.
         labels: Name of each class, in the order of the scores.
-        top1: Published top-1 accuracy in percent.
+        top1: Published top-1 accuracy in percent; None if not published.
         top5: Published top-5 accuracy in percent; None if not published.
         protocol: Evaluation protocol of the published accuracies.
         epsilon: Epsilon of the batch normalisation in training; None without batch normalisation.
@@ -85,7 +88,7 @@ class WeightsRecord:
     file: RemoteFile | PackagedFile
     preprocessing: Callable[[], keras.layers.Layer]
     labels: tuple[str, ...] = field(repr=False)
-    top1: float
+    top1: float | None
     top5: float | None
     protocol: str
     epsilon: float | None
@@ -351,6 +354,29 @@ def _keras_record(model: str, name_in_keras: str) -> WeightsRecord:
     )
 
 
+def _caffe_record(model: str, name: str) -> WeightsRecord:
+    published = CAFFE[model, name]
+    crop = 224 if model.startswith(("vgg", "resnet")) else 227
+    normalizes = model.startswith("resnet")
+    return WeightsRecord(
+        model=model,
+        name=name,
+        origin=published.origin,
+        licence=published.licence,
+        file=RemoteFile(published.file, published.url, published.digest, published.packed),
+        preprocessing=functools.partial(
+            ImagePreprocessing, crop=crop, mean=published.mean, bgr=True
+        ),
+        labels=published.labels,
+        top1=published.accuracy[0],
+        top5=published.accuracy[1],
+        protocol=published.protocol,
+        epsilon=caffe.EPSILON if normalizes else None,
+        momentum=caffe.MOMENTUM if normalizes else None,
+        arguments=caffe_arguments(model),
+    )
+
+
 def _own_record(path: Path) -> WeightsRecord:
     """Returns the record of weights in this package, from the result of their training run."""
     metadata = json.loads(path.read_text())
@@ -382,6 +408,7 @@ _RECORDS = {
         *(_keras_record(*key) for key in KERAS),
         *map(_timm_record, TIMM),
         *(_torchvision_record(*key) for key in TORCHVISION),
+        *(_caffe_record(*key) for key in CAFFE),
         *map(_own_record, sorted(OWN.glob("*.json"))),
     )
 }

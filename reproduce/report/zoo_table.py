@@ -22,7 +22,7 @@ WEIGHTS_HEADER = (
 )
 
 # Hashes of files: their names and numbers of hexadecimal digits.
-HASHES = {"sha256": ("SHA-256", 64), "md5": ("MD5", 32)}
+HASHES = {"sha256": ("SHA-256", 64), "sha1": ("SHA-1", 40), "md5": ("MD5", 32)}
 
 # Networks that the families' pages show as diagrams.
 DRAWN = ("lenet5_1998", "lenet5", "alexnet", "vgg16", "resnet20", "resnet50")
@@ -77,8 +77,7 @@ def _weights_row(record: WeightsRecord) -> str:
     cells = [
         f"`{record.model}`",
         f"`{record.name}`",
-        f"{record.top1:.2f}",
-        "-" if record.top5 is None else f"{record.top5:.2f}",
+        *("-" if top is None else f"{top:.2f}" for top in (record.top1, record.top5)),
         record.dataset,
         record.licence,
         _hash(record.file.digest),
@@ -86,8 +85,10 @@ def _weights_row(record: WeightsRecord) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _hash(digest: str) -> str:
+def _hash(digest: str | None) -> str:
     """Names the hash of a file, and how much of it is known if that is not all."""
+    if digest is None:
+        return "no hash published"
     kind, _, digits = digest.partition(":")
     name, full = HASHES[kind]
     return name if len(digits) == full else f"{name}, {len(digits)} of {full} digits"
