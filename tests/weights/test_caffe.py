@@ -53,7 +53,7 @@ def test_vgg16_takes_little_more_memory_than_its_file(form, tmp_path):
 
     def work():
         load_weights(model, path)
-        yield bool((model.get_layer("fc1").kernel.numpy() != 0).all())
+        yield bool((model.get_layer("predictions").kernel.numpy() != 0).any())
 
     outcome = forked.run(work, timeout=600)
     assert not outcome.ended
