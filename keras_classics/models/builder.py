@@ -28,7 +28,7 @@ class CommonArguments(TypedDict, total=False):
             width may be None, and are by default.
         input_tensor: Tensor to build on, instead of `input_shape`.
         pooling: Without top: `"avg"`, `"max"`, or None for the feature map.
-        classes: Number of classes, by default the paper's.
+        classes: Number of classes, by default that of known weights, or the paper's.
         classifier_activation: Activation of the output, or None for the scores.
         name: Name of the model.
     """
@@ -116,7 +116,10 @@ class ModelBuilder:
             )
         if pooling is not None and pooling not in POOLINGS:
             raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
-        self.classes = metadata.classes if classes is None else classes
+        if classes is None:
+            known = isinstance(weights, WeightsRecord)
+            classes = len(weights.labels) if known else metadata.classes
+        self.classes = classes
         self.include_top = include_top
         self._input_tensor = input_tensor
         self._pooling = pooling

@@ -40,7 +40,7 @@ from keras_classics.weights.caffe_graph import (
     network_of,
 )
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.stored import StoredTensor, Tensors, aligned_array
+from keras_classics.weights.stored import FileContent, StoredTensor, Tensors, aligned_array
 
 # The networks learned by moving averages of this momentum.
 MOMENTUM = 0.999
@@ -48,16 +48,27 @@ MOMENTUM = 0.999
 # Values of a blob that are read and moved at once: 16 MB of float32.
 BLOCK = 1 << 22
 
+# What Caffe calls the variables of layers here.
+OWN_NAMES = {
+    "kernel": "weights",
+    "bias": "biases",
+    "moving_mean": "mean",
+    "moving_variance": "variance",
+    "gamma": "scale",
+    "beta": "bias",
+}
+
 BOTTLENECK_PARTS = {"1": "0", "2a": "1", "2b": "2", "2c": "3"}
 
 
 @contextlib.contextmanager
-def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
+def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileContent]:
     """Opens a `.caffemodel` of either generation of the format.
 
     Args:
         path: The file.
         model: The network, with which the file's is compared.
+        part: "", because a file has one network.
 
     Returns:
         The tensors by the names and in the layouts of the model.
@@ -65,22 +76,38 @@ def opened(path: Path, model: keras.Model) -> Iterator[Tensors]:
     Raises:
         UserError: If it is no such file, or it computes something else than the model.
     """
+    if part:
+        raise UserError(f"a file of Caffe has one network, and no {part!r}")
     network = network_of(read_layers(path))
     names = _names(network, model)
     check_computation(network, names, model)
     flattened = _flattened(model)
     tensors: Tensors = {}
+    own_names: dict[str, str] = {}
     for unit in network.units:
         name = names[unit.layer.name]
         for variable, tensor in _tensors(unit, name, model, flattened).items():
             if variable in tensors:
                 raise UserError(f"it has two layers for {variable!r}")
             tensors[variable] = tensor
-    yield tensors
+            own_names[variable] = _own_name(unit, variable)
+    yield FileContent(tensors, own_names)
 
 
-def read_metadata(path: Path) -> FileMetadata:
+def _own_name(unit: Unit, variable: str) -> str:
+    """Names a tensor as Caffe does: its layer, and which of the layer's blobs."""
+    kind = variable.rpartition("/")[2]
+    layer = {"gamma": unit.scale, "beta": unit.scale, "kernel": unit.layer, "bias": unit.layer}
+    found = layer.get(kind, unit.norm) or unit.norm or unit.layer
+    return f"{found.name} ({OWN_NAMES[kind]})"
+
+
+def read_metadata(path: Path, part: str = "") -> FileMetadata:
     """Returns the arguments of builders that a file decides.
+
+    Args:
+        path: The file.
+        part: See `opened`.
 
     Raises:
         UserError: If it is no `.caffemodel`, or has a layer that no network here has.
@@ -88,7 +115,7 @@ def read_metadata(path: Path) -> FileMetadata:
     return FileMetadata({}, builder_arguments(network_of(read_layers(path))), exact=False)
 
 
-def read_mean(path: str | os.PathLike, crop: int | None = None) -> tuple:
+def caffe_mean(path: str | os.PathLike, crop: int | None = None) -> tuple:
     """Reads a mean image of Caffe for `ImagePreprocessing`, which takes it as `mean`.
 
     Args:
@@ -105,8 +132,8 @@ def read_mean(path: str | os.PathLike, crop: int | None = None) -> tuple:
     """
     path = user_path(path)
     try:
-        image = np.load(path) if path.suffix == ".npy" else _mean_of_blob(read_blob(path))
-    except (OSError, ValueError, EOFError, UserError) as error:
+        image = _read_npy(path) if path.suffix == ".npy" else _mean_of_blob(read_blob(path))
+    except (OSError, ValueError, EOFError) as error:  # A UserError is a ValueError.
         raise UserError(f"{path} is no mean image of Caffe: {error}.") from error
     if image.ndim != 3 or image.shape[0] != 3 or not np.isfinite(image).all():
         raise UserError(
@@ -123,6 +150,14 @@ def read_mean(path: str | os.PathLike, crop: int | None = None) -> tuple:
     top, left = ((side - crop) // 2 for side in image.shape[1:])
     middle = image[:, top : top + crop, left : left + crop].transpose(1, 2, 0)
     return tuple(tuple(map(tuple, row)) for row in middle.tolist())
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    with open(path, "rb") as file:
+        array = np.lib.format.read_array(file)
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"its values are of the type {array.dtype}")
+    return array
 
 
 def _mean_of_blob(blob: Blob) -> np.ndarray:

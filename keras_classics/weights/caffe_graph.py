@@ -18,6 +18,7 @@ from keras_classics.weights.caffe_files import Layer
 from keras_classics.weights.computation import Computation, of_model
 
 WEIGHTED = ("Convolution", "InnerProduct")
+WEIGHTED_HERE = ("Conv2D", "TowerConv2D", "Dense")
 
 # Layers that compute nothing of what a trained network answers.
 IGNORED = {"", "Accuracy", "ArgMax", "Dropout", "Flatten", "HDF5Output", "Input", "Python"}
@@ -218,6 +219,10 @@ def check_computation(network: Network, names: Mapping[str, str], model: keras.M
     additions = sum(layer["class"] == "Add" for layer in ours.values())
     if network.sums != additions:
         raise UserError(f"it has {network.sums} additions, but the network has {additions}")
+    convolutions = {names[u.layer.name] for u in network.units if u.layer.type == "Convolution"}
+    weighted = {name for name, layer in ours.items() if layer["class"] in WEIGHTED_HERE}
+    if not convolutions <= weighted <= set(names.values()):
+        return  # A missing layer is named when the tensors are assigned.
     here = list(_windows(ours))
     there = [w for w in network.windows if w.unit and names[w.unit.layer.name] in ours]
     if network.sums and there and there[-1].layer.settings.get("method") == MEAN:
@@ -298,7 +303,7 @@ def _unit_before(ours: Computation, name: str) -> str | None:
     """Returns the last layer with weights before a layer."""
     while name in ours:
         name = next(iter(ours[name]["inputs"][-1:]), "")
-        if ours.get(name, {}).get("class") in ("Conv2D", "TowerConv2D", "Dense"):
+        if ours.get(name, {}).get("class") in WEIGHTED_HERE:
             return name
     return None
 

@@ -10,7 +10,7 @@ Sources:
 - CSAILVision/places365, README.md; wanglimin/Places205-VGGNet, README.md.
 
 Where no hash is published, a file is checked by its structure alone. Mean colours stand for mean
-images, which `keras_classics.caffe_mean` reads if you have the file.
+images, which `keras_classics.weights.caffe_mean` reads if you have the file.
 """
 
 from pathlib import Path
@@ -134,7 +134,7 @@ def _places205(depth: int, accuracy: tuple[float, float]) -> Published:
         f"{SIAT}/{file}",
         None,
         f"SIAT, Places205-VGGNet-{depth}",
-        "non-commercial use (SIAT)",
+        "non-commercial (SIAT)",
         accuracy,
         _PLACES205,
         _PLACES205_MEAN,
@@ -164,7 +164,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         _WARPED,
         _ILSVRC,
     ),
-    ("caffenet", "ilsvrc2013_rcnn"): Published(
+    ("caffenet", "ilsvrc2013"): Published(
         "bvlc_reference_rcnn_ilsvrc13.caffemodel",
         f"{BVLC}/bvlc_reference_rcnn_ilsvrc13.caffemodel",
         "sha1:bdd8abb885819cba5e2fe1eb36235f2319477e64",
@@ -198,7 +198,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         f"{OXFORD}/vgg_face/src/vgg_face_caffe.tar.gz",
         None,
         "VGG, University of Oxford, VGG-Face; the archive lists its 2,622 people",
-        "non-commercial research (VGG, University of Oxford)",
+        "non-commercial (VGG, University of Oxford)",
         (None, None),
         _NOT_PUBLISHED,
         _FACES,

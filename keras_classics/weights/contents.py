@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_classics.errors import UserError
 from keras_classics.weights import archives
+from keras_classics.weights.caffe_files import is_caffe_file
 
 # Kinds of files.
 ARCHIVE, HDF5, SAFETENSORS, TORCH = "archive", "hdf5", "safetensors", "torch"
@@ -78,6 +79,12 @@ def kind_of(path: Path) -> str | None:
     if tail == TENSORFLOW_END:
         return TENSORFLOW
     named = of_ending(path.name)
+    if path.name.lower().endswith(".prototxt"):
+        raise UserError(
+            "it describes a network of Caffe, and has no weights. Name the .caffemodel beside it"
+        )
+    if named != CAFFE and is_caffe_file(path):
+        return CAFFE
     return (_of_archive(path, named) if head.startswith(ZIP_START) else None) or named
 
 

@@ -52,14 +52,6 @@ def _opened_keras(path: Path, model: keras.Model, part: str) -> Iterator[FileCon
         yield content
 
 
-@contextlib.contextmanager
-def _opened_caffe(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
-    if part:
-        raise UserError(f"a file of Caffe has one network, and no {part!r}")
-    with caffe.opened(path, model) as tensors:
-        yield FileContent(tensors)
-
-
 # Modules between a network's features and what it was trained for: other names of the last layer,
 # and the heads of self-supervised training.
 HEADS = (*state_dicts.HEADS, "projector", "projection_head", "prototypes", "predictor")
@@ -79,8 +71,8 @@ TORCH = Format(
     scores=("classifier.6.", "fc."),
 )
 CAFFE = Format(
-    opened=_opened_caffe,
-    metadata=lambda path, part: caffe.read_metadata(path),
+    opened=caffe.opened,
+    metadata=caffe.read_metadata,
     slots=named_slots,
     top=KERAS.top,
     scores=KERAS.scores,

@@ -202,8 +202,7 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
                 f"weights were trained. Received: {argument}={arguments[argument]!r}. Omit "
                 f"{argument}, or train the network yourself."
             )
-    classes = {"classes": len(weights.labels)}
-    return {**classes, **weights.arguments, **arguments, "weights": weights}
+    return {**weights.arguments, **arguments, "weights": weights}
 
 
 def _means_file(model: str, weights: str) -> bool:

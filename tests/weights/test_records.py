@@ -25,7 +25,7 @@ keras_resnet = inspect.getmodule(keras.applications.ResNet50)
 
 # Published without accuracies on images of their classes.
 UNMEASURED = {
-    *(f"caffenet/{name}" for name in ("ilsvrc2013_rcnn", "places365", "places205")),
+    *(f"caffenet/{name}" for name in ("ilsvrc2013", "places365", "places205")),
     *(f"vgg16/{name}" for name in ("places365", "vgg_face")),
 }
 
