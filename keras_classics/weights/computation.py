@@ -59,7 +59,7 @@ def of_config(config: Mapping[str, Any]) -> Computation:
 
     return {
         name: {
-            "class": layer["class_name"],
+            "class": layer["class_name"].removeprefix(PACKAGE),  # Which .h5 files have there.
             "inputs": [source for above in inputs[name] for source in sources(above)],
             **_settings(layer["config"]),
         }
@@ -71,7 +71,7 @@ def of_config(config: Mapping[str, Any]) -> Computation:
 def is_own(config: Mapping[str, Any]) -> bool:
     """Returns whether this package built a model: it has a layer of ours, or ends as ours do."""
     return any(
-        (layer.get("registered_name") or "").startswith(PACKAGE)
+        (layer.get("registered_name") or layer["class_name"]).startswith(PACKAGE)
         or layer["config"]["name"] == "probabilities"
         for layer in config.get("layers", ())
     )

@@ -11,9 +11,7 @@ import dataclasses
 import io
 import json
 import math
-import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import atomic_write
-from keras_classics.weights import archives, contents
-from keras_classics.weights.assign import weights_of
+from keras_classics.weights import archives, contents, layer_order
+from keras_classics.weights.assign import named_slots, weights_of
 from keras_classics.weights.computation import is_own, of_config
 from keras_classics.weights.heaps import check_heaps
 from keras_classics.weights.metadata import (
@@ -36,6 +34,7 @@ from keras_classics.weights.metadata import (
     from_text,
     metadata_of,
 )
+from keras_classics.weights.parts import numbered_names, part_of, parts_of
 from keras_classics.weights.stored import (
     SPARE_BYTES,
     FileContent,
@@ -94,8 +93,23 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
                 source = archives.read_member(path, "model.weights.h5", unpacking_allowance(model))
         with parsing(KIND):
             file = stack.enter_context(h5py.File(source, "r"))
-            tensors = _tensors(file, model)
-        yield FileContent(tensors)
+            tensors = _tensors(file, model, path, part)
+        slots = named_slots(model)
+        if not part and not slots.keys() <= tensors.keys():
+            inner = list(parts_of(_config(path)))
+            if inner:
+                raise UserError(
+                    f"its network has {', '.join(inner)} as a layer. Name it, as in "
+                    f"weights='FILE#{inner[0]}'"
+                )
+            own = layer_order.by_order(tensors, model)
+            if own is not None:
+                tensors = {name: tensors[theirs] for name, theirs in own.items()}
+                first = next(iter(own))
+                note = f"the layers are taken in their order, {own[first]} as {first} and so on"
+                yield FileContent(tensors, own, notes=[note])
+                return
+        yield FileContent(tensors, notes=[f"the network is the layer {part!r}"] if part else [])
 
 
 def _is_archive(path: Path) -> bool:
@@ -111,13 +125,16 @@ def layer_names(path: Path) -> list[str]:
         return [] if group is None else _names(group, "layer_names")
 
 
-def _tensors(file: h5py.File, model: keras.Model) -> Tensors:
+def _tensors(file: h5py.File, model: keras.Model, path: Path, part: str) -> Tensors:
     group = _named_layers(file)
     if group is not None:
-        return _read_named(group)
+        if part:
+            part_of(_config(path), part)
+        return _read_named(group, part)
     if _has(file, "layers"):
         checksums = from_text(_entry(file)).checksums if _has(file, ENTRY) else {}
-        return _read_numbered(_group(file, "layers"), model, checksums)
+        layers = part_of(_config(path), part).group if part else "layers"
+        return _read_numbered(_group(file, layers), model, checksums)
     raise UserError("it is an HDF5 file without Keras weights")
 
 
@@ -174,9 +191,9 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return names
 
 
-def _read_named(group: h5py.Group) -> Tensors:
+def _read_named(group: h5py.Group, part: str = "") -> Tensors:
     tensors: Tensors = {}
-    for layer in _names(group, "layer_names"):
+    for layer in [part.partition("/")[0]] if part else _names(group, "layer_names"):
         layer_group = _group(group, layer)
         names = _names(layer_group, "weight_names")
         variables = [name.split("/")[-1].split(":")[0] for name in names]
@@ -185,7 +202,10 @@ def _read_named(group: h5py.Group) -> Tensors:
         for path, variable in zip(names, variables, strict=True):
             parent, _, name = path.rpartition("/")
             dataset = _member(_group(layer_group, parent) if parent else layer_group, name)
-            _add(tensors, f"{RENAMED.get(layer, layer)}/{variable}", dataset)
+            # A network that is a layer lists the paths of its layers' weights.
+            inner = parent.rpartition("/")[2] if part else layer
+            tensor = f"{RENAMED.get(inner, inner)}/{variable}"
+            _add(tensors, f"{layer}/{path}" if tensor in tensors else tensor, dataset)
     return tensors
 
 
@@ -226,14 +246,8 @@ def _datasets(group: h5py.Group, most: int) -> Iterator[tuple[str, h5py.Dataset]
 
 def _numbered_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Returns a model's layers by the names that Keras 3 gives them in a file."""
-    counts: Counter[str] = Counter()
-    layers: dict[str, keras.layers.Layer] = {}
-    for layer in model.layers:
-        kind = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<!^)(?=[A-Z][a-z])", "_", type(layer).__name__)
-        kind = kind.lower()
-        layers[f"{kind}_{counts[kind]}" if counts[kind] else kind] = layer
-        counts[kind] += 1
-    return layers
+    names = numbered_names([type(layer).__name__ for layer in model.layers])
+    return dict(zip(names, model.layers, strict=True))
 
 
 def _add(
@@ -292,16 +306,30 @@ def read_metadata(path: Path, part: str = "") -> FileMetadata | None:
     Raises:
         UserError: If the file or the entry is damaged.
     """
+    if not _is_archive(path):
+        with parsing(KIND), h5py.File(path, "r") as file:
+            if _has(file, ENTRY):
+                return from_text(_entry(file))
+    config = _config(path)
+    return _of_config(part_of(config, part).config if part else config)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    """Returns the configuration of the network that Keras wrote into a file; empty without one."""
+    text: bytes | str | None
     if _is_archive(path):
         with parsing(".keras archive"):
             text = archives.read_member(path, "config.json", SPARE_BYTES).getvalue()
-        return _of_config(text)
-    with parsing(KIND), h5py.File(path, "r") as file:
-        if _has(file, ENTRY):
-            return from_text(_entry(file))
-        return _of_config(
-            _attribute(file, "model_config") if "model_config" in file.attrs else None
-        )
+    else:
+        with parsing(KIND), h5py.File(path, "r") as file:
+            text = _attribute(file, "model_config") if "model_config" in file.attrs else None
+    if len(text or "") > CONFIG_BYTES:
+        raise UserError(f"its configuration must have at most {CONFIG_BYTES:,} bytes")
+    try:
+        config = json.loads(text or "{}")["config"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return config if isinstance(config, Mapping) else {}
 
 
 def _entry(file: h5py.File) -> bytes:
@@ -312,12 +340,9 @@ def _entry(file: h5py.File) -> bytes:
     return entry[()].tobytes()
 
 
-def _of_config(text: bytes | str | None) -> FileMetadata | None:
+def _of_config(config: Mapping[str, Any]) -> FileMetadata | None:
     """Returns the metadata that Keras's configuration of a graph of layers implies, or None."""
-    if len(text or "") > CONFIG_BYTES:
-        raise UserError(f"its configuration must have at most {CONFIG_BYTES:,} bytes")
     try:
-        config = json.loads(text or "{}")["config"]
         computation = of_config(config)
         return FileMetadata(computation, exact=is_own(config)) if computation else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -17,6 +17,7 @@ from keras_classics.weights import (
     hdf5,
     keras_applications,
     state_dicts,
+    tensorflow_files,
     torchvision,
 )
 from keras_classics.weights.assign import Slots, named_slots
@@ -52,6 +53,13 @@ def _opened_keras(path: Path, model: keras.Model, part: str) -> Iterator[FileCon
         yield content
 
 
+@contextlib.contextmanager
+def _opened_tensorflow(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
+    with tensorflow_files.opened(path, model, part) as content:
+        content.tensors = keras_applications.folded(content.tensors, model)
+        yield content
+
+
 # Modules between a network's features and what it was trained for: other names of the last layer,
 # and the heads of self-supervised training.
 HEADS = (*state_dicts.HEADS, "projector", "projection_head", "prototypes", "predictor")
@@ -70,6 +78,13 @@ TORCH = Format(
     top=("classifier.", "pre_logits.", *(f"{module}." for module in HEADS)),
     scores=("classifier.6.", "fc."),
 )
+TENSORFLOW = Format(
+    opened=_opened_tensorflow,
+    metadata=lambda path, part: None,
+    slots=named_slots,
+    top=KERAS.top,
+    scores=KERAS.scores,
+)
 CAFFE = Format(
     opened=caffe.opened,
     metadata=caffe.read_metadata,
@@ -83,6 +98,7 @@ FORMATS = {
     contents.SAFETENSORS: TORCH,
     contents.TORCH: TORCH,
     contents.INDEX: TORCH,
+    contents.TENSORFLOW: TENSORFLOW,
     contents.CAFFE: CAFFE,
 }
 

@@ -59,7 +59,8 @@ def load_weights(
                 skipped = ". ".join(filter(None, [said, _skip_unfitting(content, slots)]))
             values = values_for(content.tensors, slots, content.own_name)
     except UserError as error:
-        message = f"{path} cannot be loaded into {model.name}: {error}. The model is unchanged."
+        named = f"{path}#{part}" if part else path
+        message = f"{named} cannot be loaded into {model.name}: {error}. The model is unchanged."
         raise UserError(one_line(message)) from error
     assign(values, slots)
     _report(model, path, content, skipped)
