@@ -37,9 +37,13 @@ class ModelEntry(ModelMetadata):
 
     Attributes:
         builder: Function that returns the network as a `keras.Model`.
+        family: Function that builds all networks of its family.
+        config: See `Variant`; None for a network without a family.
     """
 
     builder: Callable[..., keras.Model]
+    family: Callable[..., keras.Model]
+    config: Any = None
 
 
 _MODELS: dict[str, ModelEntry] = {}
@@ -109,7 +113,8 @@ def _register(family: Callable, metadata: ModelMetadata, defaults: dict[str, Any
     build.__doc__ = builder_docstring(family, metadata.summary, signature.parameters)
     build.__signature__ = signature  # type: ignore[attr-defined]
     known = {field: getattr(metadata, field) for field in ModelMetadata.__dataclass_fields__}
-    _MODELS[name] = ModelEntry(builder=build, **known)
+    config = metadata.config if isinstance(metadata, Variant) else None
+    _MODELS[name] = ModelEntry(builder=build, family=family, config=config, **known)
     return build
 
 
@@ -140,6 +145,11 @@ def _check_names(name: str, positional: tuple, arguments: dict[str, Any], known:
 def list_models(pattern: str = "*") -> list[str]:
     """Returns the names that match a glob pattern, such as `"vgg*"`, sorted by name and depth."""
     return sorted(fnmatch.filter(_MODELS, pattern), key=natural_key)
+
+
+def all_models() -> list[ModelEntry]:
+    """Returns the entries of all networks, in the order of the papers' files."""
+    return list(_MODELS.values())
 
 
 def find_model(name: str) -> ModelEntry:

@@ -89,16 +89,7 @@ def values_for(
         UserError: If a tensor is missing, has no slot, has the wrong shape or type, is not finite,
             or does not have its checksum.
     """
-    _check_names(tensors, slots, own_name)
-    for name, slot in slots.items():
-        tensor = tensors[name]
-        shown = own_name(name)
-        if tensor.shape != slot.shape:
-            raise UserError(
-                f"its tensor {shown!r} has the shape {tensor.shape}, but the network's has "
-                f"{slot.shape}"
-            )
-        check_type(shown, tensor)
+    check_fit(tensors, slots, own_name)
     # Values are checked beside reading and converting.
     with ThreadPoolExecutor(1) as worker:
         values, checks = {}, []
@@ -112,6 +103,20 @@ def values_for(
         for check in checks:
             check.result()
     return values
+
+
+def check_fit(tensors: Tensors, slots: Slots, own_name: Callable[[str], str] = str) -> None:
+    """Raises a `UserError` if a tensor has no slot or none for it, or another shape or type."""
+    _check_names(tensors, slots, own_name)
+    for name, slot in slots.items():
+        tensor = tensors[name]
+        shown = own_name(name)
+        if tensor.shape != slot.shape:
+            raise UserError(
+                f"its tensor {shown!r} has the shape {tensor.shape}, but the network's has "
+                f"{slot.shape}"
+            )
+        check_type(shown, tensor)
 
 
 def _to_tensor(array: np.ndarray, variable: keras.Variable, exclusive: bool) -> Any:

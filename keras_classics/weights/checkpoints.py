@@ -39,7 +39,7 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
             nowhere in it, or the extra `torch` is missing.
     """
     slots = torchvision.slots(model)
-    with _entries(path, model) as entries:
+    with entries_of(path, model) as entries:
         found = state_dicts.select(entries, {name: s.shape for name, s in slots.items()}, part)
         tensors = {name: entries[own].stored() for name, own in found.names.items()}
         names = list(tensors)
@@ -60,7 +60,14 @@ def read_metadata(path: Path, part: str = "") -> FileMetadata | None:
     return safetensors_files.read_metadata(path)
 
 
-def _entries(path: Path, model: keras.Model) -> AbstractContextManager[dict[str, Entry]]:
+def entries_of(path: Path, model: keras.Model | None) -> AbstractContextManager[dict[str, Entry]]:
+    """Opens a file, or the files of an index, and returns all of its entries by name.
+
+    Args:
+        path: The file.
+        model: The network, with which sizes in the file are compared; None if it is not known.
+    """
+
     def open_shard(shard: Path, count: int) -> AbstractContextManager[dict[str, Entry]]:
         kind = contents.kind_of(shard)
         if kind == contents.SAFETENSORS:

@@ -1,14 +1,16 @@
 """Loads the weights of a record or of a file into a model."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_classics.errors import UserError, one_line
-from keras_classics.weights.assign import Slot, Slots, assign, named_slots, values_for
+from keras_classics.weights.assign import Slot, Slots, assign, check_fit, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
 from keras_classics.weights.contents import ENDINGS, of_ending
 from keras_classics.weights.identify import KERAS, Format, arguments_for_file, format_of
@@ -46,17 +48,7 @@ def load_weights(
         path, part = _existing_file(weights)
     file_format = format_of(path)
     try:
-        said = _other_computation(file_format.metadata(path, part), model)
-        if said and strict is not False:
-            raise UserError(said)
-        slots = dict(file_format.slots(model))
-        with file_format.opened(path, model, part) as content:
-            skipped = said
-            if strict is None:
-                skipped = _skip_top(content.tensors, slots, file_format)
-                _refuse_headless(content, slots, file_format)
-            elif strict is False:
-                skipped = ". ".join(filter(None, [said, _skip_unfitting(content, slots)]))
+        with fitting(file_format, path, model, part, strict) as (content, slots, skipped):
             values = values_for(content.tensors, slots, content.own_name)
     except UserError as error:
         named = f"{path}#{part}" if part else path
@@ -64,6 +56,39 @@ def load_weights(
         raise UserError(one_line(message)) from error
     assign(values, slots)
     _report(model, path, content, skipped)
+
+
+@contextlib.contextmanager
+def fitting(
+    file_format: Format, path: Path, model: keras.Model, part: str, strict: bool | None
+) -> Iterator[tuple[FileContent, Slots, str | None]]:
+    """Opens a file and compares it with a model, as far as that needs no values.
+
+    Args:
+        file_format: The format of the file.
+        path: The file.
+        model: The model.
+        part: Names a part of the file, see `location`.
+        strict: See `load_weights`.
+
+    Returns:
+        What is loaded, the slots for it, and a description of what is left out, or None.
+
+    Raises:
+        UserError: If it does not fit.
+    """
+    skipped = _other_computation(file_format.metadata(path, part), model)
+    if skipped and strict is not False:
+        raise UserError(skipped)
+    slots = dict(file_format.slots(model))
+    with file_format.opened(path, model, part) as content:
+        if strict is None:
+            skipped = _skip_top(content.tensors, slots, file_format)
+            _refuse_headless(content, slots, file_format)
+        elif strict is False:
+            skipped = ". ".join(filter(None, [skipped, _skip_unfitting(content, slots)]))
+        check_fit(content.tensors, slots, content.own_name)
+        yield content, slots, skipped
 
 
 def _report(model: keras.Model, path: Path, content: FileContent, skipped: str | None) -> None:

@@ -20,6 +20,9 @@ from keras_classics.errors import UserError
 # for the unpacked members of an archive.
 SPARE_BYTES = 50_000_000
 
+# Most bytes and variables of a network of which nothing is known yet, while its file is listed.
+LARGEST_BYTES, MOST_VARIABLES = 600_000_000, 8_000
+
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 # Bytes to whose multiples TensorFlow aligns its tensors.
@@ -128,7 +131,9 @@ def parsing(kind: str) -> Iterator[None]:
         raise UserError(f"it is not an intact {kind} ({reason})") from error
 
 
-def unpacking_allowance(model: keras.Model) -> int:
+def unpacking_allowance(model: keras.Model | None) -> int:
     """Returns by how many bytes unpacked weights may be larger than their archive."""
+    if model is None:
+        return LARGEST_BYTES + SPARE_BYTES
     size = sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables)
     return size + SPARE_BYTES

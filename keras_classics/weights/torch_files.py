@@ -20,6 +20,7 @@ from keras_classics.weights.contents import ZIP_START
 from keras_classics.weights.state_dicts import Entry, flattened
 from keras_classics.weights.stored import (
     MESSAGE_WIDTH,
+    MOST_VARIABLES,
     StoredTensor,
     parsing,
     unpacking_allowance,
@@ -44,12 +45,12 @@ GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
 @contextlib.contextmanager
-def opened(path: Path, model: keras.Model, share: int = 1) -> Iterator[dict[str, Entry]]:
+def opened(path: Path, model: keras.Model | None, share: int = 1) -> Iterator[dict[str, Entry]]:
     """Opens a file that `torch.save` wrote.
 
     Args:
         path: The file.
-        model: The network, with which the sizes in the file are compared.
+        model: The network, with which the sizes in the file are compared; None if it is not known.
         share: Number of files that share the largest size of a list of tensors.
 
     Returns:
@@ -80,13 +81,14 @@ def opened(path: Path, model: keras.Model, share: int = 1) -> Iterator[dict[str,
     yield entries
 
 
-def _check_pth(path: Path, model: keras.Model, share: int) -> int | None:
+def _check_pth(path: Path, model: keras.Model | None, share: int) -> int | None:
     """Checks sizes and checksums before torch reads a file.
 
     Returns:
         Where the tensors begin in a file of torch's first format, or None.
     """
-    most = (PICKLE_BYTES + PICKLE_BYTES_PER_VARIABLE * len(model.variables)) // share
+    variables = MOST_VARIABLES if model is None else len(model.variables)
+    most = (PICKLE_BYTES + PICKLE_BYTES_PER_VARIABLE * variables) // share
     with open(path, "rb") as file:
         if file.read(len(ZIP_START)) != ZIP_START:
             file.seek(0)

@@ -73,7 +73,7 @@ def saved(monkeypatch, tmp_path):
         def entries(path, model):
             yield {name: entry(value, home) for name, home, value in flattened(content)}
 
-        monkeypatch.setattr(checkpoints, "_entries", entries)
+        monkeypatch.setattr(checkpoints, "entries_of", entries)
         path = tmp_path / name
         path.touch()
         return path
