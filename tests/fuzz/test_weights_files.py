@@ -14,14 +14,18 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.weights import hdf5, load_weights, torchvision
 from keras_classics.weights.assign import extract
-from tests.fuzz import mutations, weight_mutations
-from tests.helpers import forked
+from tests.fuzz import caffe_mutations, mutations, weight_mutations
+from tests.helpers import caffe_files, forked
+from tests.helpers.caffe_files import CASES
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import write
 
 NARROW = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
 KERAS = {"lenet5": {}, "resnet20": {}, "vgg16_mini": {}}
 TORCH = {"vgg11": NARROW, "vgg13": NARROW, "vgg11_bn": NARROW}
+
+CAFFE = {name: own for name, own, _, _ in (CASES["narrow vgg16"], CASES["narrow vgg11_bn"])}
+CAFFE = {name: {**own, "input_shape": (64, 64, 3)} for name, own in CAFFE.items()}
 
 # What loading may take beyond the file and twice the model.
 ALLOWANCE = 100_000_000
@@ -43,6 +47,7 @@ FORMS = {
     ".safetensors": (TORCH, SAFETENSORS),
     ".zip.pth": (TORCH, ZIP),
     ".legacy.pth": (TORCH, mutations.BYTES),
+    ".caffemodel": (CAFFE, {**mutations.BYTES, **caffe_mutations.CAFFE}),
 }
 
 
@@ -85,7 +90,7 @@ def write_torch(model: keras.Model, path: Path) -> None:
 
 @functools.cache
 def network(name: str) -> keras.Model:
-    model = kc.get_model(name, **{**KERAS, **TORCH}[name])
+    model = kc.get_model(name, **{**KERAS, **TORCH, **CAFFE}[name])
     fill(model)
     return model
 
@@ -96,6 +101,8 @@ def targets(ending: str, folder: Path) -> Iterator[Target]:
         path = folder / f"{name}{ending}"
         if ending.endswith(".pth"):
             write_torch(model, path)
+        elif ending == ".caffemodel":
+            caffe_files.write(path, CASES[f"narrow {name}"][2])
         elif (name, ending) == ("lenet5", ".weights.h5"):
             hdf5.write(model, path)
         else:
