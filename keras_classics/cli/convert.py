@@ -1,4 +1,4 @@
-"""Converts weights between Keras, keras.applications, torchvision and timm.
+"""Converts weights between Keras, keras.applications, torchvision and timm, and from Caffe.
 
 keras-classics convert --from=resnet50.pth --model=resnet50 --out=resnet50.weights.h5
 keras-classics convert --from=my.weights.h5 --model=resnet50 --to=torchvision --out=my.pth
@@ -13,7 +13,10 @@ from keras_classics.models import find_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 
 FROM = define_path(
-    "from", None, "Weights to read: .weights.h5, .keras, .h5, .safetensors or .pth.", required=True
+    "from",
+    None,
+    "Weights to read: .weights.h5, .keras, .h5, .safetensors, .pth or .caffemodel.",
+    required=True,
 )
 MODEL = flags.DEFINE_string("model", None, "Network that the weights are for.", required=True)
 OUT = define_path("out", None, "File to write.", required=True)

@@ -125,12 +125,13 @@ def finetuning_recipes(
         seed=seed,
     )
     decided = arguments_for_weights(model, {"weights": weights})
+    others = {k: v for k, v in decided.items() if k not in ("weights", "classes")}
     whole = dataclasses.replace(
         head,
         name="whole",
         epochs=epochs,
         schedule=Warmup(Cosine(rate=rate_whole), epochs=WARMUP * epochs),
-        model_arguments={**backbone, **{k: v for k, v in decided.items() if k != "weights"}},
+        model_arguments={**backbone, **others},
         initial_weights=str(Path(run_dir) / "head" / "final.weights.h5"),
         trainable="all",
     )

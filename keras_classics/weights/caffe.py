@@ -112,7 +112,13 @@ def read_metadata(path: Path, part: str = "") -> FileMetadata:
     Raises:
         UserError: If it is no `.caffemodel`, or has a layer that no network here has.
     """
-    return FileMetadata({}, builder_arguments(network_of(read_layers(path))), exact=False)
+    network = network_of(read_layers(path))
+    arguments = builder_arguments(network)
+    head = _classifier(network)
+    shape = _without_ones(head.layer.blobs[0].shape, 2) if head else ()
+    if 0 not in shape and shape:
+        arguments["classes"] = shape[0]
+    return FileMetadata({}, arguments, exact=False)
 
 
 def caffe_mean(path: str | os.PathLike, crop: int | None = None) -> tuple:
@@ -176,18 +182,23 @@ def _without_ones(shape: tuple[int, ...], axes: int) -> tuple[int, ...]:
 
 def _names(network: Network, model: keras.Model) -> dict[str, str]:
     """Returns the names of a network's layers here, by the names of the layers in Caffe."""
-    dense = [u.layer.name for u in network.units if u.layer.type == "InnerProduct"]
-    head = dense[-1] if dense and dense[-1] not in ("fc6", "fc7") else None
+    head = _classifier(network)
     rename = _renaming(model)
     names = {}
     for unit in network.units:
-        name = "predictions" if unit.layer.name == head else rename(unit.layer.name)
+        name = "predictions" if unit is head else rename(unit.layer.name)
         if name is None:
             raise UserError(
                 f"the network has no place for its layer {unit.layer.name!r} ({unit.layer.type})"
             )
         names[unit.layer.name] = name
     return names
+
+
+def _classifier(network: Network) -> Unit | None:
+    """Returns the last layer, if it is a dense one and not one of those between."""
+    dense = [unit for unit in network.units if unit.layer.type == "InnerProduct"]
+    return dense[-1] if dense and dense[-1].layer.name not in ("fc6", "fc7") else None
 
 
 def _renaming(model: keras.Model) -> Callable[[str], str | None]:

@@ -12,6 +12,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
+from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import caffe_mean, load_weights
 from keras_classics.weights.caffe_files import read_layers
 from keras_classics.weights.caffe_graph import builder_arguments, network_of
@@ -128,7 +129,8 @@ def renamed(layers: list, **names: str) -> list:
 def test_the_last_dense_layer_is_the_classifier_whatever_its_name(tmp_path, caplog):
     layers = renamed(NARROW[2], fc8="fc8_flickr")
     path = caffe_files.write(tmp_path / "a.caffemodel", layers)
-    model = build(NARROW, path)
+    own = {k: v for k, v in NARROW[1].items() if k != "classes"}
+    model = kc.vgg16(weights=path, input_shape=(64, 64, 3), **own)
     values = caffe_files.blobs(next(x for x in layers if x.name == "fc8_flickr"))
     np.testing.assert_array_equal(model.get_layer("predictions").kernel, values[0].T)
     fresh = build(NARROW, path, classes=4)
@@ -208,6 +210,14 @@ def test_strides_and_pooling_decide_the_version():
     ]
     assert arguments(moved)["version"] == "v1.5"
     assert arguments(NARROW[2]) == {"lrn": None}
+
+
+def test_a_conversion_says_what_the_file_decided(tmp_path):
+    path = caffe_files.write(tmp_path / "a.caffemodel", NARROW[2])
+    convert_weights(
+        path, "vgg16", tmp_path / "a.weights.h5", **{**NARROW[1], "input_shape": (64, 64, 3)}
+    )
+    assert_same(build(NARROW, tmp_path / "a.weights.h5"), build(NARROW, path))
 
 
 def changed(name: str, **changes) -> list:
