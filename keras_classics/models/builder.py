@@ -116,10 +116,8 @@ class ModelBuilder:
             )
         if pooling is not None and pooling not in POOLINGS:
             raise UserError(f"pooling must be None, 'avg' or 'max'. Received: {pooling!r}.")
-        if classes is None:
-            known = isinstance(weights, WeightsRecord)
-            classes = len(weights.labels) if known else metadata.classes
-        self.classes = classes
+        known = len(weights.labels) if isinstance(weights, WeightsRecord) else metadata.classes
+        self.classes = known if classes is None else classes
         self.include_top = include_top
         self._input_tensor = input_tensor
         self._pooling = pooling

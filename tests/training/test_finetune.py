@@ -43,8 +43,8 @@ def finished(pictures, tmp_path_factory):
 
 def weights_of_run(run_dir, name) -> dict[str, np.ndarray]:
     path = run_dir / name / "final.weights.h5"
-    with hdf5.opened(path, kc.resnet20(classes=3)) as tensors:
-        return {name: tensor.read() for name, tensor in tensors.items()}
+    with hdf5.opened(path, kc.resnet20(classes=3)) as content:
+        return {name: tensor.read() for name, tensor in content.tensors.items()}
 
 
 def test_the_end_trains_first_and_all_of_it_then(finished):
