@@ -1,6 +1,7 @@
 """The pipeline of encoded images, and evaluation: each image once, on any replicas."""
 
 import dataclasses
+from functools import cache
 
 import numpy as np
 import pytest
@@ -69,9 +70,8 @@ def encoded_plan(**changes) -> Plan:
     return plan(**values)
 
 
-def cropped(files, plan_, strategy=None, first_step=0):
+def cropped(files, plan_, strategy, first_step=0):
     """Images, colours and labels of all steps, replicas side by side."""
-    strategy = strategy or tf.distribute.get_strategy()
     blocks = pipeline.training_blocks(few(files, plan_.images), None, plan_, strategy, first_step)
     rows = []
     for (images, colours), labels in blocks:
@@ -83,10 +83,21 @@ def cropped(files, plan_, strategy=None, first_step=0):
     return [np.concatenate(values) for values in zip(*rows, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def run_of(files):
+    """What `cropped` returns for a plan's changes, which tests share: tracing takes seconds."""
+
+    @cache
+    def run_of(replicas: int = 1, first_step: int = 0, **changes):
+        return cropped(files, encoded_plan(**changes), mirrored(replicas), first_step)
+
+    return run_of
+
+
 @pytest.mark.parametrize("crop", [JITTER, RandomResizedCrop(size=9)])
-def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
+def test_images_are_cropped_by_the_random_numbers_of_their_places(files, run_of, crop):
     run = encoded_plan(augmentation=crop)
-    images, colours, labels = cropped(files, run)
+    images, colours, labels = run_of(augmentation=crop)
     assert images.shape == (5, 6, crop.size, crop.size, 3)
     assert images.dtype == np.uint8
     num_random = crop.num_random + (3 if crop.colour else 0)
@@ -102,11 +113,10 @@ def test_images_are_cropped_by_the_random_numbers_of_their_places(files, crop):
             np.testing.assert_allclose(colours[step, i], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("replicas", "carry"), [(2, False), (3, False), (3, True)])
-def test_replicas_get_the_bytes_that_one_would(files, replicas, carry):
-    run = encoded_plan(carry=carry)
-    images, colours, labels = cropped(files, run)
-    shared = cropped(files, run, mirrored(replicas))
+@pytest.mark.parametrize(("replicas", "carry"), [(2, False), (2, True), (3, True)])
+def test_replicas_get_the_bytes_that_one_would(run_of, replicas, carry):
+    images, colours, labels = run_of(augmentation=JITTER, carry=carry)
+    shared = run_of(replicas, augmentation=JITTER, carry=carry)
     np.testing.assert_array_equal(shared[0], images)
     np.testing.assert_array_equal(shared[2], labels)
     # Several at once are computed in another order.
@@ -114,35 +124,31 @@ def test_replicas_get_the_bytes_that_one_would(files, replicas, carry):
 
 
 @pytest.mark.parametrize("carry", [False, True])
-def test_image_files_come_in_the_order_of_images_in_memory(files, carry):
+def test_image_files_come_in_the_order_of_images_in_memory(run_of, carry):
     in_memory = plan(images=13, steps=5, steps_per_block=1, carry=carry)
-    *_, labels = cropped(files, encoded_plan(carry=carry))
+    *_, labels = run_of(augmentation=JITTER, carry=carry)
     np.testing.assert_array_equal(labels, labels_of(in_memory))
 
 
 @pytest.mark.parametrize("carry", [False, True])
-def test_a_run_over_image_files_goes_on_at_any_step(files, carry):
-    run = encoded_plan(carry=carry)
-    whole = cropped(files, run)
-    for step in (1, 2, 4):
-        rest = cropped(files, run, first_step=step)
-        for one, other in zip(whole, rest, strict=True):
-            np.testing.assert_array_equal(one[step:], other)
-    shared = cropped(files, run, mirrored(2))
-    rest = cropped(files, run, mirrored(2), first_step=3)
-    for one, other in zip(shared, rest, strict=True):
-        np.testing.assert_array_equal(one[3:], other)
+def test_a_run_over_image_files_goes_on_at_any_step(run_of, carry):
+    for replicas, steps in [(1, (1, 2, 4)), (2, (3,))]:
+        whole = run_of(replicas, augmentation=JITTER, carry=carry)
+        for step in steps:
+            rest = run_of(replicas, step, augmentation=JITTER, carry=carry)
+            for one, other in zip(whole, rest, strict=True):
+                np.testing.assert_array_equal(one[step:], other)
 
 
-def test_no_part_comes_twice(files):
-    images, colours, _ = cropped(files, encoded_plan(images=6, batch_size=3, steps=8))
+def test_no_part_comes_twice(run_of):
+    images, colours, _ = run_of(images=6, batch_size=3, steps=8)
     assert len(np.unique(images.reshape(24, -1), axis=0)) == 24
     assert len(np.unique(colours.reshape(24, -1), axis=0)) == 24
 
 
-def test_colours_end_after_their_epochs(files):
+def test_colours_end_after_their_epochs(run_of):
     crop = dataclasses.replace(JITTER, colour=PCAColour(until=1))
-    _, colours, _ = cropped(files, encoded_plan(augmentation=crop))
+    _, colours, _ = run_of(augmentation=crop)
     assert (colours[:2] != 0).all()
     assert (colours[2:] == 0).all()
 
