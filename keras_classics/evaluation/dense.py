@@ -105,6 +105,10 @@ def _without_adaptive_pooling(features: keras.KerasTensor, name: str) -> keras.K
 class Dense:
     """Dense evaluation: the whole image at one or several scales, and its mirror image.
 
+    Probabilities of all scales are averaged, as in Simonyan and Zisserman 2015, section 3.2. He et
+    al. 2015, section 3.4, average "the scores" of their scales; that these are probabilities is our
+    reading.
+
     `str` returns the protocol as results report it.
 
     Args:

@@ -51,7 +51,8 @@ _GRID = tuple((row / 4, column / 4) for row in range(5) for column in range(5))
 
 LAYOUTS = {
     "single": Layout((_CENTRE,)),
-    # Krizhevsky et al. 2012, section 4.1: in the central 256x256.
+    # Krizhevsky et al. 2012, section 4.1: in the central 256x256. He et al. 2015, section 3.4, name
+    # "the standard 10-crop testing" and cite them; that theirs lie there too is our reading.
     "ten": Layout(((0, 0), (0, 1), (1, 0), (1, 1), _CENTRE), central_square=True, flip=True),
     # Simonyan and Zisserman 2015, section 3.2: a regular 5x5 grid; our reading is that it covers
     # the whole image.

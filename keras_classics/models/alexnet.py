@@ -25,7 +25,8 @@ Images are 0..255 minus their mean: `lrn` does nothing to images near 1.
   three rows and columns of zeros, at the right and the bottom. So does conv1 here: 224 and 227
   both give 55;
 - `bias_init`, 0.1 as in Caffe's network. With the paper's 1.0 the loss stays at chance level for
-  long: on digits, for 300 steps, after which 0.1 had reached a loss of 0.1;
+  long: on digits, for 300 steps, after which 0.1 had reached a loss of 0.1. Caffe's CaffeNet itself
+  starts from 1: `caffenet(bias_init=1.0)`;
 - dropout, which scales up in training; the paper scales down in evaluation. The mean is the same.
 It also differs from the original code (configuration 145): there ReLU 1 follows pool1, a second
 normalisation within each map follows norm2, and alpha is divided by n (`lrn="code"`).

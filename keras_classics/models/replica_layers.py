@@ -23,6 +23,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
     `synchronized=True` all replicas normalise by the images of all, as one device would with the
     whole batch. That costs one exchange of statistics forward and one backward.
 
+    Attributes:
+        group: Number of images that are normalised together in training, a divisor of those of a
+            replica, as if each group were on a device of its own; None for all of a replica. Not
+            part of the configuration.
+
     Args:
         momentum: Weight of the old moving statistics at an update.
         epsilon: Added to the variance.
@@ -33,6 +38,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def __init__(self, momentum: float, epsilon: float, **kwargs):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        self.group: int | None = None
 
     @classmethod
     def from_config(cls, config):
@@ -66,6 +72,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return self._normalize(inputs, scale, offset, mean, variance, training=False)[0]
         if self.synchronized and _replicas() > 1:
             outputs, mean, variance = self._normalize_over_replicas(inputs, scale, offset)
+        elif self.group is not None:
+            outputs, mean, variance = self._normalize_groups(inputs, scale, offset)
         else:
             outputs, *statistics = self._normalize(inputs, scale, offset, [], [], training=True)
             _, mean, variance = _biased(inputs, *statistics)
@@ -95,6 +103,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=training,
         )
         return outputs.y, outputs.batch_mean, outputs.batch_variance
+
+    def _normalize_groups(self, inputs, scale, offset):
+        """Normalises each group by its own images; returns the outputs and the mean statistics."""
+        shape = tf.shape(inputs)
+        groups = tf.reshape(inputs, tf.concat([[-1, self.group], shape[1:]], 0))
+        groups = tf.cast(groups, tf.float32)
+        mean, variance = tf.nn.moments(groups, [1, 2, 3], keepdims=True)
+        outputs = tf.nn.batch_normalization(groups, mean, variance, offset, scale, self.epsilon)
+        outputs = tf.reshape(tf.cast(outputs, inputs.dtype), shape)
+        return outputs, *(tf.reduce_mean(of_groups, [0, 1, 2, 3]) for of_groups in (mean, variance))
 
     def _normalize_over_replicas(self, inputs, scale, offset):
         """Normalises by all replicas' images; returns the outputs, the mean and the variance."""

@@ -7,6 +7,7 @@ import keras
 from keras_classics.analysis.nested import all_layers, is_nested
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.models.builder import probabilities_of
+from keras_classics.models.replica_layers import BatchNormalization
 
 BATCH_NORMS = ("frozen", "train", "synchronized")
 
@@ -49,6 +50,18 @@ def unfreeze(model: keras.Model, batch_norm: str = "frozen") -> None:
         UserError: `batch_norm` is none of these.
     """
     _let_train(model, _single_layers(model), batch_norm)
+
+
+def group_batch_norm(model: keras.Model, group: int | None) -> None:
+    """Lets all batch normalisations take their statistics over groups of images in training.
+
+    Args:
+        model: A network; it is changed.
+        group: See `replica_layers.BatchNormalization`.
+    """
+    for layer in all_layers(model):
+        if isinstance(layer, BatchNormalization):
+            layer.group = group
 
 
 def _let_train(model: keras.Model, trained: Container[keras.layers.Layer], batch_norm: str) -> None:

@@ -41,6 +41,8 @@ RANGES = {
     "steps": (1, MOST),
     "batch_size": (1, MOST),
     "gradient_accumulation_steps": (1, MOST),
+    "batch_norm_group": (1, MOST),
+    "exact_batch_norm": (1, MOST),
     "validation": (0, MOST),
     "limit_train": (1, MOST),
     "limit_test": (1, MOST),
@@ -117,6 +119,11 @@ class Recipe:
         trainable: `"all"`, or `"head"`: only the last layer.
         batch_norm: `"train"`: each replica uses its own images; `"synchronized"`: those of all
             replicas; `"frozen"`: see `models.transfer.freeze_backbone`.
+        batch_norm_group: Number of images that are normalised together in training, a divisor of
+            those of a replica, or of its micro-batch. None: all of them.
+        exact_batch_norm: Number of training images over which the statistics of normalisations
+            are computed after the last step, see `evaluation.recompute_batch_norm`; they replace
+            the moving averages. None: the moving averages stay.
         seed: Determines the initial weights and the order.
         only_classes: Labels of the classes to keep, in the order of their new labels 0, 1, ...,
             or None for all.
@@ -154,6 +161,8 @@ class Recipe:
     initial_model: str | None = None
     trainable: str = "all"
     batch_norm: str = "train"
+    batch_norm_group: int | None = None
+    exact_batch_norm: int | None = None
     seed: int = 0
     only_classes: tuple[int, ...] | None = None
     limit_train: int | None = None
@@ -190,6 +199,11 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
+        if self.batch_norm_group is not None and self.batch_norm != "train":
+            raise UserError(
+                "batch_norm_group groups the images of a replica, with batch_norm='train'. "
+                f"Received: batch_norm={self.batch_norm!r}. Leave out one of the two."
+            )
         if "classes" in self.model_arguments:
             raise UserError(
                 "The number of classes is that of the data set. Received: "

@@ -18,7 +18,7 @@ from keras_classics.data import ImageData, Split, pipeline
 from keras_classics.data.plan import Plan, steps_per_block
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import NonFiniteLossError, UserError
-from keras_classics.evaluation import Evaluation, Evaluator, one_view
+from keras_classics.evaluation import Evaluation, Evaluator, one_view, recompute_batch_norm
 from keras_classics.evaluation.finite import NonFiniteOutputError
 from keras_classics.models import get_model, transfer
 from keras_classics.training import schedules, typed_json
@@ -242,6 +242,8 @@ class Trainer:
         """
         start = time.perf_counter()
         progress, plan = self.progress, self.plan
+        if self.recipe.exact_batch_norm is not None and progress.epoch + 1 == plan.epochs:
+            self._take_exact_statistics(self.recipe.exact_batch_norm)
         evaluations = {split: self.evaluate(split) for split in self._evaluators}
         evaluation_seconds = time.perf_counter() - start
         epoch = progress.epoch + 1
@@ -259,6 +261,21 @@ class Trainer:
             row |= {f"{split}_loss": evaluation.loss, f"{split}_accuracy": evaluation.accuracy}
         self.progress = Progress(epoch=epoch, history=[*progress.history, row])
         return evaluations["test"]
+
+    def _take_exact_statistics(self, images: int) -> None:
+        """Replaces the moving averages of normalisations, in batches as they were trained with."""
+        recipe, train = self.recipe, self._data.train
+        images = min(images, len(train))
+        size = min(recipe.batch_norm_group or recipe.batch_size, images)
+        batches = pipeline.evaluation_batches(
+            # Whole batches: the pipeline would fill the last one with copies.
+            train.limited(images // size * size),
+            one_view(self.preprocess),
+            size,
+            tf.distribute.get_strategy(),
+        )
+        with self.averaged():
+            recompute_batch_norm(self.model, (stack[:, 0] for (stack,), _ in batches))
 
     def _samples(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Training images for the optimizer, drawn anew in each epoch by (seed, epoch)."""
@@ -297,6 +314,7 @@ def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:
         load_weights(model, recipe.initial_weights, strict=True)
     release = transfer.freeze_backbone if recipe.trainable == "head" else transfer.unfreeze
     release(model, recipe.batch_norm)
+    transfer.group_batch_norm(model, recipe.batch_norm_group)
     return model
 
 
@@ -337,6 +355,12 @@ def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) ->
         raise UserError(
             f"batch_size must be a multiple of the {replicas} replicas{times}. "
             f"Received: {recipe.batch_size}."
+        )
+    if (group := recipe.batch_norm_group) and recipe.batch_size // replicas // accumulated % group:
+        raise UserError(
+            f"batch_norm_group must divide the images that a replica takes at once. Received: "
+            f"{group}, of {recipe.batch_size // replicas // accumulated}. Use another batch_size, "
+            "fewer replicas, or --set=batch_norm_group=null."
         )
     if len(data.class_names) < 2:
         raise UserError(

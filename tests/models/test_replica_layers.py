@@ -32,6 +32,28 @@ def test_batch_normalization():
     np.testing.assert_allclose(layer(x.astype("float32")), inferred, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_groups_are_normalised_as_batches_of_their_own(dtype):
+    images = tf.cast(3 * normal(6, 3, 2, 5) + 7, dtype)
+    policy = dtype if dtype == "float32" else f"mixed_{dtype}"
+    *alone, grouped = (BatchNormalization(0.9, 1e-5, dtype=policy) for _ in range(3))
+    grouped.group = 3
+    outputs = tf.function(lambda x: grouped(x, training=True))(images)
+    halves = zip(alone, (images[:3], images[3:]), strict=True)
+    parts = [layer(half, training=True) for layer, half in halves]
+    tolerance = {"atol": 1e-5} if dtype == "float32" else {"atol": 0.05}
+    assert outputs.dtype == dtype
+    np.testing.assert_allclose(
+        tf.cast(outputs, "float32"), tf.cast(tf.concat(parts, 0), "float32"), **tolerance
+    )
+    # The moving statistics move by the mean over the groups.
+    weights = (layer.get_weights() for layer in (grouped, *alone))
+    for moved, *of_groups in zip(*weights, strict=True):
+        np.testing.assert_allclose(moved, np.mean(of_groups, axis=0), rtol=1e-2, atol=1e-6)
+    # Evaluation takes any number of images.
+    assert grouped(images[:4]).shape == (4, 3, 2, 5)
+
+
 def test_batch_normalization_gradient():
     layer = BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer="uniform")
     training = Training(layer)

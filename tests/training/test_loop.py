@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from keras_classics.data import plan
 from keras_classics.errors import NonFiniteLossError, UserError
+from keras_classics.evaluation import recompute_batch_norm
 from keras_classics.models import get_model
-from keras_classics.training import Recipe, loop, recipes, train
+from keras_classics.training import Recipe, load_run, loop, recipes, train
 from keras_classics.training.schedules import PiecewiseConstant
 from tests.helpers.replicas import mirrored
 from tests.helpers.runs import MODERN, final_weights, history
@@ -153,6 +154,48 @@ def test_one_that_learns_is_not(finished, tmp_path, few_digits, monkeypatch, cap
 def test_recipes_that_are_not_right(changes, message):
     with pytest.raises(UserError, match=message):
         dataclasses.replace(MODERN, **changes)
+
+
+NORMALISED = dataclasses.replace(
+    MODERN,
+    model="vgg9",
+    model_arguments={
+        "input_shape": (32, 32, 1),
+        "filters": (2, 2, 2, 2),
+        "hidden": (4,),
+        "batch_norm": "first",
+    },
+    epochs=1,
+    batch_size=12,
+    limit_train=30,
+)
+
+
+def test_exact_statistics_replace_the_moving_averages(tmp_path, few_digits):
+    recipe = dataclasses.replace(NORMALISED, batch_norm_group=3, exact_batch_norm=20)
+    train(recipe, tmp_path, mirrored(2), data=few_digits)
+    run = load_run(tmp_path)
+    weights = run.model.get_weights()
+    # Of whole groups, in the order in which a split is limited.
+    images = few_digits.limited(30, None).train.limited(18).images
+    batches = [run.preprocessing(images[first : first + 3]) for first in range(0, 18, 3)]
+    recompute_batch_norm(run.model, batches)
+    for trained, exact in zip(weights, run.model.get_weights(), strict=True):
+        np.testing.assert_allclose(trained, exact, rtol=1e-4, atol=1e-6)
+
+
+def test_groups_that_do_not_fit(tmp_path, few_digits):
+    with pytest.raises(UserError, match=r"batch_norm_group must divide .* Received: 5, of 12\."):
+        train(dataclasses.replace(NORMALISED, batch_norm_group=5), tmp_path / "a", data=few_digits)
+    with pytest.raises(UserError, match="Received: batch_norm='synchronized'"):
+        dataclasses.replace(NORMALISED, batch_norm_group=4, batch_norm="synchronized")
+
+
+def test_recipes_of_before_there_were_groups():
+    content = recipes.RESNET_CIFAR10_PAPER.to_json()
+    for name in ("batch_norm_group", "exact_batch_norm"):
+        assert content.pop(name) is None
+    assert Recipe.from_json(content) == recipes.RESNET_CIFAR10_PAPER
 
 
 def test_batches_that_do_not_fit(tmp_path, few_digits):

@@ -16,7 +16,8 @@ computerhistory/AlexNet-Source-Code). It differs from that program in
 `one_weird_trick` differs from the paper of 2014 in
 - the network, which is torchvision's and has no response normalisation;
 - images, which are divided by their deviation: with images of 0..255 that network's loss reaches
-  10^28 in four steps, measured here.
+  10^28 in four steps, measured here;
+- initial biases, which are 0; the released program starts those of the last layer at -7.
 The paper gives the length and the drops of the rate. The first rate is the released program's
 (cuda-convnet2, layers-imagenet-1gpu.cfg). Momentum, decay, mean and crops are those of 2012. The
 paper's figures were not available.

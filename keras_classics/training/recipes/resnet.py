@@ -6,15 +6,22 @@ ImageNet. `paper` differs in
 - the validation split, which the paper does not name: `VALIDATION_IMAGES` of the training images;
 - the number of drops, which the paper does not print: at most three;
 - colour: the shift is along standard deviations, as in AlexNet's program. See `PCAColour`;
+- the images whose exact statistics replace the moving averages after training: their number and
+  their central crops are ours; the authors' README says only that it was a large training batch;
 - the figure: the paper's is of ten views; a run's is of one.
+The authors trained on eight GPUs with 32 images each (README of
+github.com/KaimingHe/deep-residual-networks), so 32 images are normalised together, on any number of
+replicas that have a multiple of 32. The ten crops of the paper, and its average over scales, are in
+`evaluation`; where they lie and how they are averaged are readings of one sentence of section 3.4.
 `torchvision` is the recipe of torchvision's first weights, with their figures, which are of one
 view, as a run's. `modern` adds what has since become usual.
 
-CIFAR-10. `paper` is the schedule that the paper found with 45,000 images and then used on all
-50,000. Padding follows the subtraction of the mean, so it has the mean colour; the paper does not
-say. `paper_110` is its warm-up for 110 layers: 400 steps, in which, according to the paper, the
-training error falls below 80 %. `torch` is fb.resnet.torch's: its epochs 81 and 122 begin after 80
-and 121 finished epochs.
+CIFAR-10. The paper trained with 128 images on two GPUs, so probably normalised 64 together; here a
+replica's images are, 128 on one device. `paper` is the schedule that the paper found with 45,000
+images and then used on all 50,000. Padding follows the subtraction of the mean, so it has the mean
+colour; the paper does not say. `paper_110` is its warm-up for 110 layers: 400 steps, in which,
+according to the paper, the training error falls below 80 %. `torch` is fb.resnet.torch's: its
+epochs 81 and 122 begin after 80 and 121 finished epochs.
 
 Weight decay: the paper decays "just the weights of the convolution layers", according to
 fb.resnet.torch's README, whose own program decays all parameters, as torchvision's. Here all
@@ -32,6 +39,9 @@ from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Paper, Recipe
 from keras_classics.training.recipes import imagenet
 from keras_classics.training.schedules import Cosine, MultiStepDecay, Plateau, Warmup
+
+# Training images over which the paper's recipe takes exact statistics after the last step.
+EXACT_IMAGES = 12_800
 
 # Keys: network, shortcut, version. Tables 2 and 3, top-1 error of ten views.
 TEN_VIEWS = {
@@ -123,6 +133,8 @@ RESNET_IMAGENET_PAPER = variant(
         preprocessing_arguments={"resize": 256, "crop": 224, "mean": "per_pixel"},
         augmentation=ScaleJitter(low=256, high=480, size=224, colour=PCAColour()),
         validation=imagenet.VALIDATION_IMAGES,
+        batch_norm_group=32,
+        exact_batch_norm=EXACT_IMAGES,
         sources={
             "steps": "section 3.4: up to 60 x 10^4 iterations",
             "batch_size": "section 3.4",
@@ -131,6 +143,8 @@ RESNET_IMAGENET_PAPER = variant(
             "model_arguments": "section 4.1: projections where the size changes",
             "preprocessing_arguments": "section 3.4: minus the mean of each pixel",
             "augmentation": "section 3.4: shorter side in [256, 480], 224 x 224, flip, colour",
+            "batch_norm_group": "the authors' README: 32 images on each of eight GPUs",
+            "exact_batch_norm": "the authors' README: averages over a large training batch",
         },
     )
 )
