@@ -13,10 +13,7 @@ from keras_classics.models import find_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 
 FROM = define_path(
-    "from",
-    None,
-    "Weights to read: .weights.h5, .keras, .h5, .safetensors, .pth or .caffemodel.",
-    required=True,
+    "from", None, "Weights to read: a file of Keras, torch, TensorFlow or Caffe.", required=True
 )
 MODEL = flags.DEFINE_string("model", None, "Network that the weights are for.", required=True)
 OUT = define_path("out", None, "File to write.", required=True)

@@ -14,16 +14,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from keras_classics.errors import UserError
 from keras_classics.weights.stored import StoredTensor
 
 # Most entries of a checkpoint, and how deep they may lie; a pickle may contain itself.
 ENTRIES, DEPTH = 100_000, 12
 
-# Blocks that others call differently: ResNets for CIFAR-10, and those of transformers.
+# Blocks that others call differently: ResNets for CIFAR-10, and those of transformers; and what
+# torch puts around one.
 SHORTCUT = re.compile(r"(layer\d+\.\d+)\.shortcut\.([01])\.")
 STAGES = re.compile(
     r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|norm)[a-z]*\."
+)
+WRAPPERS = re.compile(
+    r"((?:layer\d+|features|classifier|\d+)\.)(?:_orig_mod|_fsdp_wrapped_module|"
+    r"_checkpoint_wrapped_module)\."
 )
 EMBEDDER = {"convolution": "conv1", "normalization": "bn1"}
 
@@ -35,6 +42,11 @@ COPIES = (
     re.compile(r"(^|[._])(ema|swa|averaged?|shadow)([._]|$)"),
     re.compile(r"(^|[._])(teacher|momentum|target|encoder_k)([._]|$)"),
     re.compile(r"(^|[._])student([._]|$)"),
+)
+
+# Modules with tensors beside a network that do not take part in what it computes.
+ASIDE = re.compile(
+    r"(criterion|\w*loss\w*|\w*metrics?\w*|\w*accuracy\w*|\w*queue\w*|n_averaged)(\.|$)"
 )
 
 # Variables of a last layer, and what torch counts beside the weights, which nothing needs.
@@ -79,20 +91,23 @@ class Selection:
 def flattened(content: Mapping[Any, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yields the entries of a mapping of mappings and lists: name with dots, mapping's name, value.
 
+    What contains itself is not followed again.
+
     Raises:
         UserError: If they are too many.
     """
     count = 0
-    pending: list[tuple[str, Any, int]] = [("", content, 0)]
-    for home, entries, depth in pending:  # It grows at its end.
+    pending: list[tuple[str, Any, tuple[int, ...]]] = [("", content, (id(content),))]
+    for home, entries, around in pending:  # It grows at its end.
         items = entries.items() if isinstance(entries, Mapping) else enumerate(entries)
         for key, value in items:
             count += 1
             if count > ENTRIES:
                 raise UserError(f"it must have at most {ENTRIES:,} entries, but has more")
             name = f"{home}.{key}" if home else f"{key}"
-            if isinstance(value, Mapping | list | tuple) and depth < DEPTH:
-                pending.append((name, value, depth + 1))
+            inner = isinstance(value, Mapping | list | tuple) and id(value) not in around
+            if inner and len(around) < DEPTH:
+                pending.append((name, value, (*around, id(value))))
             yield name, home, value
 
 
@@ -113,7 +128,15 @@ def select(
     if len(spelled) < len(entries):
         raise UserError("two of its tensors have one name")
     prefixes = _prefixes(spelled, entries, wanted)
-    prefix = _chosen(prefixes, part)
+
+    def equal(one: str, other: str) -> bool:
+        return all(
+            np.array_equal(*(entries[spelled[p + name]].stored().read() for p in (one, other)))
+            for name in wanted
+            if one + name in spelled and other + name in spelled
+        )
+
+    prefix = _chosen(prefixes, part, equal)
     names = {n[len(prefix) :]: own for n, own in spelled.items() if n.startswith(prefix)}
     homes = {entries[own].home for name, own in names.items() if name in wanted}
     names = {
@@ -122,14 +145,15 @@ def select(
         if name in wanted or (entries[own].shape is not None and entries[own].home in homes)
     }
     notes = [f"the network is under {prefix.rstrip('.')!r}"] if prefix else []
+    others = [p for p in prefixes if p != prefix]
     head = _other_head(names, spelled, entries, wanted, prefix)
     if head:
-        module, found = head
+        module, level, found = head
+        _check_between(level, found, spelled, entries, [prefix, *others])
         moved = {f"{found}.{variable}": f"{module}.{variable}" for variable in VARIABLES}
         names = {name: own for name, own in names.items() if prefix + name not in moved}
         names |= {name: spelled[n] for n, name in moved.items() if n in spelled}
         notes.append(f"its last layer is {found!r}")
-    others = [p for p in prefixes if p != prefix]
     rest = _groups(set(entries) - set(names.values()), entries, prefix, others)
     if rest:
         notes.append(f"not used: {shortened(rest)}")
@@ -139,6 +163,7 @@ def select(
 
 def _spelled(name: str) -> str:
     """Returns the name with torchvision's names of blocks."""
+    name = WRAPPERS.sub(r"\1", name)
     name = SHORTCUT.sub(r"\1.downsample.\2.", name)
     name = STAGES.sub(_block, name)
     for kind, module in EMBEDDER.items():
@@ -187,8 +212,17 @@ def _prefixes(
     return {prefix: counts[prefix] for prefix in named if 2 * counts[prefix] > most}
 
 
-def _chosen(prefixes: Mapping[str, int], part: str) -> str:
-    """Returns the prefix of the network to take: of that name, or the one that is no copy."""
+def _chosen(prefixes: Mapping[str, int], part: str, equal: Callable[[str, str], bool]) -> str:
+    """Returns the prefix of the network to take: of that name, or the one that is no copy.
+
+    Args:
+        prefixes: Where networks are, and how many tensors fit there.
+        part: The name; "" for any.
+        equal: Tells whether the networks under two prefixes have the same values.
+
+    Raises:
+        UserError: If there is none of that name, or more than one that is no copy.
+    """
     names = [prefix.rstrip(".") or "the file's top" for prefix in prefixes]
     part = part.replace("/", ".").strip(".")
     found = [p for p in prefixes if not part or f".{part}." in f".{p}"]
@@ -200,11 +234,12 @@ def _chosen(prefixes: Mapping[str, int], part: str) -> str:
         return max(copies, default=0), -prefixes[prefix]
 
     found.sort(key=key)
-    if len(found) > 1 and key(found[0]) == key(found[1]):
-        equal = [p.rstrip(".") for p in found if key(p) == key(found[0])]
+    rivals = [p for p in found[1:] if key(p) == key(found[0]) and not equal(found[0], p)]
+    if rivals:
+        named = [p.rstrip(".") for p in (found[0], *rivals)]
         raise UserError(
-            f"it has several networks: {shortened(equal)}. Choose one, such as "
-            f"weights='FILE#{equal[-1]}'"
+            f"it has several networks: {shortened(named)}. Choose one, such as "
+            f"weights='FILE#{named[-1]}'"
         )
     return found[0]
 
@@ -215,8 +250,8 @@ def _other_head(
     entries: Mapping[str, Entry],
     wanted: Mapping[str, tuple[int, ...]],
     prefix: str,
-) -> tuple[str, str] | None:
-    """Returns the module of the network's last layer, and its name in the file if it differs."""
+) -> tuple[str, str, str] | None:
+    """Returns the module of the last layer, and its prefix and name in the file if it differs."""
     module = next((m for m in ("fc", "classifier.6") if f"{m}.weight" in wanted), None)
     if module is None or f"{module}.weight" in names:
         return None
@@ -226,11 +261,37 @@ def _other_head(
         if len(found) > 1:
             raise UserError(f"it has several last layers: {shortened(found)}")
         if found:
-            return module, prefix + found[0]
+            return module, prefix, prefix + found[0]
         if not prefix:
             return None
         # A network around this one may have the last layer.
         prefix = prefix[: prefix[:-1].rfind(".") + 1]
+
+
+def _check_between(
+    level: str,
+    head: str,
+    spelled: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    networks: Sequence[str],
+) -> None:
+    """Refuses other layers beside a last layer that is outside of the network: they may be before.
+
+    Args:
+        level: Prefix of the network that has the last layer.
+        head: The last layer.
+        spelled: Names of the entries.
+        entries: The entries.
+        networks: Prefixes of the networks that were found.
+    """
+    home = entries[spelled[f"{head}.weight"]].home
+    for name, own in spelled.items():
+        known = name.startswith((f"{head}.", *networks)) or ASIDE.match(name[len(level) :])
+        inside = name.startswith(level) and entries[own].home == home
+        if inside and not known and entries[own].shape is not None and not name.endswith(COUNTER):
+            raise UserError(
+                f"the network has no tensor {own!r}, which may be before its last layer {head!r}"
+            )
 
 
 def _groups(

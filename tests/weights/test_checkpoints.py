@@ -171,6 +171,14 @@ def test_several_networks_of_one_rank(model, source, state, others, saved):
     assert_equal(model, source, -1)
 
 
+def test_several_copies_of_the_same_values_are_one_network(model, source, state, saved):
+    """Robust ResNets are saved with their attacker, which has the network too."""
+    copies = prefixed(state, "module.model.") | prefixed(state, "module.attacker.model.")
+    normalizer = {"module.normalizer.new_mean": np.ones((3, 1, 1), "float32")}
+    load_weights(model, saved({"model": normalizer | copies}))
+    assert_equal(model, source)
+
+
 def test_a_path_with_the_sign_in_it(model, source, state, saved):
     path = saved(dict(state), "run#3.pth")
     load_weights(model, path)
@@ -240,6 +248,15 @@ STRANGERS = {
         lambda s: {**s, "head.weight": s["fc.weight"]},
         "the network has no tensor 'state_dict.module.head.weight'",
     ),
+    "a layer before the last one": (
+        lambda s: {
+            **{f"trunk.{n}": t for n, t in s.items() if not n.startswith("fc.")},
+            "bn_neck.weight": np.ones(64, "float32"),
+            "classifier.weight": s["fc.weight"],
+            "classifier.bias": s["fc.bias"],
+        },
+        "no tensor 'state_dict.module.bn_neck.weight', which may be before its last layer",
+    ),
     "not finite": (
         lambda s: {**s, "layer1.0.bn1.bias": np.full(16, np.nan, "float32")},
         "its tensor 'state_dict.module.layer1.0.bn1.bias' must be finite",
@@ -271,7 +288,11 @@ def test_another_network_of_the_same_names_is_not_preferred(model, source, state
 def test_what_contains_itself(model, source, state, saved):
     content = {"state_dict": dict(state)}
     content["self"] = content["state_dict"]["loop"] = content
-    with pytest.raises(UserError, match="several networks|at most 100,000 entries"):
+    load_weights(model, saved(content))
+    assert_equal(model, source)
+    for _ in range(5):
+        content = {str(i): content for i in range(20)}
+    with pytest.raises(UserError, match="at most 100,000 entries"):
         load_weights(model, saved(content))
 
 
