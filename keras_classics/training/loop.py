@@ -27,6 +27,7 @@ from keras_classics.training.result import (
     draw_mistakes,
     draw_plots,
     make_result,
+    outcome_digest,
     result_of_finished,
     write_final_files,
     write_result,
@@ -126,7 +127,8 @@ def train(
         result = make_result(trainer, data, evaluation, environment, bad_images)
         if chief:
             run.check_unchanged()
-            write_final_files(trainer, run, data)
+            model = write_final_files(trainer, run, data)
+            result["outcome_sha256"] = outcome_digest(result["metrics"], model)
             write_result(run.result, result)
             draw_plots(trainer, run, data, evaluation, events)
             events.end()

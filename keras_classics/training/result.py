@@ -1,5 +1,6 @@
 """The result of a finished run: `result.json` and the files beside it, written and read here."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -89,6 +90,8 @@ class RunResult(TypedDict):
         never_predicted: Classes that have test images, and are predicted for none.
         recipe_digest: The recipe's digest, see `Recipe.digest`. Runs of before there were digests
             have none.
+        outcome_sha256: Hash of the metrics and of the final weights, which a repetition of the run
+            has too, where `result.json` has other seconds. Older runs have none.
     """
 
     metrics: Metrics
@@ -115,6 +118,7 @@ class RunResult(TypedDict):
     left_out: NotRequired[int]
     never_predicted: NotRequired[list[str]]
     recipe_digest: NotRequired[str]
+    outcome_sha256: NotRequired[str]
 
 
 def make_result(
@@ -224,8 +228,16 @@ def _result_of(run: RunDirectory, recipe: Mapping[str, Any]) -> RunResult:
     return result
 
 
-def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> None:
-    """Writes the trained network and its weights."""
+def outcome_digest(metrics: Mapping[str, Any], model: keras.Model) -> str:
+    """Returns the SHA-256 of metrics and weights: the same for equal outcomes alone."""
+    total = hashlib.sha256(json.dumps(metrics, sort_keys=True).encode())
+    for weight in model.get_weights():
+        total.update(f"{weight.dtype} {weight.shape}".encode() + weight.tobytes())
+    return total.hexdigest()
+
+
+def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> keras.Model:
+    """Writes the trained network and its weights, and returns it."""
     with trainer.averaged():
         model = _copy_on_one_device(trainer)
     arguments, names = trainer.recipe.model_arguments, list(data.class_names)
@@ -233,6 +245,7 @@ def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> N
     hdf5.write(model, run.weights, metadata)
     with files.atomic_write(run.model) as aside:
         model.save(aside)
+    return model
 
 
 def draw_plots(

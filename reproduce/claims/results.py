@@ -39,6 +39,7 @@ COLUMNS = (
     "images_per_second",
     *ENVIRONMENT,
     "result_sha256",
+    "outcome_sha256",
 )
 
 HISTORY_COLUMNS = (

@@ -12,6 +12,9 @@ from keras_classics.training import read_result
 from keras_classics.training.run_directory import run_folder
 from reproduce.harness.tables import Row, read_rows
 
+# The variable of TensorFlow's number of threads within an operation.
+INTRA_OP = "TF_NUM_INTRAOP_THREADS"
+
 RESULTS = Path(__file__).parents[1] / "results"
 
 
@@ -38,7 +41,8 @@ class ResultTable:
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replaces all rows. Keys that are not columns are left out."""
-        kept = [{name: row[name] for name in self.columns} for row in rows]
+        # Rows of before there was a column have nothing in it.
+        kept = [{name: row.get(name, "") for name in self.columns} for row in rows]
         files.write_csv(self.path, self.columns, kept)
 
     def add(self, rows: Iterable[Row], keep: Callable[[Row], bool] = lambda row: True) -> None:
@@ -70,6 +74,7 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         **result,
         **result["metrics"],
         **environment,
+        "command": command_with_threads(environment),
         **environment["versions"],
         "variant": result["tags"].get("variant", ""),
         "result_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -80,15 +85,22 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         raise UserError(f"{path} does not hold the result of a run: it lacks {error}.") from error
 
 
+def command_with_threads(environment: Mapping[str, Any]) -> str:
+    """Returns a run's command with its number of threads, on which the order of sums depends."""
+    threads = environment.get("threads", {}).get("intra_op")
+    command = environment["command"]
+    return f"{INTRA_OP}={threads} {command}" if threads else command
+
+
 def cells(values: Mapping[str, Any], columns: Sequence[str]) -> Row:
     """Returns the cells of a row.
 
     Args:
         values: A value for each column, and others. Runs of before there were pins have no
-            `constraints`; its cell is then empty.
+            `constraints`, older ones no `outcome_sha256`; such cells are then empty.
         columns: The columns of the row.
     """
-    values = {"constraints": None, **values}
+    values = {"constraints": None, "outcome_sha256": None, **values}
     return {name: "" if values[name] is None else str(values[name]) for name in columns}
 
 

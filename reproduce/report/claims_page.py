@@ -32,9 +32,10 @@ difference that as many seeds as the claim has would show in four of five repeti
 with the spread of the rows. `--search` tries the rates of a claim on images held out of training.
 
 The rows are in `reproduce/results/`. A row holds one run: seed, commit, versions, the command that
-repeats it and the hash of its `result.json`; in `*_history.csv` it holds one epoch. A run leaves
+repeats it, the hash of its `result.json` and that of its metrics and final weights; in
+`*_history.csv` it holds one epoch. Rows of before there was the second hash lack it. A run leaves
 its folder in `runs/`, and `python -m reproduce.report --add=FOLDER` adds its row and renders this
-page.
+page. `python -m reproduce.verify --rows=6` runs rows of six claims again and compares them.
 """
 
 

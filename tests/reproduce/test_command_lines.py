@@ -1,6 +1,7 @@
 """The help of every command and program, and the commands that result rows hold."""
 
 import csv
+import itertools
 import json
 import pkgutil
 import re
@@ -105,7 +106,9 @@ def commands_of_result_rows() -> dict[str, list[list[str]]]:
             commands |= {row["command"] for row in csv.DictReader(file) if "command" in row}
     by_module: dict[str, list[list[str]]] = {}
     for command in sorted(commands):
-        interpreter, *rest = shlex.split(command)
+        # Behind the number of threads.
+        words = itertools.dropwhile(lambda word: "=" in word, shlex.split(command))
+        interpreter, *rest = words
         if interpreter.endswith("keras-classics"):
             rest = ["-m", "keras_classics.cli", *rest]
         _, module, *arguments = rest

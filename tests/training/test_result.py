@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_classics.analysis import plots
 from keras_classics.training import load_run, train
+from keras_classics.training.result import outcome_digest
 from keras_classics.training.run_directory import HISTORY_COLUMNS
 from tests.helpers.runs import MODERN, history
 
@@ -49,6 +50,17 @@ def test_result(finished):
     assert environment["threads"].keys() == {"intra_op", "inter_op"}
     assert environment["command"].startswith("python ")
     assert result["protocol"] == "single view, whole test split, after the last epoch"
+
+
+def test_the_hash_of_the_outcome_is_that_of_metrics_and_weights(finished):
+    run_dir, result = finished
+    model = load_run(run_dir).model
+    assert result["outcome_sha256"] == outcome_digest(result["metrics"], model)
+    first = model.get_layer("c1").bias
+    first.assign(np.nextafter(first.numpy(), np.float32(1)))
+    assert outcome_digest(result["metrics"], model) != result["outcome_sha256"]
+    other = {**result["metrics"], "test_loss": 0.5}
+    assert outcome_digest(other, load_run(run_dir).model) != result["outcome_sha256"]
 
 
 def test_history(finished):

@@ -1,0 +1,1 @@
+"""`python -m reproduce.verify`: rows of results, run again and compared."""
