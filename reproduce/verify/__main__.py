@@ -84,9 +84,9 @@ def repeated(row: Row, folder: Path) -> Row:
 
 
 def split_command(command: str) -> tuple[dict[str, str], list[str]]:
-    """Returns the environment variables of a command, and what follows its `python`."""
+    """Returns the environment variables of a command, and what follows its interpreter."""
     words = shlex.split(command)
-    start = words.index("python")
+    start = next(place for place, word in enumerate(words) if "=" not in word)
     return dict(word.split("=", 1) for word in words[:start]), words[start + 1 :]
 
 

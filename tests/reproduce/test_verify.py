@@ -28,7 +28,7 @@ def test_the_threads_of_a_command():
     assert shown == f"TF_NUM_INTRAOP_THREADS=1 {command}"
     arguments = ["-m", "reproduce.ensemble", "--seed=1"]
     assert split_command(shown) == ({"TF_NUM_INTRAOP_THREADS": "1"}, arguments)
-    assert split_command(command) == ({}, arguments)
+    assert split_command(f"/venv/bin/{command}") == ({}, arguments)
     # Runs of before threads were recorded.
     assert command_with_threads({"command": command}) == command
 
