@@ -17,8 +17,9 @@ from keras_classics.weights.assign import extract
 from tests.fuzz import caffe_mutations, mutations, weight_mutations
 from tests.helpers import caffe_files, forked
 from tests.helpers.caffe_files import CASES
+from tests.helpers.checkpoint_forms import FORMS as FORMS_OF_PROGRAMS
 from tests.helpers.golden import fill
-from tests.helpers.weight_files import write
+from tests.helpers.weight_files import object_names, write, write_tensorflow
 
 NARROW = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
 KERAS = {"lenet5": {}, "resnet20": {}, "vgg16_mini": {}}
@@ -47,6 +48,8 @@ FORMS = {
     ".safetensors": (TORCH, SAFETENSORS),
     ".zip.pth": (TORCH, ZIP),
     ".legacy.pth": (TORCH, mutations.BYTES),
+    ".pth.tar": (TORCH, ZIP),
+    ".index": (KERAS, mutations.BYTES),
     ".caffemodel": (CAFFE, {**mutations.BYTES, **caffe_mutations.CAFFE}),
 }
 
@@ -85,7 +88,10 @@ def write_torch(model: keras.Model, path: Path) -> None:
     # A forked process would wait for the threads that it does not have.
     torch.set_num_threads(1)
     tensors = {k: torch.from_numpy(a) for k, a in extract(torchvision.slots(model)).items()}
-    torch.save(tensors, path, _use_new_zipfile_serialization=path.name.endswith(".zip.pth"))
+    content = (
+        FORMS_OF_PROGRAMS["examples/imagenet"](tensors, {}) if path.suffix == ".tar" else tensors
+    )
+    torch.save(content, path, _use_new_zipfile_serialization=".legacy" not in path.name)
 
 
 @functools.cache
@@ -99,8 +105,10 @@ def targets(ending: str, folder: Path) -> Iterator[Target]:
     for name in FORMS[ending][0]:
         model = network(name)
         path = folder / f"{name}{ending}"
-        if ending.endswith(".pth"):
+        if ".pth" in ending:
             write_torch(model, path)
+        elif ending == ".index":
+            write_tensorflow(object_names(model), path.with_suffix(""))
         elif ending == ".caffemodel":
             caffe_files.write(path, CASES[f"narrow {name}"][2])
         elif (name, ending) == ("lenet5", ".weights.h5"):
@@ -119,7 +127,7 @@ def secret():
 @pytest.mark.parametrize("count", [12, pytest.param(1300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "ending",
-    [pytest.param(e, marks=[pytest.mark.torch] * e.endswith(".pth")) for e in FORMS],
+    [pytest.param(e, marks=[pytest.mark.torch] * (".pth" in e)) for e in FORMS],
 )
 def test_damaged_files(ending, count, tmp_path):
     kinds = FORMS[ending][1]

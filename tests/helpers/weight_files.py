@@ -6,10 +6,14 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_classics.errors import UserError
 from keras_classics.weights import load_weights, torchvision
 from keras_classics.weights.assign import extract, named_slots
+
+# What TensorFlow puts behind the path of an object to a variable.
+ATTRIBUTE = ".ATTRIBUTES/VARIABLE_VALUE"
 
 
 def assert_refused(model: keras.Model, path: Path, message: str) -> None:
@@ -37,6 +41,27 @@ def write_named(tensors: dict[str, np.ndarray], path: Path, ending: str = "{}:0"
             group.attrs["weight_names"] = [name.encode() for name in arrays]
             for name, array in arrays.items():
                 group.create_dataset(name, data=array)
+
+
+def object_names(model: keras.Model, prefix: str = "") -> dict[str, np.ndarray]:
+    """The names that tf.keras gives variables in a checkpoint: layers with weights by number."""
+    layers = [layer for layer in model.layers if layer.weights]
+    return {
+        f"{prefix}layer_with_weights-{i}/{v.name}/{ATTRIBUTE}": v.numpy()
+        for i, layer in enumerate(layers)
+        for v in layer.weights
+    }
+
+
+def write_tensorflow(tensors: dict[str, np.ndarray], path: Path) -> Path:
+    """Writes a checkpoint of TensorFlow with tensors of any names."""
+    tf.raw_ops.SaveV2(
+        prefix=str(path),
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=[tf.constant(values) for values in tensors.values()],
+    )
+    return path
 
 
 def write(model: keras.Model, path: Path) -> Path:

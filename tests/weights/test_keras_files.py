@@ -13,7 +13,13 @@ from keras_classics.errors import UserError
 from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract, named_slots
 from tests.helpers.golden import fill
-from tests.helpers.weight_files import assert_refused, write_named
+from tests.helpers.weight_files import (
+    ATTRIBUTE,
+    assert_refused,
+    object_names,
+    write_named,
+    write_tensorflow,
+)
 
 NARROW = {"input_shape": (32, 32, 3), "filters": (2, 3, 4, 5, 5), "hidden": (6, 7)}
 
@@ -124,31 +130,8 @@ def test_layers_of_another_number_or_shape_have_no_order(tmp_path):
     assert_refused(other, path, "it lacks the tensor 'block1_conv1/kernel'")
 
 
-ATTRIBUTE = ".ATTRIBUTES/VARIABLE_VALUE"
-
-
-def by_object(model: keras.Model, prefix: str = "") -> dict[str, np.ndarray]:
-    """The names that tf.keras gives variables in a checkpoint: layers with weights by number."""
-    layers = [layer for layer in model.layers if layer.weights]
-    return {
-        f"{prefix}layer_with_weights-{i}/{v.name}/{ATTRIBUTE}": v.numpy()
-        for i, layer in enumerate(layers)
-        for v in layer.weights
-    }
-
-
 def by_name(model: keras.Model, prefix: str = "") -> dict[str, np.ndarray]:
     return {f"{prefix}{name}": values for name, values in extract(named_slots(model)).items()}
-
-
-def checkpoint(tensors: dict[str, np.ndarray], path: Path) -> Path:
-    tf.raw_ops.SaveV2(
-        prefix=str(path),
-        tensor_names=list(tensors),
-        shape_and_slices=[""] * len(tensors),
-        tensors=[tf.constant(values) for values in tensors.values()],
-    )
-    return path
 
 
 BESIDE = {
@@ -159,9 +142,9 @@ BESIDE = {
 }
 
 TENSORFLOW = {
-    "save_weights": lambda m: by_object(m) | BESIDE,
+    "save_weights": lambda m: object_names(m) | BESIDE,
     "Checkpoint": lambda m: (
-        by_object(m, "model/")
+        object_names(m, "model/")
         | BESIDE
         | {
             f"model/layer_with_weights-0/kernel/.OPTIMIZER_SLOT/optimizer/m/{ATTRIBUTE}": np.ones(
@@ -170,7 +153,7 @@ TENSORFLOW = {
         }
     ),
     "backbone": lambda m: (
-        by_object(m, "layer_with_weights-0/")
+        object_names(m, "layer_with_weights-0/")
         | {f"layer_with_weights-1/kernel/{ATTRIBUTE}": np.ones((10, 2), "float32")}
         | BESIDE
     ),
@@ -182,13 +165,13 @@ TENSORFLOW = {
         }
     ),
     "by name in a scope": lambda m: by_name(m, "resnet20/") | {"beta1_power": np.float32(0.9)},
-    "half": lambda m: {n: v.astype("float64") for n, v in by_object(m).items()},
+    "half": lambda m: {n: v.astype("float64") for n, v in object_names(m).items()},
 }
 
 
 @pytest.mark.parametrize("form", TENSORFLOW)
 def test_checkpoints_of_tensorflow(form, model, source, tmp_path):
-    path = checkpoint(TENSORFLOW[form](source), tmp_path / "ckpt-3")
+    path = write_tensorflow(TENSORFLOW[form](source), tmp_path / "ckpt-3")
     load_weights(cleared(model), path)
     assert_equal(model, source)
 
@@ -200,7 +183,7 @@ def test_checkpoints_that_keras_3_writes(model, source, tmp_path):
 
 
 def test_a_checkpoint_by_the_name_of_any_of_its_files(model, source, tmp_path, caplog):
-    path = checkpoint(by_object(source, "model/"), tmp_path / "weights.ckpt")
+    path = write_tensorflow(object_names(source, "model/"), tmp_path / "weights.ckpt")
     for ending in (".index", ".data-00000-of-00001"):
         load_weights(cleared(model), f"{path}{ending}")
         assert_equal(model, source)
@@ -214,7 +197,7 @@ def test_a_checkpoint_by_the_name_of_any_of_its_files(model, source, tmp_path, c
 
 
 def test_checkpoints_of_tensorflow_that_are_refused(model, source, tmp_path):
-    tensors = by_object(source)
+    tensors = object_names(source)
     kernel = f"layer_with_weights-4/kernel/{ATTRIBUTE}"
     for name, values in (
         ("missing", {n: v for n, v in tensors.items() if n != kernel}),
@@ -223,11 +206,11 @@ def test_checkpoints_of_tensorflow_that_are_refused(model, source, tmp_path):
         ("type", {**tensors, kernel: tensors[kernel].astype("int32")}),
         ("finite", {**tensors, kernel: tensors[kernel] * np.nan}),
     ):
-        path = checkpoint(values, tmp_path / name)
+        path = write_tensorflow(values, tmp_path / name)
         message = "/kernel'|layer_with_weights-4/(kernel|gamma)/"
         with pytest.raises(UserError, match=message):
             load_weights(model, path)
-    path = checkpoint(tensors, tmp_path / "whole")
+    path = write_tensorflow(tensors, tmp_path / "whole")
     data = tmp_path / "whole.data-00000-of-00001"
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
