@@ -228,7 +228,8 @@ def test_tables_have_places():
     # Those of docs/scaling.md are checked in tests/reproduce/test_scaling.py.
     pages = TEXTS.keys() - {"docs/scaling.md"}
     places = {place for name in pages for place in PLACE.findall(TEXTS[name])}
-    assert places == {"lenet5", "exports", "finetuning", "weights", "zoo", *paper_tables()}
+    gpu = {"gpu_speed", "gpu_speed_machine", "full_length", "full_length_machine"}
+    assert places == {"lenet5", "exports", "finetuning", "weights", "zoo", *gpu, *paper_tables()}
 
 
 def test_readme_is_short():

@@ -15,10 +15,11 @@ and as reproduce.resnet_cifar10 does.
 Networks run in Keras on JAX; TensorFlow need not be installed. Images and augmentation stay on the
 device, which does 500 steps in a call. In float32, a GPU multiplies in TF32, as JAX does by
 default. Several networks or seeds train at the same time on the same GPU, each in a process of its
-own. Repeat the command to resume what was interrupted, bit for bit on the same device.
+own. Repeat the command to resume what was interrupted. A CPU then ends with the same bits; a GPU's
+convolutions do not add up in one order.
 
-`python -m reproduce.report --add=RUN_DIR` adds the rows of finished runs; docs/performance.md has
-them. --smoke trains for four steps on generated images.
+`python -m reproduce.report --add=RUN_DIR` adds the rows, which docs/networks/resnet.md shows.
+--smoke trains for four steps on generated images.
 """
 
 import dataclasses
@@ -72,7 +73,7 @@ def main() -> None:
         if name not in NETWORKS:
             raise unknown_name("network", name, NETWORKS)
     if not all(seed.isdecimal() and int(seed) < 2**32 for seed in SEEDS.value):
-        raise UserError(f"seeds must be whole numbers. Received: {','.join(SEEDS.value)}.")
+        raise UserError(f"--seeds must be whole numbers. Received: {','.join(SEEDS.value)}.")
     runs = list(itertools.product(NAMES.value, SEEDS.value))
     if not runs:
         raise UserError("--networks and --seeds must name at least one each.")

@@ -3,7 +3,7 @@
 The loop of `keras_classics.training` runs on TensorFlow. This one does for one recipe and one
 device what a GPU without TensorFlow needs: blocks of steps in one call, images in the device's
 memory, order and augmentation as functions of (seed, epoch, position), and a state from which an
-interrupted run resumes to the same bits.
+interrupted run resumes.
 """
 
 import dataclasses
@@ -27,6 +27,22 @@ from keras_classics.training import Recipe
 from keras_classics.training.schedules import rates
 
 jax = require("jax", "jax")
+
+# Fields of a recipe that this loop does not carry out.
+LEFT_OUT = (
+    "schedules",
+    "validation",
+    "gradient_accumulation_steps",
+    "clip_norm",
+    "average",
+    "initial_weights",
+    "trainable",
+    "batch_norm_group",
+    "exact_batch_norm",
+    "only_classes",
+    "limit_train",
+    "limit_test",
+)
 
 # Images of a batch of the evaluation, at most.
 EVALUATION_BATCH = 1000
@@ -80,6 +96,10 @@ class Training:
             raise UserError(
                 f"steps must be a multiple of {steps_per_block}. Received: {recipe.steps}."
             )
+        for field in dataclasses.fields(Recipe):
+            value = getattr(recipe, field.name)
+            if field.name in LEFT_OUT and value not in (field.default, {}):
+                raise UserError(f"{field.name} needs TensorFlow's loop. Received: {value}.")
         self.recipe = recipe
         self.plan = Plan(
             images=len(data.train[0]),
@@ -240,6 +260,8 @@ def train(
 ) -> dict[str, Any]:
     """Trains by a recipe, or resumes, and returns the content of `result.json`.
 
+    A run that stops early leaves the result of its steps until then.
+
     Args:
         recipe: See `Training`.
         data: Its images.
@@ -257,7 +279,9 @@ def train(
     end = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     _check_recipe(folder / "recipe.json", recipe)
     if (folder / "result.json").exists():
-        return files.read_json(folder / "result.json")
+        result = files.read_json(folder / "result.json")
+        if result["steps"] == recipe.steps:
+            return result
     training = Training(recipe, data, steps_per_block)
     history = _resumed(training, folder)
     seconds = history[-1]["seconds"] if history else 0.0
@@ -278,6 +302,7 @@ def train(
             _store(training, history, folder)
             stored = time.monotonic()
         if stops and first + steps_per_block < recipe.steps:
+            files.write_json(folder / "result.json", _result(training, data, history))
             raise StoppedError(
                 f"Stopped after {max_minutes:g} minutes and {first + steps_per_block:,} of "
                 f"{recipe.steps:,} steps; repeat the command to resume from {folder}."
@@ -336,11 +361,14 @@ def _result(training: Training, data: Data, history: list[Mapping[str, Any]]) ->
         "train_images": len(data.train[0]),
         "images": len(data.test[0]),
         "parameters": training.parameters,
-        "steps": recipe.steps,
+        "steps": int(last["step"]),
+        "recipe_steps": recipe.steps,
         "test_error": last["test_error"],
         "test_loss": last["test_loss"],
         "train_error": train_error,
         "train_loss": train_loss,
+        # Of the last block, with the network as it was at each step, and augmented.
+        "running_train_error": last["train_error"],
         "seconds": last["seconds"],
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "environment": current_environment(),

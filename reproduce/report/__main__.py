@@ -4,7 +4,8 @@
                                                    and the figures
     python -m reproduce.report --add=RUN[,RUN...]  add rows first, of finished runs, of folders of
                                                    runs, or of what `keras-classics evaluate` or
-                                                   `export` wrote with --out
+                                                   `export` wrote with --out; or files that
+                                                   `reproduce.benchmark --what=gpu` wrote
     python -m reproduce.report --zoo               also build every network, in about two minutes,
                                                    for the table of networks and the diagrams
     python -m reproduce.report --check             write nothing; fail if a page is out of date
@@ -49,6 +50,20 @@ from reproduce.report.finetuning_table import (
     add_finetuned,
     finetuning_table,
     is_finetuned,
+)
+from reproduce.report.gpu_tables import (
+    FULL_LENGTH,
+    FULL_LENGTH_HISTORY,
+    SPEED,
+    add_full_length,
+    add_speed,
+    draw_full_length,
+    full_length_machine,
+    full_length_runs,
+    full_length_table,
+    is_speed,
+    speed_machine,
+    speed_table,
 )
 from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
@@ -137,6 +152,10 @@ def main() -> None:
         "exports": export_table(EXPORTS.read()),
         "finetuning": finetuning_table(FINETUNED.read()),
         "weights": weights_table(),
+        "gpu_speed": speed_table(SPEED.read()),
+        "gpu_speed_machine": speed_machine(SPEED.read()),
+        "full_length": full_length_table(FULL_LENGTH.read()),
+        "full_length_machine": full_length_machine(FULL_LENGTH.read()),
         **paper_tables(),
     }
     if ZOO.value:
@@ -154,6 +173,11 @@ def main() -> None:
 
 def _add(folders: Sequence[Path]) -> None:
     """Adds the rows of folders, each to the results of its kind."""
+    for path in folders:
+        if is_speed(path):
+            add_speed(path)
+        add_full_length(path)
+    folders = [path for path in folders if not (is_speed(path) or full_length_runs(path))]
     exports = [folder for folder in folders if (folder / "manifest.json").exists()]
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
     others = [folder for folder in folders if folder not in [*exports, *evaluations]]
@@ -257,6 +281,8 @@ def _draw(rows: Sequence[Row]) -> None:
             errors.setdefault(int(row["train_images"]), []).append(float(row["test_error"]))
     if errors:
         plots.error_by_size(errors, FIGURES / "lenet5_figure6.png")
+    if history := FULL_LENGTH_HISTORY.read():
+        draw_full_length(history, FIGURES / "full_length.png")
     for claim in CLAIMS.values():
         if (results := claim.results()).runs:
             claim.draw(results, FIGURES / f"{claim.name}.png")

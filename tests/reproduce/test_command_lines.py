@@ -15,7 +15,7 @@ from tests.helpers.programs import ROOT
 
 COMMANDS = [m.name for m in pkgutil.iter_modules(cli.__path__) if not m.name.startswith("_")]
 TRAINING = [m.name for m in pkgutil.iter_modules(reproduce.__path__) if not m.ispkg]
-OTHERS = ["report", "benchmark", "scaling"]
+OTHERS = ["report", "benchmark", "scaling", "full_length"]
 
 # Parses the flags of each line, and runs a training program until it would start its run.
 PARSE = """
