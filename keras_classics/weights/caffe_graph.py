@@ -174,8 +174,8 @@ def _normalize(layer: Layer, unit: Unit | None) -> None:
 
 
 def _check_sum(layer: Layer) -> None:
-    addition = 1
-    if layer.settings.get("operation", addition) != addition or "coefficient" in layer.settings:
+    addition, settings = 1, layer.settings
+    if settings.get("operation", addition) != addition or settings.get("coefficient", 1.0) != 1.0:
         raise UserError(f"its layer {layer.name!r} (Eltwise) must be a plain sum")
 
 

@@ -142,7 +142,9 @@ def _places205(depth: int, accuracy: tuple[float, float]) -> Published:
     )
 
 
-# By network and name of the weights. Places' AlexNets pool before they normalise, as CaffeNet does.
+# By network and name of the weights. Caffe warped images to 256x256, as BVLC's accuracies were
+# measured; the preprocessing here keeps their aspect ratio. Places' AlexNets pool before they
+# normalise, as CaffeNet does.
 CAFFE: dict[tuple[str, str], Published] = {
     ("alexnet", "imagenet_caffe"): Published(
         "bvlc_alexnet.caffemodel",
@@ -221,8 +223,11 @@ CAFFE: dict[tuple[str, str], Published] = {
 }
 
 
-def builder_arguments(model: str) -> dict[str, Any]:
+def builder_arguments(model: str, name: str) -> dict[str, Any]:
     """Returns the builder's arguments for a network that was published for Caffe."""
+    if name == "ilsvrc2013":
+        # The scores of R-CNN's SVMs are no logits of a softmax.
+        return {**builder_arguments(model, ""), "classifier_activation": None}
     if model.startswith("resnet"):
         return {"version": "v1_caffe", "shortcut": "B"}
     return {"batch_norm": None} if model.startswith("vgg") else {"lrn": "caffe", "towers": 2}

@@ -373,7 +373,7 @@ def _caffe_record(model: str, name: str) -> WeightsRecord:
         protocol=published.protocol,
         epsilon=caffe.EPSILON if normalizes else None,
         momentum=caffe.MOMENTUM if normalizes else None,
-        arguments=caffe_arguments(model),
+        arguments=caffe_arguments(model, name),
     )
 
 

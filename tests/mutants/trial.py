@@ -25,10 +25,14 @@ OWN = {
     "keras_classics/models/docstrings.py": "models/test_registry.py",
     "keras_classics/models/resnet_v2_keras.py": "models/test_resnet.py",
     "keras_classics/weights/archives.py": "weights/test_refused_files.py",
+    "keras_classics/weights/caffe_files.py": "weights/test_caffe.py",
+    "keras_classics/weights/caffe_graph.py": "weights/test_caffe.py",
+    "keras_classics/weights/caffe_records.py": "weights/test_records.py",
     "keras_classics/weights/hdf5.py": "weights/test_files.py",
     "keras_classics/weights/heaps.py": "weights/test_refused_files.py",
     "keras_classics/weights/identify.py": "weights/test_files.py",
     "keras_classics/weights/load.py": "weights/test_files.py",
+    "keras_classics/weights/protobuf.py": "weights/test_caffe.py",
     "keras_classics/weights/stored.py": "weights/test_refused_files.py",
 }
 LEFT_OUT = ("tests/models/test_backends.py", "tests/weights/test_live.py")
