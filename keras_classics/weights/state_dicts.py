@@ -129,12 +129,12 @@ def select(
         raise UserError("two of its tensors have one name")
     prefixes = _prefixes(spelled, entries, wanted)
 
+    def values(name: str) -> np.ndarray:
+        return entries[spelled[name]].stored().read()
+
     def equal(one: str, other: str) -> bool:
-        return all(
-            np.array_equal(*(entries[spelled[p + name]].stored().read() for p in (one, other)))
-            for name in wanted
-            if one + name in spelled and other + name in spelled
-        )
+        both = [name for name in wanted if one + name in spelled and other + name in spelled]
+        return all(np.array_equal(values(one + name), values(other + name)) for name in both)
 
     prefix = _chosen(prefixes, part, equal)
     names = {n[len(prefix) :]: own for n, own in spelled.items() if n.startswith(prefix)}

@@ -88,8 +88,12 @@ def _entries(reader: Any, model: keras.Model) -> tuple[dict[str, Entry], dict[st
         is_weight = path.rpartition("/")[2] in VARIABLES and SLOT not in path
         home = "/".join(path.split("/")[:-2])
         shape = stored.shape if is_weight else None
-        entries[name], keys[name] = Entry(shape, home, lambda stored=stored: stored), key
+        entries[name], keys[name] = _entry(shape, home, stored), key
     return entries, keys
+
+
+def _entry(shape: tuple[int, ...] | None, home: str, stored: StoredTensor) -> Entry:
+    return Entry(shape, home, lambda: stored)
 
 
 def _named(key: str, shape: tuple[int, ...], weighted: list[str], names: list[str]) -> str:
