@@ -14,6 +14,9 @@ from keras_classics.command import current_command
 # The tested versions of all packages, in a checkout.
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
+# Instruction sets of x86-64, by the kernel's names for them, the largest first.
+VECTORS = {"amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
+
 PACKAGES = (
     "keras-classics",
     "tensorflow",
@@ -31,7 +34,7 @@ def current_environment() -> dict[str, Any]:
         "command": current_command(),
         "commit": _commit(),
         "constraints": _constraints(),
-        "device": ", ".join(_gpus()) or f"CPU, {os.cpu_count()} cores, {_cpu_name()}",
+        "device": ", ".join(_gpus()) or _cpu(),
         "threads": {
             "intra_op": _configured("intra_op") or _threads("INTRA"),
             "inter_op": _configured("inter_op") or _threads("INTER"),
@@ -104,10 +107,14 @@ def _commit() -> str | None:
     return commit.decode().strip() + ("+" if changed.strip() else "")
 
 
-def _cpu_name() -> str:
+def _cpu() -> str:
+    """Cores, name and vector instructions, with which the order of sums and so the bits change."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.machine()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        lines = []
+    found = {key.strip(): value for key, _, value in (line.partition(":") for line in lines)}
+    flags = found.get("flags", "").split()
+    vectors = [name for flag, name in VECTORS.items() if flag in flags][:1]
+    name = found.get("model name", platform.machine()).strip()
+    return ", ".join(["CPU", f"{os.cpu_count()} cores", name, *vectors])

@@ -7,7 +7,8 @@ Sources:
 - KaimingHe/deep-residual-networks, README.md: accuracies of the authors' ResNets, published on
   OneDrive. The addresses are those of the copies that Apache MXNet keeps.
 - Apache MXNet, tools/caffe_converter/model_zoo.py: SHA-1 of VGG's and of ResNet's files.
-- CSAILVision/places365, README.md; wanglimin/Places205-VGGNet, README.md.
+- CSAILVision/places365, README.md; wanglimin/Places205-VGGNet, README.md. The mean colour of
+  Places365 is that of others' code for its networks: its authors publish a mean image.
 
 Where no hash is published, a file is checked by its structure alone. Mean colours stand for mean
 images, which `keras_classics.weights.caffe_mean` reads if you have the file.
@@ -200,7 +201,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         f"{OXFORD}/vgg_face/src/vgg_face_caffe.tar.gz",
         None,
         "VGG, University of Oxford, VGG-Face; the archive lists its 2,622 people",
-        "non-commercial (VGG, University of Oxford)",
+        "as on the publisher's page (VGG, University of Oxford)",
         (None, None),
         _NOT_PUBLISHED,
         _FACES,

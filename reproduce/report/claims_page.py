@@ -21,8 +21,10 @@ With the paper's recipe the same command repeats the paper's own experiment, for
 data and a GPU; "not run" marks what nobody has run here. Values are means and standard deviations
 over seeds. Errors are those after the last epoch, and each test image counts once. The test images
 chose nothing. The runs shared their cores with other work. Each had one core and one thread: with
-`TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on such a machine. With
-another number of threads sums are taken in another order, and the bits differ.
+`TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on a machine with the same
+vector instructions. With others (AVX2 for AVX-512) or another number of threads, sums are taken in
+another order, and the bits differ: most runs end almost alike, and one that a small difference
+decides, such as whether a network leaves the plateau, may end elsewhere.
 
 The last table of each section holds the claim's hypotheses, the primary one first. Its verdict is
 the claim's, by rule: *shown* or *contradicted* if p, after Holm's method over the hypotheses of the

@@ -6,7 +6,9 @@
 Each row is of another claim, those with the shortest runs first; the seed chooses among a claim's
 rows. Its command runs in this checkout, with the number of threads that the row names, or one. The
 metrics must be equal, and where the row has a hash of the outcome, the final weights too. Status 1
-says that a row did not repeat. Other processors and versions may round differently.
+says that a row did not repeat. Other instruction sets (AVX2, AVX-512) and versions round
+differently, and a run that a small difference decides, such as whether a VGG leaves the plateau,
+may end elsewhere.
 """
 
 import os
@@ -21,6 +23,7 @@ from absl import flags
 
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import run
+from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
 from reproduce.claims import CLAIMS
 from reproduce.claims.claim import Claim
@@ -45,10 +48,11 @@ def main() -> None:
         different = differences(row, again)
         differ |= bool(different)
         outcome = again["outcome_sha256"][:12]
-        names = [claim.name, row["variant"], row["seed"], row["commit"][:7]]
+        names = [claim.name, row["variant"], row["seed"], row["commit"][:7], row["device"]]
         lines.append([*names, again["test_error"], outcome, ", ".join(different) or "-"])
-    head = ["claim", "variant", "seed", "commit of the row", "test error", "outcome", "differs in"]
-    print(f"\n{markdown(head, lines, left=2)}")
+    head = ["claim", "variant", "seed", "commit of the row", "its device"]
+    head += ["test error", "outcome", "differs in"]
+    print(f"\n{markdown(head, lines, left=2)}\n\nhere: {current_environment()['device']}")
     if differ:
         sys.exit(1)
 
