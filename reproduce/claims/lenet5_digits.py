@@ -169,8 +169,8 @@ CLAIM = Claim(
     reading="With a range over the root of F the paper's mu trains the network, and before "
     "training no second derivative of C1 and S2 is below a thousandth, where the paper says that "
     "they may be very large. With a range over F, as printed, nearly all are; a larger mu trains "
-    "it too, and errs on more images. That is of these trained networks, one for each of three folds: "
-    "McNemar's test does not see how other seeds would do. Against today's training nothing is "
-    "decided.",
+    "it too, and errs on more images. That is of these trained networks, one for each of three "
+    "folds: McNemar's test does not see how other seeds would do. Against today's training nothing "
+    "is decided.",
     measure=_measures,
 )
