@@ -11,6 +11,7 @@ from keras_classics.models.alexnet import (
     caffenet,
     cuda_convnet,
 )
+from keras_classics.models.identification import identify
 from keras_classics.models.lenet import lenet5, lenet5_1998
 from keras_classics.models.registry import describe, find_model, get_model, list_models
 from keras_classics.models.resnet import (
@@ -73,6 +74,7 @@ __all__ = [
     "find_weights",
     "freeze_backbone",
     "get_model",
+    "identify",
     "lenet5",
     "lenet5_1998",
     "list_models",

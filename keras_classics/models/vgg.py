@@ -85,7 +85,7 @@ def vgg(
     net = ModelBuilder(variant, **common)
     blocks = CONFIGS[variant.config]
     if not stacked:
-        blocks = tuple(map(_as_one, blocks))
+        blocks = tuple(map(as_one, blocks))
     if len(filters) < len(blocks):
         raise UserError(f"{net.name} takes filters for {len(blocks)} blocks. Received: {filters}.")
     if batch_norm_after not in ("conv", "activation"):
@@ -115,7 +115,7 @@ def vgg(
     return net.model(net.classify(x, initial(kernel_initializer, "predictions")))
 
 
-def _as_one(kernels: tuple[int, ...]) -> tuple[int, ...]:
+def as_one(kernels: tuple[int, ...]) -> tuple[int, ...]:
     """Merges a block's kernels into one of their receptive field; an LRN stays where it is."""
     norms = tuple(side for side in kernels if side == LRN)
     return (1 + sum(side - 1 for side in kernels if side != LRN), *norms)

@@ -103,7 +103,15 @@ def difference(file: Computation, network: Computation, exact: bool = True) -> s
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     ignored = TRAINING | SHOWN
-    return {k: v for k, v in config.items() if k not in ignored and not k.endswith(ENDINGS)}
+    kept = {k: v for k, v in config.items() if k not in ignored and not k.endswith(ENDINGS)}
+    return {k: _without_numbers(v) for k, v in kept.items()}
+
+
+def _without_numbers(value: Any) -> Any:
+    """Removes the numbers that Keras gives objects in a file, which differ each time."""
+    if not isinstance(value, Mapping):
+        return value
+    return {k: _without_numbers(v) for k, v in value.items() if k != "shared_object_id"}
 
 
 def _names_of_inputs(nodes: Any) -> Iterator[str]:

@@ -36,6 +36,7 @@ from keras_classics.weights.metadata import (
 )
 from keras_classics.weights.parts import numbered_names, part_of, parts_of
 from keras_classics.weights.stored import (
+    MOST_VARIABLES,
     SPARE_BYTES,
     FileContent,
     StoredTensor,
@@ -298,6 +299,36 @@ def _unpacks(dataset: h5py.Dataset, offset: tuple[int, ...], size: int) -> None:
     _, packed = dataset.id.read_direct_chunk(offset)
     if len(zlib.decompressobj().decompress(packed, size + 1)) > size:
         raise UserError(f"its tensor {dataset.name!r} unpacks to more than its size")
+
+
+def list_shapes(path: Path, part: str = "") -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of a file's tensors, by `layer/variable` or their paths in the file.
+
+    Args:
+        path: The file.
+        part: See `opened`.
+
+    Raises:
+        UserError: As `opened` does.
+    """
+    source: Path | io.BytesIO = path
+    if _is_archive(path):
+        with parsing(".keras archive"):
+            source = archives.read_member(path, "model.weights.h5", unpacking_allowance(None))
+    with parsing(KIND), h5py.File(source, "r") as file:
+        group = _named_layers(file)
+        if group is not None:
+            return {name: tensor.shape for name, tensor in _read_named(group, part).items()}
+        if not _has(file, "layers"):
+            raise UserError("it is an HDF5 file without Keras weights")
+        path_of_layers = part_of(_config(path), part).group if part else "layers"
+        found = _datasets(_group(file, path_of_layers), MOST_VARIABLES)
+        return {f"layers/{name}": dataset.shape or () for name, dataset in found}
+
+
+def list_parts(path: Path) -> list[str]:
+    """Returns the names of the layers of a saved network that are networks of their own."""
+    return list(parts_of(_config(path)))
 
 
 def read_metadata(path: Path, part: str = "") -> FileMetadata | None:

@@ -110,7 +110,7 @@ def metadata_of(
     """
     if arguments is not None:
         arguments = {name: v for name, v in arguments.items() if _is_kept(name, v)}
-    return FileMetadata(of_model(model), arguments, _config(preprocessing), class_names)
+    return FileMetadata(of_model(model), arguments, preprocessing_of(preprocessing), class_names)
 
 
 def _is_kept(name: str, value: Any) -> bool:
@@ -120,7 +120,8 @@ def _is_kept(name: str, value: Any) -> bool:
     return name not in COMMON and (value is None or isinstance(value, str | bool))
 
 
-def _config(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
+def preprocessing_of(layer: keras.layers.Layer | None) -> dict[str, Any] | None:
+    """Returns a layer as `FileMetadata.preprocessing`; None if it is none of `PREPROCESSINGS`."""
     for kind, layer_class in PREPROCESSINGS.items():
         if layer is not None and type(layer) is layer_class:
             config = {k: v for k, v in layer.get_config().items() if k != "name"}

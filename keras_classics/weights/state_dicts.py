@@ -124,7 +124,7 @@ def select(
     Raises:
         UserError: If there are several networks, or none of that name.
     """
-    spelled = {_spelled(name): name for name in entries}
+    spelled = {torchvision_name(name): name for name in entries}
     if len(spelled) < len(entries):
         raise UserError("two of its tensors have one name")
     prefixes = _prefixes(spelled, entries, wanted)
@@ -161,8 +161,8 @@ def select(
     return Selection(names, prefix, notes, [p.rstrip(".") for p in others])
 
 
-def _spelled(name: str) -> str:
-    """Returns the name with torchvision's names of blocks."""
+def torchvision_name(name: str) -> str:
+    """Returns a name with torchvision's names of blocks."""
     name = WRAPPERS.sub(r"\1", name)
     name = SHORTCUT.sub(r"\1.downsample.\2.", name)
     name = STAGES.sub(_block, name)

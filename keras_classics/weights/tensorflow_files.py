@@ -48,6 +48,28 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
     Raises:
         UserError: If it is damaged, a file of it is missing, or the network is nowhere in it.
     """
+    with parsing(KIND):
+        entries, keys = _entries(_reader(path), model)
+    wanted = {name.replace("/", "."): slot.shape for name, slot in named_slots(model).items()}
+    found = state_dicts.select(entries, wanted, part)
+    names = {name.replace(".", "/"): entry for name, entry in found.names.items()}
+    tensors = {name: entries[entry].stored() for name, entry in names.items()}
+    own = {name: keys[entry] for name, entry in names.items()}
+    yield FileContent(tensors, own, found.prefix.replace(".", "/"), found.notes, found.others)
+
+
+def list_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the weights in a checkpoint, by their own names.
+
+    Raises:
+        UserError: As `opened` does.
+    """
+    with parsing(KIND):
+        shapes = _reader(path).get_variable_to_shape_map()
+        return {key.removesuffix(ENDING): tuple(s) for key, s in shapes.items() if _is_weight(key)}
+
+
+def _reader(path: Path) -> Any:
     if tf is None:
         raise needs_tensorflow("Checkpoints of TensorFlow need")
     if path.stat().st_size > INDEX_BYTES:
@@ -55,15 +77,13 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
     prefix = path.with_suffix("")
     if not any(path.parent.glob(f"{_literal(prefix.name)}.data-*-of-*")):
         raise UserError(f"its file {prefix.name}.data-00000-of-00001 is missing beside it")
-    with parsing(KIND):
-        reader = tf.train.load_checkpoint(str(prefix))
-        entries, keys = _entries(reader, model)
-    wanted = {name.replace("/", "."): slot.shape for name, slot in named_slots(model).items()}
-    found = state_dicts.select(entries, wanted, part)
-    names = {name.replace(".", "/"): entry for name, entry in found.names.items()}
-    tensors = {name: entries[entry].stored() for name, entry in names.items()}
-    own = {name: keys[entry] for name, entry in names.items()}
-    yield FileContent(tensors, own, found.prefix.replace(".", "/"), found.notes, found.others)
+    return tf.train.load_checkpoint(str(prefix))
+
+
+def _is_weight(key: str) -> bool:
+    """Whether a variable is a layer's; optimizers have some of other names below the weights'."""
+    variable = key.removesuffix(ENDING).rpartition("/")[2].removeprefix("_")
+    return variable in VARIABLES and SLOT not in key
 
 
 def _literal(name: str) -> str:
@@ -84,10 +104,8 @@ def _entries(reader: Any, model: keras.Model) -> tuple[dict[str, Entry], dict[st
         name = path.replace(".", "_").replace("/", ".")
         if name in entries:
             raise UserError(f"two of its tensors have the name {path!r:.80}")
-        # Optimizers have variables of other names below the weights'.
-        is_weight = path.rpartition("/")[2] in VARIABLES and SLOT not in path
         home = "/".join(path.split("/")[:-2])
-        shape = stored.shape if is_weight else None
+        shape = stored.shape if _is_weight(path) else None
         entries[name], keys[name] = _entry(shape, home, stored), key
     return entries, keys
 
