@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import keras_classics as kc
 from keras_classics.training.recipe import read_recipe
+from keras_classics.weights.records import OWN
 from tests.helpers.programs import assert_one_line
 
 CLI = ("-m", "keras_classics.cli")
@@ -50,6 +51,22 @@ def test_weights(read, run_program):
     done = run_program(*CLI, "weights")
     assert len(done.stdout.splitlines()) == 1 + len(rows)
     assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_identify(read, run_program, tmp_path):
+    file = str(OWN / "lenet5_digits.weights.h5")
+    found = read("identify", file)
+    assert (found["network"], found["record"]) == ("lenet5", "lenet5/digits")
+    target = str(tmp_path / "copy.weights.h5")
+    done = run_program(*CLI, "identify", file, "--convert", f"--to={target}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == [f"file       {file}", "network    lenet5"]
+    assert "weights    the known weights lenet5/digits, by their hash" in done.stdout
+    assert read("identify", target)["open"].keys() == {"scale"}
+    (tmp_path / "x.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
+    assert_one_line(
+        run_program(*CLI, "identify", str(tmp_path / "x.safetensors")), 2, "none of the networks"
+    )
 
 
 def test_recipes(read, run_program, tmp_path):
