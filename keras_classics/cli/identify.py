@@ -2,6 +2,7 @@
 
 keras-classics identify resnet50.pth
 keras-classics identify checkpoint.pth.tar#model_ema --json
+keras-classics identify resnet50.pth --images=folder:my_images
 keras-classics identify resnet50.pth --convert --to=resnet50.weights.h5
 
 Names and shapes decide; values are not read. A file of another network is refused with what it
@@ -17,6 +18,8 @@ from absl import flags
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
 from keras_classics.errors import UserError, one_line
+from keras_classics.evaluation.preprocessings import compare_preprocessings, p_value
+from keras_classics.models import get_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 from keras_classics.models.identification import Identified, identify
 from keras_classics.weights.state_dicts import shortened
@@ -26,6 +29,12 @@ CLASSES = 10
 
 CONVERT = flags.DEFINE_bool("convert", False, "Whether to write the weights to another file.")
 TO = define_path("to", None, "File to write; its ending decides the library.")
+IMAGES = flags.DEFINE_string(
+    "images",
+    None,
+    "Labelled images, such as folder:PATH with PATH/validation/CLASS/*.jpg: says with which of "
+    "eight preprocessings the network answers best.",
+)
 
 
 def main(file: str) -> None:
@@ -38,6 +47,8 @@ def main(file: str) -> None:
         **dataclasses.asdict(found),
         "load": _call(file, found),
     }
+    if IMAGES.value is not None:
+        content["answers"] = _answers(file, found, IMAGES.value)
     if CONVERT.value:
         content["converted"] = _convert(file, found, TO.value)
     if JSON.value:
@@ -66,9 +77,46 @@ def _lines(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, values in content["open"].items():
         first, *others = map(str, values)
         yield "open", f"{name}: {first} is assumed; else {', '.join(others)}"
+    yield from _answer_lines(content.get("answers"))
     yield "load", content["load"]
     if "converted" in content:
         yield "converted", content["converted"]
+
+
+def _answer_lines(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    if found is None:
+        return
+    for number, answer in enumerate(found["preprocessings"]):
+        low, high = (100 * end for end in answer["interval"])
+        right = f"{100 * answer['accuracy']:6.2f} % ({low:.2f} to {high:.2f})"
+        yield "answers" if number == 0 else "", f"{right}  {answer['preprocessing']}"
+    note = f"McNemar's p of the first and the second: {found['p_value']:.2g}"
+    yield "", f"of {found['images']:,} images, with 95 % intervals. {note}"
+
+
+def _answers(file: str, found: Identified, images: str) -> dict[str, Any]:
+    """Returns how well the network answers with each of eight preprocessings."""
+    if not found.arguments.get("include_top", True):
+        raise UserError("--images needs a file with the network's top, which gives the classes.")
+    model = get_model(found.network, weights=_path(file, found), **found.arguments)
+    answers = compare_preprocessings(model, images)
+    return {
+        "images": len(answers[0].right),
+        "preprocessings": [
+            {
+                "preprocessing": answer.description,
+                "accuracy": answer.accuracy,
+                "interval": answer.interval,
+                "loss": answer.loss,
+            }
+            for answer in answers
+        ],
+        "p_value": p_value(answers),
+    }
+
+
+def _path(file: str, found: Identified) -> str:
+    return file if "#" in file or not found.part else f"{file}#{found.part}"
 
 
 def _listed(arguments: Mapping[str, Any]) -> str:
@@ -77,13 +125,11 @@ def _listed(arguments: Mapping[str, Any]) -> str:
 
 def _call(file: str, found: Identified) -> str:
     """Returns the call that loads a file."""
-    path = file if "#" in file or not found.part else f"{file}#{found.part}"
-    return f"kc.{found.network}({_listed({'weights': path, **found.arguments})})"
+    return f"kc.{found.network}({_listed({'weights': _path(file, found), **found.arguments})})"
 
 
 def _convert(file: str, found: Identified, target: str) -> str:
     """Writes the weights to another file, and returns what was written."""
     library = next((k for k, (ends, _) in LIBRARIES.items() if target.endswith(ends)), "keras")
-    path = file if "#" in file or not found.part else f"{file}#{found.part}"
-    network = convert_weights(path, found.network, target, library, **found.arguments)
+    network = convert_weights(_path(file, found), found.network, target, library, **found.arguments)
     return f"{target} holds the {len(network.weights)} tensors of {found.network}"
