@@ -55,7 +55,7 @@ class Candidate:
 
 def candidates(sketch: Sketch) -> list[Candidate]:
     """Returns the networks that a file may belong to, those of the fewest arguments first."""
-    if sketch.size > MOST_WEIGHTS:
+    if sketch.size > MOST_WEIGHTS or sketch.is_degenerate:
         return []
     found = [
         _candidate(entry, values, sketch)
@@ -197,9 +197,10 @@ def _residual(
             versions += ["v1_caffe"] if imagenet else []
             yield {**values, "version": versions}
         if len(sketch.norms) == 1 + branch * units:
-            yield {**values, "version": ["v2"]}
-            if imagenet and bottleneck:
-                yield {**values, "version": ["v2_keras"]}
+            # Only Keras's has biases, and only for ImageNet.
+            in_keras = sketch.has_bias(stem)
+            if not in_keras or (imagenet and bottleneck):
+                yield {**values, "version": ["v2_keras" if in_keras else "v2"]}
 
 
 # VGG.

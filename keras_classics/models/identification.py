@@ -134,7 +134,9 @@ def _record(file: Path, networks: Sequence[str]) -> WeightsRecord | None:
     digests: dict[str, str] = {}
     for record in records:
         for published in (record.file, record.file_without_top):
-            algorithm, _, expected = (published.digest if published else None or "").partition(":")
+            # Some publishers say no hash.
+            digest = (published.digest if published else None) or ""
+            algorithm, _, expected = digest.partition(":")
             if expected and algorithm not in digests:
                 with open(file, "rb") as content:
                     digests[algorithm] = hashlib.file_digest(content, algorithm).hexdigest()
@@ -240,9 +242,9 @@ def _without_top(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit(file: Path, part: str, candidate: Candidate, arguments: dict[str, Any]) -> Match | None:
     """Returns the match of a file and a network, or None if it would not load."""
-    model = _build(candidate.entry, arguments)
     strict = True if arguments["include_top"] else None
     try:
+        model = _build(candidate.entry, arguments)
         with fitting(format_of(file), file, model, part, strict) as (content, _, skipped):
             types = sorted({tensor.dtype for tensor in content.tensors.values()})
             notes = [*content.notes, *([skipped] if skipped else [])]

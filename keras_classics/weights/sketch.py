@@ -87,6 +87,21 @@ class Sketch:
         convolutions = (math.prod(k.sides) * k.inputs * k.filters for k in self.kernels)
         return sum(convolutions) + sum(math.prod(ends) for ends in self.dense)
 
+    @property
+    def is_degenerate(self) -> bool:
+        """Whether a convolution or a dense layer has no weights at all."""
+        sizes = [(*k.sides, k.inputs, k.filters) for k in self.kernels]
+        return any(min(each) < 1 for each in (*sizes, *self.dense))
+
+    def has_bias(self, kernel: Kernel) -> bool:
+        """Returns whether a convolution has biases, by the names of tensors."""
+        pairs = (("kernel", "bias"), ("weight", "bias"), ("vars/0", "vars/1"))
+        start = kernel.name
+        return any(
+            start.endswith(one) and start.removesuffix(one) + other in self.names
+            for one, other in pairs
+        )
+
     def sides(self) -> Counter[int]:
         """Returns how many convolutions there are by the side of their kernel; 0: not square."""
         return Counter(k.sides[0] if len(set(k.sides)) == 1 else 0 for k in self.kernels)

@@ -289,6 +289,14 @@ def test_other_files_are_refused(content, message, tmp_path):
         kc.identify(tmp_path / "missing.pth")
 
 
+@pytest.mark.parametrize("filters", [0, 1, 1 << 30])
+def test_impossible_sizes_are_refused(filters, tmp_path):
+    shapes = strangers.conv("features.0", filters, 3, 3) | strangers.dense("classifier.0", 0, 5)
+    path = sparse_files.safetensors(tmp_path / "file.safetensors", shapes)
+    with pytest.raises(UserError, match="is none of the networks here"):
+        kc.identify(path)
+
+
 def test_no_values_are_read(tmp_path):
     # 550 GB of holes.
     shapes = {**strangers.resnet((2, 2, 2, 2), False), "fc.weight": (1_000_000_000, 137)}
