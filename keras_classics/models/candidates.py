@@ -50,7 +50,10 @@ class Candidate:
 
     def differing(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the arguments that are not the network's defaults."""
-        return {name: v for name, v in arguments.items() if v != self.defaults[name]}
+        defaults = dict(self.defaults)
+        if not arguments.get("include_top", True):
+            defaults["input_shape"] = (None, None, self.entry.input_shape[2])
+        return {name: v for name, v in arguments.items() if v != defaults[name]}
 
 
 def candidates(sketch: Sketch) -> list[Candidate]:
@@ -79,13 +82,15 @@ def _candidate(entry: ModelEntry, values: Values, sketch: Sketch) -> Candidate:
     else:
         values |= {"include_top": [False], "input_shape": [(None, None, channels)]}
         defaults["input_shape"] = (None, None, entry.input_shape[2])
-    ordered = {
-        name: sorted(several, key=lambda value, name=name: value != defaults[name])
-        for name, several in values.items()
-    }
+    ordered = {name: _first(defaults[name], several) for name, several in values.items()}
     shown = sorted((name, sorted(map(repr, several))) for name, several in values.items())
     tensors = (_family(entry), repr(_shapes_of(entry)), repr(shown))
     return Candidate(entry, ordered, defaults, tensors)
+
+
+def _first(value: Any, values: Sequence[Any]) -> list[Any]:
+    """Returns values in their order, one of them first."""
+    return sorted(values, key=lambda other: other != value)
 
 
 def _family(entry: ModelEntry) -> str:
@@ -193,8 +198,9 @@ def _residual(
         branch = 3 if bottleneck else 2
         if len(sketch.norms) in (0, 1 + branch * units + projections):
             versions = ["v1"]
-            versions += ["v1.5"] if bottleneck else []
-            versions += ["v1_caffe"] if imagenet else []
+            if sketch.library != "keras.applications":
+                versions += ["v1.5"] if bottleneck else []
+                versions += ["v1_caffe"] if imagenet else []
             yield {**values, "version": versions}
         if len(sketch.norms) == 1 + branch * units:
             # Only Keras's has biases, and only for ImageNet.

@@ -123,8 +123,8 @@ def identify(path: str | os.PathLike) -> Identified:
         part=part,
         notes=found.notes,
         open=_open(found, sketch, metadata),
-        preprocessing=metadata and metadata.preprocessing,
-        class_names=metadata and metadata.class_names,
+        preprocessing=metadata.preprocessing if metadata else None,
+        class_names=metadata.class_names if metadata else None,
     )
 
 
@@ -221,10 +221,8 @@ def _trials(
             value = tuple(value) if isinstance(value, list) else value
             if value in values.get(name, ()):
                 values[name] = [value]
-        combinations = itertools.product(*values.values())
-        if metadata is None:
-            combinations = itertools.islice(combinations, 1)
-        for combination in combinations:
+        most = 1 if metadata is None else None
+        for combination in itertools.islice(itertools.product(*values.values()), most):
             arguments = dict(zip(values, combination, strict=True))
             trials.append((candidate, {"include_top": True, **arguments}))
     trials.sort(key=lambda trial: len(trial[0].differing(trial[1])))

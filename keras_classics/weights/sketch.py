@@ -4,6 +4,7 @@ Files name and order their tensors in many ways. Their convolutions, dense layer
 are the same in all of them, and decide which networks the file may belong to.
 """
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -129,10 +130,15 @@ def sketch_of(path: Path, part: str = "") -> Sketch:
 
 def _of_keras(shapes: Mapping[str, Shape]) -> Sketch:
     if any(name.startswith("layers/") for name in shapes):
-        return _of_shapes(shapes, "Keras 3")
-    # Biases before a batch normalisation, which only these networks have.
-    own = "conv1_conv/bias" in shapes
-    return _of_shapes(shapes, "keras.applications" if own else "Keras 1 or 2")
+        return _named_for_its_biases(_of_shapes(shapes, "Keras 3"))
+    return _named_for_its_biases(_of_shapes(shapes, "Keras 1 or 2"))
+
+
+def _named_for_its_biases(sketch: Sketch) -> Sketch:
+    """Names keras.applications, whose ResNets alone have biases before a batch normalisation."""
+    stems = [kernel for kernel in sketch.kernels if kernel.sides == (7, 7)]
+    own = sketch.norms and len(stems) == 1 and sketch.has_bias(stems[0])
+    return dataclasses.replace(sketch, library="keras.applications") if own else sketch
 
 
 def _of_checkpoint(path: Path, part: str) -> Sketch:

@@ -46,6 +46,14 @@ def wrapped(path: Path, model: keras.Model) -> Path:
     return sparse_files.safetensors(path / "file.safetensors", shapes, "F16")
 
 
+def with_projector(path: Path, model: keras.Model) -> Path:
+    """A trunk with the head of self-supervised training."""
+    shapes = sparse_files.of_torch(model) | strangers.dense("fc.0", 2048, 2048)
+    shapes |= strangers.dense("fc.2", 128, 2048)
+    shapes = {f"module.encoder_q.{name}": shape for name, shape in shapes.items()}
+    return sparse_files.safetensors(path / "file.safetensors", shapes)
+
+
 def in_timm(path: Path, model: keras.Model) -> Path:
     """timm's VGG, whose dense layers are convolutions."""
     shapes = sparse_files.of_torch(model)
@@ -129,6 +137,7 @@ FULL: list[Case] = [
     ("resnet50", {"version": "v1_caffe"}, in_keras_3_with_metadata),
     ("resnet50", {"shortcut": "A"}, in_keras_3_with_metadata),
     ("resnet101", {"version": "v1.5", "classes": 21}, wrapped),
+    ("resnet50", {"include_top": False, "version": "v1.5"}, with_projector),
     ("resnet152", {"version": "v2_keras", "include_top": False}, in_keras_2),
     ("resnet56", {"bottleneck": True, "shortcut": "B"}, in_safetensors),
     ("resnet110", {"version": "v2"}, in_keras_2),
