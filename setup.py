@@ -28,10 +28,13 @@ EXTRAS = {
     "docs": ["furo", "myst-nb", "myst-parser", "sphinx"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
+    # What downloads weights from the Hugging Face hub.
+    "hub": ["huggingface_hub"],
     # What runs the networks on JAX, for which TensorFlow need not be installed.
     "jax": ["jax"],
     # jax: the networks are tested on a second backend of Keras. selenium: the demo in a browser.
     "dev": [
+        "huggingface_hub",
         "hypothesis",
         "jax",
         "mypy",

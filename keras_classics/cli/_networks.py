@@ -16,6 +16,7 @@ from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training import load_run
 from keras_classics.weights import list_weights, load_weights
 from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.location import on_this_machine
 
 MODEL = define_paths(
     "model",
@@ -25,8 +26,8 @@ MODEL = define_paths(
 WEIGHTS = define_paths(
     "weights",
     [],
-    "For networks given by name: known weights or a file, once for all or once for each; imagenet, "
-    "or a network's only known weights, if unset.",
+    "For networks given by name: known weights, a file or hf://ORG/REPO, once for all or once for "
+    "each; imagenet, or a network's only known weights, if unset.",
 )
 IMAGES = flags.DEFINE_string(
     "images",
@@ -117,7 +118,8 @@ def network_of_run(path: str) -> Network:
 
 def _of_name(name: str, weights: str | None) -> Network:
     name = find_model(name).name
-    weights = weights or known_weights(name)
+    named = weights or known_weights(name)
+    weights = on_this_machine(named)
     loss = SmoothedCrossEntropy()
     if not Path(weights).suffix:
         record = find_weights(f"{name}/{weights}")
@@ -147,4 +149,5 @@ def _of_name(name: str, weights: str | None) -> Network:
     del arguments["weights"]
     model = get_model(name, **arguments)
     load_weights(model, weights, strict=True)
-    return Network(model, preprocessing, loss, class_names, Path(weights).name, arguments)
+    description = Path(weights).name if weights == named else named
+    return Network(model, preprocessing, loss, class_names, description, arguments)

@@ -13,7 +13,10 @@ from keras_classics.models import find_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 
 FROM = define_path(
-    "from", None, "Weights to read: a file of Keras, torch, TensorFlow or Caffe.", required=True
+    "from",
+    None,
+    "Weights to read: a file of Keras, torch, TensorFlow or Caffe, or hf://ORG/REPO.",
+    required=True,
 )
 MODEL = flags.DEFINE_string("model", None, "Network that the weights are for.", required=True)
 OUT = define_path("out", None, "File to write.", required=True)
@@ -34,7 +37,7 @@ def main() -> None:
     entry = find_model(MODEL.value)
     side = SIDE.value or entry.input_shape[0]
     network = convert_weights(
-        Path(FROM.value),
+        FROM.value,
         entry.name,
         Path(OUT.value),
         TO.value,

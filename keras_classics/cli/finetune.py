@@ -44,7 +44,8 @@ MODEL = flags.DEFINE_string("model", None, "Name of the network.", required=True
 WEIGHTS = define_path(
     "weights",
     None,
-    "Name of known weights of it, or a file; imagenet, or its only known weights, if unset.",
+    "Name of known weights of it, a file or hf://ORG/REPO; imagenet, or its only known weights, "
+    "if unset.",
 )
 IMAGES = flags.DEFINE_string(
     "images",

@@ -12,6 +12,7 @@ from keras_classics.files import refuse_existing
 from keras_classics.models.registry import arguments_for_weights, find_model, get_model
 from keras_classics.weights import hdf5, load_weights, torchvision
 from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.location import on_this_machine
 from keras_classics.weights.metadata import FileMetadata, metadata_of
 
 # By the library whose names and layouts a file has: its endings, and the function that writes it.
@@ -35,7 +36,7 @@ def convert_weights(
     Converting there and back gives the same bits.
 
     Args:
-        source: File of weights, see `weights.contents`.
+        source: File of weights, see `weights.contents`, or an address on the Hugging Face hub.
         model: Name of the network that the weights belong to.
         target: File to write: `.weights.h5` for `"keras"`, `.pth` or `.safetensors` for
             `"torchvision"`.
@@ -58,7 +59,7 @@ def convert_weights(
     if library == "torchvision" and not find_model(model).torchvision:
         raise UserError(f"torchvision has no {model}, so nothing there would read its weights.")
     refuse_existing(target)
-    source = Path(source)
+    source = Path(on_this_machine(os.fspath(source)))
     arguments = arguments_for_weights(model, {**arguments, "weights": source})
     del arguments["weights"]
     network = get_model(model, **arguments)

@@ -22,6 +22,7 @@ from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.location import on_this_machine
 
 # Rate of the new last layer, and what it is divided by for all layers. Pretrained weights are good
 # already and change little; networks of grey images, such as LeNet-5, are small and change more.
@@ -69,7 +70,7 @@ def finetuning_recipes(
 
     Args:
         model: Name of the network.
-        weights: Name of known weights of it, or a file.
+        weights: Name of known weights of it, a file, or an address on the Hugging Face hub.
         dataset: See `data.load`; `folder:PATH` for your own images.
         run_dir: Folder of both runs; the second starts from the weights of the first.
         data: The data set, loaded. Its number of training images gives the defaults of length and
@@ -90,6 +91,7 @@ def finetuning_recipes(
     Raises:
         UserError: If there are no such weights, or an argument is out of range.
     """
+    weights = on_this_machine(weights)
     kind, layer = _preprocessing(model, weights, images, side)
     if None in (head_epochs, epochs, batch_size):
         data = data or load(dataset, resize=layer.resize)

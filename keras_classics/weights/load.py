@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError, one_line
+from keras_classics.weights import hub
 from keras_classics.weights.assign import Slot, Slots, assign, check_fit, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
 from keras_classics.weights.contents import ENDINGS, of_ending
@@ -33,8 +34,9 @@ def load_weights(
 
     Args:
         model: A network of this package.
-        weights: A record, or the path of a file, see `contents`. `FILE#PART` takes one of several
-            networks in a checkpoint, or the layer PART of a saved network.
+        weights: A record, the path of a file, see `contents`, or an address on the Hugging Face
+            hub, see `hub`. `FILE#PART` takes one of several networks in a checkpoint, or the layer
+            PART of a saved network.
         strict: With True, it is an error if some of the network's weights would not be loaded. With
             False, the tensors load whose names and shapes fit, and the others are listed.
 
@@ -212,7 +214,7 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     weights = arguments.get("weights")
     if weights is None:
         return arguments
-    if isinstance(weights, str) and not _means_file(name, weights):
+    if isinstance(weights, str) and not means_file(name, weights):
         weights = _record(name, weights)
     if not isinstance(weights, WeightsRecord):
         # The caller's arguments win; where the file says otherwise, loading it is an error.
@@ -231,9 +233,9 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {**weights.arguments, **arguments, "weights": weights}
 
 
-def _means_file(model: str, weights: str) -> bool:
-    """Whether a text is a path: it ends like a file of weights, or there is one, and no record."""
-    if of_ending(weights) or of_ending(weights.rpartition("#")[0]):
+def means_file(model: str, weights: str) -> bool:
+    """Returns whether a text means a file and no record: by its form, or because there is one."""
+    if hub.is_address(weights) or of_ending(weights) or of_ending(weights.rpartition("#")[0]):
         return True
     return weights not in weights_names(model) and locate(weights) is not None
 
@@ -241,6 +243,6 @@ def _means_file(model: str, weights: str) -> bool:
 def _record(model: str, name: str) -> WeightsRecord:
     known = weights_names(model)
     if name not in known:
-        choices = [*known, f"a file that ends in {', '.join(ENDINGS)}"]
+        choices = [*known, hub.FORM, f"a file that ends in {', '.join(ENDINGS)}"]
         raise UserError(f"{model} has no weights {name!r}. Use {', or '.join(choices)}.")
     return find_weights(f"{model}/{name}")

@@ -31,8 +31,6 @@ def opened(
     """
     places = _places(path)
     shards = sorted(set(places.values()))
-    if len(shards) > SHARDS:
-        raise UserError(f"its index must name at most {SHARDS} files. Received: {len(shards)}")
     entries: dict[str, Entry] = {}
     with contextlib.ExitStack() as stack:
         for shard in shards:
@@ -49,6 +47,15 @@ def opened(
         yield entries
 
 
+def files_of(path: Path) -> list[str]:
+    """Returns the names of the files that an index names, all beside it.
+
+    Raises:
+        UserError: If the index is damaged.
+    """
+    return sorted(set(_places(path).values()))
+
+
 def _places(path: Path) -> dict[str, str]:
     """Returns the name of the file of each tensor."""
     if path.stat().st_size > INDEX_BYTES:
@@ -63,4 +70,7 @@ def _places(path: Path) -> dict[str, str]:
             raise UserError(f"its index must name files beside it. Received: {shard!r:.80}")
     if not names:
         raise UserError("its index names no file")
+    count = len(set(places.values()))
+    if count > SHARDS:
+        raise UserError(f"its index must name at most {SHARDS} files. Received: {count}")
     return places
