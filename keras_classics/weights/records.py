@@ -8,6 +8,9 @@ Sources:
 - Caffe's model zoo and others: see `weights/caffe_records.py`.
 - timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
   torchvision.
+- timm 1.0, `timm/models/resnet.py` and `results/results-imagenet.csv`: URLs, licence, preprocessing
+  and accuracies of Facebook AI's ResNets. The names of these files end in the first 8 digits of
+  their SHA-256, as torch.hub wants it.
 
 The licences are those that the publishers state. Users of the weights must also respect the terms
 of ImageNet.
@@ -208,6 +211,16 @@ TIMM = {
     ),
 }
 
+# Facebook AI's, by network and kind of training: file, (top-1, top-5) in percent. `ssl`:
+# semi-supervised on YFCC100M; `swsl`: semi-weakly supervised on a billion images of Instagram; both
+# then on ImageNet.
+FACEBOOK = {
+    ("resnet18", "ssl"): ("semi_supervised_resnet18-d92f0530.pth", (72.594, 91.418)),
+    ("resnet18", "swsl"): ("semi_weakly_supervised_resnet18-118f1556.pth", (73.282, 91.732)),
+    ("resnet50", "ssl"): ("semi_supervised_resnet50-08389792.pth", (79.234, 94.826)),
+    ("resnet50", "swsl"): ("semi_weakly_supervised_resnet50-16a12f1b.pth", (81.182, 95.992)),
+}
+
 # By network and its name in keras.applications: MD5 with and without top, (top-1, top-5) in
 # percent.
 KERAS = {
@@ -255,6 +268,7 @@ KERAS = {
 
 TORCHVISION_URL = "https://download.pytorch.org/models"
 TIMM_URL = "https://huggingface.co/timm"
+FACEBOOK_URL = "https://dl.fbaipublicfiles.com/semiweaksupervision/model_files"
 KERAS_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 # Mean and standard deviation of ImageNet's training images, RGB, relative to 255.
@@ -316,6 +330,19 @@ def _timm_record(model: str) -> WeightsRecord:
         name="imagenet_timm",
         origin=f"timm, {model}.tv_in1k, a copy of torchvision's",
         file=RemoteFile(f"{model}.tv_in1k.safetensors", url, f"sha256:{digest}"),
+    )
+
+
+def _facebook_record(model: str, kind: str) -> WeightsRecord:
+    file, accuracy = FACEBOOK[model, kind]
+    digest = Path(file).stem.rpartition("-")[2]
+    return _torch_record(
+        model,
+        accuracy,
+        name=f"imagenet_fb_{kind}",
+        origin=f"Facebook AI, semi-supervised-ImageNet1K-models, {model}_{kind}",
+        licence="CC BY-NC 4.0 (Facebook AI)",
+        file=RemoteFile(file, f"{FACEBOOK_URL}/{file}", f"sha256:{digest}"),
     )
 
 
@@ -408,6 +435,7 @@ _RECORDS = {
         *(_keras_record(*key) for key in KERAS),
         *map(_timm_record, TIMM),
         *(_torchvision_record(*key) for key in TORCHVISION),
+        *(_facebook_record(*key) for key in FACEBOOK),
         *(_caffe_record(*key) for key in CAFFE),
         *map(_own_record, sorted(OWN.glob("*.json"))),
     )

@@ -51,6 +51,10 @@ PUBLISHED = {
     "resnet50/imagenet_torchvision": (76.1, 92.9),
     "resnet50/imagenet_torchvision_v2": (80.9, 95.4),
     "resnet152/imagenet_torchvision_v2": (82.3, 96.0),
+    "resnet18/imagenet_fb_ssl": (72.6, 91.4),
+    "resnet18/imagenet_fb_swsl": (73.3, 91.7),
+    "resnet50/imagenet_fb_ssl": (79.2, 94.8),
+    "resnet50/imagenet_fb_swsl": (81.2, 96.0),
     "vgg16/imagenet_keras": (71.3, 90.1),
     "resnet50/imagenet_keras": (74.9, 92.1),
     "resnet101/imagenet_keras_v2": (77.2, 93.8),
@@ -71,6 +75,8 @@ def test_every_network_that_others_publish_has_its_records():
     assert {n.split("/")[0] for n in NAMES if n.endswith("/imagenet_keras")} == of_keras
     assert kc.list_weights("resnet50/*") == [
         "resnet50/imagenet_caffe",
+        "resnet50/imagenet_fb_ssl",
+        "resnet50/imagenet_fb_swsl",
         "resnet50/imagenet_keras",
         "resnet50/imagenet_keras_v2",
         "resnet50/imagenet_timm",
