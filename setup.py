@@ -44,6 +44,7 @@ EXTRAS = {
         "pyright[nodejs]",
         "pytest",
         "pytest-xdist",
+        "pyyaml",
         "ruff==0.17.6",
         "safetensors",
         "selenium",

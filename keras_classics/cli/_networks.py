@@ -49,6 +49,7 @@ class Network:
         class_names: Names of the classes, or None for a file of weights, which has none.
         weights: Description of its weights.
         arguments: Arguments of its builder.
+        name: Its name in the registry.
         training: For a run: `dataset`, `train_images`, `epochs`, `seed`.
     """
 
@@ -57,6 +58,7 @@ class Network:
     loss: keras.losses.Loss
     class_names: tuple[str, ...] | None
     weights: str
+    name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -111,6 +113,7 @@ def network_of_run(path: str) -> Network:
         run.loss,
         run.class_names,
         weights=f"recipe {run.result['recipe']}",
+        name=run.result["model"],
         arguments=run.result["model_arguments"],
         training={name: run.result[name] for name in known},
     )
@@ -130,6 +133,7 @@ def _of_name(name: str, weights: str | None) -> Network:
             loss,
             record.labels,
             weights=record.name,
+            name=name,
             arguments=dict(record.arguments),
         )
     said = read_metadata(Path(weights))
@@ -150,4 +154,4 @@ def _of_name(name: str, weights: str | None) -> Network:
     model = get_model(name, **arguments)
     load_weights(model, weights, strict=True)
     description = Path(weights).name if weights == named else named
-    return Network(model, preprocessing, loss, class_names, description, arguments)
+    return Network(model, preprocessing, loss, class_names, description, name, arguments)

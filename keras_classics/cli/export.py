@@ -6,7 +6,8 @@ keras-classics export --model=resnet50 --out=served --formats=saved_model,onnx
 The model is the folder of a finished run, or a network with known weights. Exports are compared
 with the network on images of the data set's test split; images of its training split calibrate
 int8 and int16x8. If an export disagrees with the network, the exit status is 4 and nothing is
-written. manifest.json in the folder states what each export takes and returns.
+written. manifest.json in the folder states what each export takes and returns; README.md is a model
+card.
 """
 
 from pathlib import Path
@@ -67,6 +68,7 @@ def main() -> None:
         quantize=QUANTIZE.value,
         inputs=INPUTS.value,
         origin={
+            "network": net.name,
             "weights": net.weights,
             "arguments": net.arguments,
             "trained_on": _trained_on(net),

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.export.card import facts_of_export
 from keras_classics.export.exported import load_exported
 from keras_classics.export.manifest import manifest
 from keras_classics.export.onnx import write as write_onnx
@@ -19,6 +20,7 @@ from keras_classics.export.source import Source, check_stored
 from keras_classics.export.tflite import check_arguments
 from keras_classics.export.tflite import write as write_tflite
 from keras_classics.export.verify import Check, check_destination, check_files, output
+from keras_classics.weights.card import write_card
 
 FORMATS = ("saved_model", "tflite", "onnx")
 # Types of the images that TFLite and ONNX files take.
@@ -43,9 +45,10 @@ def export_model(
 ) -> dict[str, Any]:
     """Exports a network to a folder; if one export fails, nothing is written.
 
-    Writes `model.keras` and `manifest.json`, and depending on the arguments `saved_model/`,
-    `model.tflite`, `model_float16.tflite` (and so on for other quantizations) and `model.onnx`.
-    Each is verified in its own runtime, and read back with `load_exported`.
+    Writes `model.keras`, `manifest.json` and a model card, `README.md`, and depending on the
+    arguments `saved_model/`, `model.tflite`, `model_float16.tflite` (and so on for other
+    quantizations) and `model.onnx`. Each is verified in its own runtime, and read back with
+    `load_exported`.
 
     Args:
         model: A network with its top. Its exports compute in float32.
@@ -65,7 +68,8 @@ def export_model(
             resized images, which the file normalises itself. A SavedModel takes both.
         origin: Origin of network and images, such as the names of the weights and of the data set,
             JSON-serialisable; it is stored in the manifest. `trained_on` is the data set that the
-            network was trained on.
+            network was trained on, `network` the network of this package that it is; with both the
+            network and the name of known weights, the card states their licence and accuracy.
         overwrite: Whether to replace an existing export.
 
     Returns:
@@ -90,6 +94,7 @@ def export_model(
         checks = _write_all(source, files_source, aside, formats, quantize, calibration)
         content = manifest(aside, source, checks, origin or {})
         (aside / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
+        write_card(aside / "README.md", facts_of_export(content, preprocessing))
         _read_back(source, files_source, aside, checks)
     return content
 

@@ -1,7 +1,8 @@
 """Converts files of weights from one format to another."""
 
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ import keras
 
 from keras_classics.errors import UserError
 from keras_classics.files import refuse_existing
+from keras_classics.models.citations import citation
 from keras_classics.models.registry import arguments_for_weights, find_model, get_model
 from keras_classics.weights import hdf5, load_weights, torchvision
+from keras_classics.weights.card import Facts, card_path, published, write_card
 from keras_classics.weights.identify import read_metadata
-from keras_classics.weights.location import on_this_machine
-from keras_classics.weights.metadata import FileMetadata, metadata_of
+from keras_classics.weights.location import locate, on_this_machine
+from keras_classics.weights.metadata import COMMON, FileMetadata, metadata_of, preprocessing_of
+from keras_classics.weights.records import WeightsRecord, record_of_file
 
 # By the library whose names and layouts a file has: its endings, and the function that writes it.
 LIBRARIES: dict[
@@ -33,7 +37,9 @@ def convert_weights(
 ) -> keras.Model:
     """Writes the weights of a file to another file, in the format of this package or torchvision.
 
-    Converting there and back gives the same bits.
+    Converting there and back gives the same bits. A model card is written beside the file, such as
+    `resnet50.pth.md`: it says what the file says of its network, and for known weights, which are
+    recognised by their hash, their licence and accuracy.
 
     Args:
         source: File of weights, see `weights.contents`, or an address on the Hugging Face hub.
@@ -67,4 +73,46 @@ def convert_weights(
     said = read_metadata(source) or FileMetadata({})
     metadata = metadata_of(network, arguments, said.make_preprocessing(), said.class_names)
     write(network, target, metadata)
+    write_card(card_path(target), _facts(source, model, library, arguments, metadata))
     return network
+
+
+def _facts(
+    source: Path, model: str, library: str, arguments: Mapping[str, Any], metadata: FileMetadata
+) -> Facts:
+    """Returns what is known of weights that were read from a file."""
+    record = _record(source, model)
+    top = arguments.get("include_top", True)
+    preprocessing, class_names = metadata.preprocessing, metadata.class_names
+    if record is not None:
+        preprocessing, class_names = preprocessing_of(record.preprocessing()), record.labels
+    same = record is not None and _own(model, arguments) == _own(model, record.arguments)
+    return Facts(
+        name=model,
+        network=model,
+        library=library,
+        include_top=top,
+        details={
+            "origin": record and record.origin,
+            "converted from": source.name,
+            "arguments": metadata.arguments or None,
+        },
+        licence=record and record.licence,
+        trained_on=record and record.dataset,
+        measured=published(record) if record and top and same else (),
+        preprocessing=preprocessing,
+        class_names=class_names if top else None,
+        citation=citation(model, arguments),
+    )
+
+
+def _record(source: Path, model: str) -> WeightsRecord | None:
+    """Returns the known weights that are a file as published, not a part of another."""
+    found = locate(source)
+    return None if found is None or found[1] else record_of_file(found[0], [model])
+
+
+def _own(model: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of a network's family, with the defaults of those that are left out."""
+    parameters = inspect.signature(find_model(model).builder).parameters
+    return {k: arguments.get(k, p.default) for k, p in parameters.items() if k not in COMMON}

@@ -1,7 +1,6 @@
 """Finds out which network a file of weights belongs to."""
 
 import dataclasses
-import hashlib
 import inspect
 import itertools
 import os
@@ -16,11 +15,12 @@ from keras_classics.errors import UserError, one_line
 from keras_classics.models.candidates import Candidate, candidates
 from keras_classics.models.registry import ModelEntry, find_model
 from keras_classics.models.strangers import nearest, other_architecture, unusual_residual
-from keras_classics.weights import WeightsRecord, contents, find_weights, hdf5, list_weights
+from keras_classics.weights import WeightsRecord, contents, hdf5
 from keras_classics.weights.identify import arguments_for_file, format_of
 from keras_classics.weights.load import fitting
 from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata, preprocessing_of
+from keras_classics.weights.records import record_of_file
 from keras_classics.weights.sketch import Sketch, sketch_of
 from keras_classics.weights.state_dicts import shortened
 
@@ -111,7 +111,7 @@ def identify(path: str | os.PathLike) -> Identified:
     if found is None:
         raise UserError(one_line(f"{path} {_refusal(file, part, sketch)}"))
     names = (found.candidate.entry.name, *also)
-    record = None if part or metadata else _record(file, names)
+    record = None if part or metadata else record_of_file(file, names)
     if record is not None:
         return _published(record, found, sketch)
     return Identified(
@@ -126,23 +126,6 @@ def identify(path: str | os.PathLike) -> Identified:
         preprocessing=metadata.preprocessing if metadata else None,
         class_names=metadata.class_names if metadata else None,
     )
-
-
-def _record(file: Path, networks: Sequence[str]) -> WeightsRecord | None:
-    """Returns the known weights of some networks that have the hash of a file."""
-    records = [find_weights(name) for network in networks for name in list_weights(f"{network}/*")]
-    digests: dict[str, str] = {}
-    for record in records:
-        for published in (record.file, record.file_without_top):
-            # Some publishers say no hash.
-            digest = (published.digest if published else None) or ""
-            algorithm, _, expected = digest.partition(":")
-            if expected and algorithm not in digests:
-                with open(file, "rb") as content:
-                    digests[algorithm] = hashlib.file_digest(content, algorithm).hexdigest()
-            if expected and digests[algorithm].startswith(expected):
-                return record
-    return None
 
 
 def _published(record: WeightsRecord, found: Match, sketch: Sketch) -> Identified:

@@ -13,6 +13,7 @@ from keras_classics.data import ImageData
 from keras_classics.data.plan import Plan
 from keras_classics.errors import require
 from keras_classics.evaluation import Evaluation
+from keras_classics.training.card import write_run_card
 from keras_classics.training.checkpoint import Checkpoints
 from keras_classics.training.events import Events
 from keras_classics.training.interrupts import (
@@ -129,6 +130,7 @@ def train(
             run.check_unchanged()
             model = write_final_files(trainer, run, data)
             result["outcome_sha256"] = outcome_digest(result["metrics"], model)
+            write_run_card(run, recipe, preprocess, result)
             write_result(run.result, result)
             draw_plots(trainer, run, data, evaluation, events)
             events.end()

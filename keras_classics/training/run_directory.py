@@ -51,6 +51,7 @@ class RunDirectory:
         self.mean = self.path / "mean.npy"
         self.bad_images = self.path / "bad_images.json"
         self.result = self.path / "result.json"
+        self.card = self.path / "README.md"
         self._digest: str | None = None
 
     @contextmanager

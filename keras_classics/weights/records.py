@@ -19,8 +19,9 @@ of ImageNet.
 import difflib
 import fnmatch
 import functools
+import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -486,6 +487,21 @@ def find_weights(name: str) -> WeightsRecord:
     if f"{model}/{weights}" not in _RECORDS:
         raise _unknown_weights(name, model, weights)
     return _RECORDS[f"{model}/{weights}"]
+
+
+def record_of_file(file: Path, networks: Sequence[str]) -> WeightsRecord | None:
+    """Returns the known weights of some networks that have the hash of a file."""
+    records = [record for record in _RECORDS.values() if record.model in networks]
+    digests: dict[str, str] = {}
+    for record in records:
+        for published in (record.file, record.file_without_top):
+            algorithm, _, expected = (published.digest if published else None or "").partition(":")
+            if expected and algorithm not in digests:
+                with open(file, "rb") as content:
+                    digests[algorithm] = hashlib.file_digest(content, algorithm).hexdigest()
+            if expected and digests[algorithm].startswith(expected):
+                return record
+    return None
 
 
 def _unknown_weights(name: str, model: str, weights: str) -> UserError:

@@ -123,5 +123,10 @@ def _export(recipe: Recipe, run_directory: RunDirectory) -> None:
         labels=data.class_names,
         images=images,
         image_labels=labels,
-        origin={"weights": f"recipe {recipe.name}", "dataset": data.name},
+        origin={
+            "network": recipe.model,
+            "weights": f"recipe {recipe.name}",
+            "arguments": dict(recipe.model_arguments),
+            "dataset": data.name,
+        },
     )

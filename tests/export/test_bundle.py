@@ -11,7 +11,10 @@ import pytest
 import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError, VerificationError
+from keras_classics.export.card import facts_of_export
 from keras_classics.image_preprocessing import CanvasPreprocessing
+from keras_classics.weights.card import render
+from tests.helpers.cards import accuracies, head
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,32 @@ def exported(model, common, few_digits, tmp_path_factory):
         **common,
     )
     return folder, manifest
+
+
+def test_the_card_says_what_the_manifest_says(exported):
+    folder, manifest = exported
+    card = (folder / "README.md").read_text()
+    # The images have no data set with a name, and the model says only what its user calls it.
+    assert head(card) == {
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["keras-classics", "onnx", "saved_model", "tflite"],
+    }
+    assert "## Citation" not in card
+    measured = manifest["exports"]["model_int8.tflite"]["agreement"]["accuracy"]
+    assert f"- `model_int8.tflite`: {100 * measured:.2f} % (`40 images, one view`)" in card
+
+    origin = {"network": "lenet5", "weights": "digits", "dataset": "digits", "test_images": 360}
+    card = render(facts_of_export({**manifest, "origin": origin}, CanvasPreprocessing()))
+    assert head(card)["license"] == "apache-2.0"
+    assert "@article{lecun1998gradient" in card
+    assert "`40 of 360 images, one view`" in card
+    agreements = {n: export["agreement"] for n, export in manifest["exports"].items()}
+    expected = {("digits", name): a["accuracy"] for name, a in agreements.items()}
+    expected["digits", "model.keras"] = agreements["model.onnx"]["model_accuracy"]
+    record = kc.find_weights("lenet5/digits")
+    expected["digits", "top-1 accuracy"] = pytest.approx(record.top1 / 100)
+    assert accuracies(card) == expected
 
 
 def test_manifest(exported):
@@ -80,7 +109,7 @@ def test_every_file_is_named_with_its_hash(exported):
     for content in manifest["exports"].values():
         named.update(content["files"])
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    assert there == {*named, "manifest.json"}
+    assert there == {*named, "manifest.json", "README.md"}
     for name, entry in named.items():
         content = (folder / name).read_bytes()
         assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

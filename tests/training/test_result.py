@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.training import load_run, train
+from keras_classics.training.card import write_run_card
 from keras_classics.training.result import outcome_digest
-from keras_classics.training.run_directory import HISTORY_COLUMNS
-from tests.helpers.runs import MODERN, history
+from keras_classics.training.run_directory import HISTORY_COLUMNS, RunDirectory
+from tests.helpers.cards import accuracies, head
+from tests.helpers.runs import MODERN, RESULT, history
 
 
 def test_a_run_directory_holds_what_the_contract_says(finished):
@@ -24,6 +27,7 @@ def test_a_run_directory_holds_what_the_contract_says(finished):
         "history.csv",
         "final.weights.h5",
         "model.keras",
+        "README.md",
         "result.json",
         "plots/curves.png",
         "plots/confusion.png",
@@ -115,3 +119,34 @@ def test_no_plot_stops_a_result(tmp_path, few_digits, monkeypatch, caplog):
         "mistakes.png",
     ]
     assert train(SHORT, tmp_path, data=few_digits) == result
+
+
+def test_the_card_of_a_run_says_what_its_result_says(finished):
+    run_dir, result = finished
+    card = (run_dir / "README.md").read_text()
+    assert accuracies(card) == {("digits", "accuracy"): result["metrics"]["test_accuracy"]}
+    said = head(card)
+    assert said["datasets"] == ["digits"]
+    assert said["library_name"] == "keras"
+    assert "license" not in said
+    for name in ("recipe", "epochs", "steps", "seed", "train_images", "parameters"):
+        assert f"`{result[name]}`" in card
+    assert "- background: `-0.1`" in card
+    assert '["0", "1", "2", "3"' in card
+    assert "started from" not in card
+
+
+def test_the_card_of_a_fine_tuning_says_where_it_started(tmp_path):
+    first = dataclasses.replace(MODERN, model_arguments={"weights": "fashion_mnist"})
+    run = RunDirectory(tmp_path / "head")
+    run.path.mkdir()
+    files.write_json(run.path / "recipe.json", first.to_json())
+    second = dataclasses.replace(MODERN, initial_weights=str(run.weights))
+    for recipe, expected in [
+        (first, "`lenet5/fashion_mnist`"),
+        (second, "`head/final.weights.h5, which started from lenet5/fashion_mnist`"),
+        (dataclasses.replace(second, initial_weights="gone/a.weights.h5"), "`gone/a.weights.h5`"),
+    ]:
+        write_run_card(run, recipe, recipe.make_preprocessing(), RESULT)
+        assert f"- started from: {expected}\n" in run.card.read_text()
+        assert str(tmp_path) not in run.card.read_text()
