@@ -3,7 +3,7 @@
 keras-classics convert --from=resnet50.pth --model=resnet50 --out=resnet50.weights.h5
 keras-classics convert --from=my.weights.h5 --model=resnet50 --to=torchvision --out=my.pth
 
-A model card is written beside the file: resnet50.weights.h5.md. It says what is known of the weights.
+A model card is written beside the file: resnet50.weights.h5.md.
 """
 
 from pathlib import Path

@@ -495,7 +495,9 @@ def record_of_file(file: Path, networks: Sequence[str]) -> WeightsRecord | None:
     digests: dict[str, str] = {}
     for record in records:
         for published in (record.file, record.file_without_top):
-            algorithm, _, expected = (published.digest if published else None or "").partition(":")
+            # Of some files no hash is published.
+            digest = published.digest if published is not None else None
+            algorithm, _, expected = (digest or "").partition(":")
             if expected and algorithm not in digests:
                 with open(file, "rb") as content:
                     digests[algorithm] = hashlib.file_digest(content, algorithm).hexdigest()
