@@ -8,7 +8,7 @@ import keras
 from keras_classics.models import list_models
 from keras_classics.models.citations import citation
 from keras_classics.weights import WeightsRecord, find_weights, list_weights
-from keras_classics.weights.card import Facts, Measured, data_name, published
+from keras_classics.weights.card import Facts, Measured, data_name, published, weights_name
 from keras_classics.weights.metadata import preprocessing_of
 
 
@@ -21,19 +21,22 @@ def facts_of_export(content: Mapping[str, Any], preprocessing: keras.layers.Laye
         preprocessing: The layer from uint8 images to what the network takes.
     """
     origin, exports = content["origin"], content["exports"]
-    network = origin.get("network")
+    network = _said(origin, "network", str)
     network = network if network in list_models() else None
     record = _record(network, origin.get("weights"))
+    arguments = dict(_said(origin, "arguments", Mapping) or {})
+    before = arguments.pop("weights", None)
     details = {
         "weights": origin.get("weights"),
-        "arguments": origin.get("arguments") or None,
+        "arguments": arguments or None,
+        "started from": network and before and weights_name(network, str(before)),
         "origin of the weights": record and record.origin,
         "training images": origin.get("train_images"),
         "epochs": origin.get("epochs"),
         "seed": origin.get("seed"),
         "files": ", ".join(["model.keras", *exports]),
     }
-    trained_on = record.dataset if record else origin.get("trained_on")
+    trained_on = record.dataset if record else _said(origin, "trained_on", str)
     return Facts(
         name=network or content["model"],
         network=network,
@@ -44,8 +47,14 @@ def facts_of_export(content: Mapping[str, Any], preprocessing: keras.layers.Laye
         measured=[*_measured(content), *(published(record) if record else [])],
         preprocessing=preprocessing_of(preprocessing),
         class_names=content["output"]["labels"],
-        citation=network and citation(network, origin.get("arguments") or {}),
+        citation=network and citation(network, arguments),
     )
+
+
+def _said(origin: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Returns an entry of `origin`, which is the caller's; None if it is of another kind."""
+    value = origin.get(name)
+    return value if isinstance(value, kind) else None
 
 
 def _record(network: str | None, weights: Any) -> WeightsRecord | None:
@@ -60,8 +69,8 @@ def _measured(content: Mapping[str, Any]) -> list[Measured]:
     agreements = {name: export["agreement"] for name, export in content["exports"].items()}
     before = next(iter(agreements.values()))["model_accuracy"]
     origin, images = content["origin"], f"{content['compared_on']['images']:,}"
-    everything = origin.get("test_images")
+    everything = _said(origin, "test_images", int)
     protocol = f"{images} images" if everything is None else f"{images} of {everything:,} images"
     accuracies = {"model.keras": before}
     accuracies |= {name: agreement["accuracy"] for name, agreement in agreements.items()}
-    return [Measured(accuracies, f"{protocol}, one view", data_name(origin.get("dataset")))]
+    return [Measured(accuracies, f"{protocol}, one view", data_name(_said(origin, "dataset", str)))]

@@ -10,7 +10,7 @@ from keras_classics.models.citations import citation
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.result import RunResult
 from keras_classics.training.run_directory import RunDirectory
-from keras_classics.weights.card import Facts, Measured, data_name, write_card
+from keras_classics.weights.card import Facts, Measured, data_name, weights_name, write_card
 from keras_classics.weights.metadata import preprocessing_of
 
 
@@ -59,7 +59,7 @@ def _initial_weights(recipe: Recipe) -> str | None:
     """Returns the weights that a run began with; for those of another run, also that run's."""
     named = recipe.model_arguments.get("weights")
     if named is not None:
-        return _said(recipe.model, named)
+        return weights_name(recipe.model, named)
     if recipe.initial_weights is None:
         return None
     path = Path(recipe.initial_weights)
@@ -68,9 +68,8 @@ def _initial_weights(recipe: Recipe) -> str | None:
         stored = RunDirectory(path.parent).read_recipe()
         before = stored["model_arguments"].get("weights")
     said = f"{path.parent.name}/{path.name}"
-    return said if before is None else f"{said}, which started from {_said(recipe.model, before)}"
-
-
-def _said(model: str, weights: str) -> str:
-    """Returns the full name of known weights, or the name of a file without its folder."""
-    return Path(weights).name if Path(weights).suffix else f"{model}/{weights}"
+    return (
+        said
+        if before is None
+        else f"{said}, which started from {weights_name(recipe.model, before)}"
+    )

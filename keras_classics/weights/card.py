@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics import files
+from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.weights.records import WeightsRecord
 
@@ -100,6 +101,11 @@ def data_name(dataset: str | None) -> str | None:
     """Returns the name of a data set for a card: a folder's without the folders that it is in."""
     kind, _, path = (dataset or "").partition(":")
     return f"{kind}:{Path(path).name}" if path and kind.startswith("folder") else dataset
+
+
+def weights_name(model: str, weights: str) -> str:
+    """Returns the full name of known weights, or the name of a file without its folder."""
+    return Path(weights).name if Path(weights).suffix else f"{model}/{weights}"
 
 
 def write_card(path: Path, facts: Facts) -> None:
@@ -270,8 +276,8 @@ def _scalar(value: Any) -> str:
 def _is_unchanged(path: Path) -> bool:
     """Whether a file is a card as `write_card` wrote it."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
+        text = files.read_bytes(path).decode()
+    except (UserError, ValueError):
         return False
     above, _, last = text.removesuffix("\n").rpartition("\n")
     return f"{last}\n" == SEAL.format(_digest(f"{above}\n"))

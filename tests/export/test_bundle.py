@@ -71,6 +71,10 @@ def test_the_card_says_what_the_manifest_says(exported):
     expected["digits", "top-1 accuracy"] = pytest.approx(record.top1 / 100)
     assert accuracies(card) == expected
 
+    origin = {"network": ["lenet5"], "arguments": 1, "dataset": {}, "trained_on": 2, "weights": []}
+    card = render(facts_of_export({**manifest, "origin": origin}, CanvasPreprocessing()))
+    assert head(card).keys() == {"library_name", "pipeline_tag", "tags"}
+
 
 def test_manifest(exported):
     folder, manifest = exported
