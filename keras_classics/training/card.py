@@ -1,5 +1,6 @@
 """The model card of a run: `README.md` in its directory, from its result and its recipe."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,13 +64,10 @@ def _initial_weights(recipe: Recipe) -> str | None:
     if recipe.initial_weights is None:
         return None
     path = Path(recipe.initial_weights)
-    before = None
+    said, before = f"{path.parent.name}/{path.name}", None
     with suppress(UserError):  # The other run may be gone, and nothing is known of it then.
-        stored = RunDirectory(path.parent).read_recipe()
-        before = stored["model_arguments"].get("weights")
-    said = f"{path.parent.name}/{path.name}"
-    return (
-        said
-        if before is None
-        else f"{said}, which started from {weights_name(recipe.model, before)}"
-    )
+        arguments = RunDirectory(path.parent).read_recipe().get("model_arguments")
+        before = arguments.get("weights") if isinstance(arguments, Mapping) else None
+    if before is None:
+        return said
+    return f"{said}, which started from {weights_name(recipe.model, str(before))}"
