@@ -23,6 +23,7 @@ from keras_classics.data.packaged import is_packaged
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import list_models
+from keras_classics.weights.hub import is_address
 
 OUT = define_path("out", None, "Folder to write.", required=True)
 FORMATS = flags.DEFINE_list(
@@ -105,7 +106,7 @@ def _trained_on(net: Network) -> str | None:
     """The data set that a network was trained on; known weights are named after theirs."""
     if "dataset" in net.training:
         return net.training["dataset"]
-    if Path(net.weights).suffix:
+    if Path(net.weights).suffix or is_address(net.weights):
         return None
     return "imagenet" if net.weights.startswith("imagenet") else net.weights
 

@@ -13,7 +13,7 @@ from keras_classics.files import refuse_existing
 from keras_classics.models.citations import citation
 from keras_classics.models.registry import arguments_for_weights, find_model, get_model
 from keras_classics.weights import hdf5, load_weights, torchvision
-from keras_classics.weights.card import Facts, card_path, published, write_card
+from keras_classics.weights.card import Facts, card_path, published, weights_name, write_card
 from keras_classics.weights.identify import read_metadata
 from keras_classics.weights.location import locate, on_this_machine
 from keras_classics.weights.metadata import COMMON, FileMetadata, metadata_of, preprocessing_of
@@ -65,7 +65,8 @@ def convert_weights(
     if library == "torchvision" and not find_model(model).torchvision:
         raise UserError(f"torchvision has no {model}, so nothing there would read its weights.")
     refuse_existing(target)
-    source = Path(on_this_machine(os.fspath(source)))
+    named = os.fspath(source)
+    source = Path(on_this_machine(named))
     arguments = arguments_for_weights(model, {**arguments, "weights": source})
     del arguments["weights"]
     network = get_model(model, **arguments)
@@ -73,15 +74,24 @@ def convert_weights(
     said = read_metadata(source) or FileMetadata({})
     metadata = metadata_of(network, arguments, said.make_preprocessing(), said.class_names)
     write(network, target, metadata)
-    write_card(card_path(target), _facts(source, model, library, arguments, metadata))
+    origin = {
+        "converted from": weights_name(model, named),
+        "arguments": metadata.arguments or None,
+    }
+    record = _record(source, model)
+    write_card(card_path(target), _facts(model, library, arguments, metadata, record, origin))
     return network
 
 
 def _facts(
-    source: Path, model: str, library: str, arguments: Mapping[str, Any], metadata: FileMetadata
+    model: str,
+    library: str,
+    arguments: Mapping[str, Any],
+    metadata: FileMetadata,
+    record: WeightsRecord | None,
+    origin: Mapping[str, Any],
 ) -> Facts:
     """Returns what is known of weights that were read from a file."""
-    record = _record(source, model)
     top = arguments.get("include_top", True)
     preprocessing, class_names = metadata.preprocessing, metadata.class_names
     if record is not None:
@@ -92,11 +102,7 @@ def _facts(
         network=model,
         library=library,
         include_top=top,
-        details={
-            "origin": record and record.origin,
-            "converted from": source.name,
-            "arguments": metadata.arguments or None,
-        },
+        details={"origin": record and record.origin, **origin},
         licence=None if record is None else record.licence,
         trained_on=None if record is None else record.dataset,
         measured=published(record) if record and top and same else (),

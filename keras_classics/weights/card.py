@@ -16,7 +16,8 @@ from typing import Any
 from keras_classics import files
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import PREPROCESSINGS
-from keras_classics.weights.records import WeightsRecord
+from keras_classics.weights.hub import is_address
+from keras_classics.weights.records import WeightsRecord, weights_names
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +105,10 @@ def data_name(dataset: str | None) -> str | None:
 
 
 def weights_name(model: str, weights: str) -> str:
-    """Returns the full name of known weights, or the name of a file without its folder."""
-    return Path(weights).name if Path(weights).suffix else f"{model}/{weights}"
+    """Returns the full name of known weights, an address, or a file's name without its folder."""
+    if weights in weights_names(model):
+        return f"{model}/{weights}"
+    return weights if is_address(weights) else Path(weights).name
 
 
 def write_card(path: Path, facts: Facts) -> None:

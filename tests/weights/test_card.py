@@ -5,7 +5,15 @@ import json
 import pytest
 import yaml
 
-from keras_classics.weights.card import Facts, Measured, card_path, data_name, render, write_card
+from keras_classics.weights.card import (
+    Facts,
+    Measured,
+    card_path,
+    data_name,
+    render,
+    weights_name,
+    write_card,
+)
 from tests.helpers.cards import head
 
 TEXTS = [
@@ -87,6 +95,20 @@ def test_a_folder_of_images_is_no_data_set_of_the_hub():
     said = head(render(Facts(name="a", trained_on="folder:cats")))
     assert "datasets" not in said
     assert head(render(Facts(name="a", trained_on="ImageNet")))["datasets"] == ["imagenet-1k"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ("imagenet", "resnet50/imagenet"),
+        ("imagenet_keras", "resnet50/imagenet_keras"),
+        ("/home/me/a.pth#model_ema", "a.pth#model_ema"),
+        ("folder/ckpt-3", "ckpt-3"),
+        ("hf://org/repo", "hf://org/repo"),
+    ],
+)
+def test_names_of_weights_say_no_folder(weights, expected):
+    assert weights_name("resnet50", weights) == expected
 
 
 def test_a_card_that_somebody_has_changed_stays(tmp_path, caplog):
