@@ -16,6 +16,7 @@ from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training import load_run
 from keras_classics.weights import list_weights, load_weights
 from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.load import means_file
 from keras_classics.weights.location import on_this_machine
 
 MODEL = define_paths(
@@ -124,7 +125,7 @@ def _of_name(name: str, weights: str | None) -> Network:
     named = weights or known_weights(name)
     weights = on_this_machine(named)
     loss = SmoothedCrossEntropy()
-    if not Path(weights).suffix:
+    if not Path(weights).suffix and not means_file(name, weights):
         record = find_weights(f"{name}/{weights}")
         model = get_model(name, weights=record.name, classes=len(record.labels))
         return Network(

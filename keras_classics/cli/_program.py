@@ -25,6 +25,7 @@ from absl import app, flags
 
 from keras_classics.cli._command import repeating_command
 from keras_classics.cli._help import asks_for_help, help_text
+from keras_classics.cli._paths import PathParser
 from keras_classics.cli._terminal import guarded_output, prepare_terminal
 from keras_classics.command import set_command
 from keras_classics.errors import (
@@ -70,7 +71,7 @@ def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
             return
         parameters = list(inspect.signature(main).parameters.values())
         app.run(
-            lambda rest: _guarded(lambda: main(*(str(user_path(path)) for path in rest[1:]))),
+            lambda rest: _guarded(lambda: main(*map(PathParser().parse, rest[1:]))),
             argv=argv,
             flags_parser=functools.partial(_parse, parameters),
         )

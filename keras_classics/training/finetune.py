@@ -22,6 +22,7 @@ from keras_classics.training.optimizer import Momentum
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights.identify import read_metadata
+from keras_classics.weights.load import means_file
 from keras_classics.weights.location import on_this_machine
 
 # Rate of the new last layer, and what it is divided by for all layers. Pretrained weights are good
@@ -198,7 +199,7 @@ def _preprocessing(
     model: str, weights: str, images: str | None, side: int | None
 ) -> tuple[str, keras.layers.Layer]:
     """Returns kind and layer of the preprocessing of some weights, at another size if given."""
-    if images is None and Path(weights).suffix:
+    if images is None and (Path(weights).suffix or means_file(model, weights)):
         said = read_metadata(Path(weights))
         layer = said and said.make_preprocessing()
         if layer is None:

@@ -152,7 +152,7 @@ def test_only_addresses_are_asked_for(hub, tmp_path):
 
 
 def test_commands_take_addresses(hub, saved, run_program, tmp_path):
-    hub.repositories["a/net"] = {"a.weights.h5": saved[1]}
+    hub.repositories["a/net"] = {"a.weights.h5": saved[1], "b/no_ending": saved[1]}
     environment = {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "of_programs")}
     cli = ("-m", "keras_classics.cli")
     convert = (*cli, "convert", "--model=lenet5", f"--out={tmp_path}/b.weights.h5")
@@ -161,7 +161,10 @@ def test_commands_take_addresses(hub, saved, run_program, tmp_path):
     model = kc.lenet5(weights=tmp_path / "b.weights.h5")
     assert same(model, saved[0])
     flags = ("--model=lenet5", "--dataset=digits", "--images=lenet5/digits", "--limit_test=10")
-    done = run_program(*cli, "evaluate", *flags, "--weights=hf://a/net", **environment)
-    assert done.returncode == 0, done.stderr
+    for address in ("hf://a/net", "hf://a/net/b/no_ending"):
+        done = run_program(*cli, "evaluate", *flags, f"--weights={address}", **environment)
+        assert done.returncode == 0, done.stderr
+    done = run_program(*cli, "identify", "hf://a/net", **environment)
+    assert "kc.lenet5(weights='hf://a/net')" in done.stdout, done.stderr
     done = run_program(*cli, "evaluate", *flags, "--weights=hf://a/no@v1", **environment)
     assert_one_line(done, 2, "there is no such repository")
