@@ -91,7 +91,7 @@ def test_killed_while_it_replaces(given, tmp_path):
     assert contents(out) == {"manifest.json": b"before"}
     assert not folders(tmp_path / "tmp")
     export.export_model(kc.lenet5(), out, formats=["tflite"], overwrite=True, **given)
-    assert set(contents(out)) == {"manifest.json", "model.keras", "model.tflite"}
+    assert set(contents(out)) == {"README.md", "manifest.json", "model.keras", "model.tflite"}
     assert {path.name for path in tmp_path.iterdir()} == {"out", "tmp"}
 
 
