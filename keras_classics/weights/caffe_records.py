@@ -201,7 +201,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         f"{OXFORD}/vgg_face/src/vgg_face_caffe.tar.gz",
         None,
         "VGG, University of Oxford, VGG-Face; the archive lists its 2,622 people",
-        "as on the publisher's page (VGG, University of Oxford)",
+        "the publisher's own (VGG, University of Oxford)",
         (None, None),
         _NOT_PUBLISHED,
         _FACES,
