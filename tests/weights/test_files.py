@@ -212,7 +212,9 @@ def test_hdf5_without_weights(model, tmp_path):
 def test_neither_a_file_nor_a_name(tmp_path):
     with pytest.raises(UserError, match=r"lenet5 has no weights 'imagenet'. Use digits, or fash"):
         kc.lenet5(weights="imagenet")
-    with pytest.raises(UserError, match=r"vgg9 has no weights 'x'. Use hf://.*, or a file that ends"):
+    with pytest.raises(
+        UserError, match=r"vgg9 has no weights 'x'. Use hf://.*, or a file that ends"
+    ):
         kc.vgg9(weights="x")
     with pytest.raises(UserError, match="must name an existing file"):
         kc.lenet5(weights=str(tmp_path / "none.weights.h5"))
