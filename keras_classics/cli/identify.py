@@ -22,7 +22,7 @@ from keras_classics.evaluation.preprocessings import compare_preprocessings, p_v
 from keras_classics.models import get_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 from keras_classics.models.identification import Identified, identify
-from keras_classics.weights.state_dicts import shortened
+from keras_classics.weights.formats.state_dicts import shortened
 
 # Most names of classes that are printed.
 CLASSES = 10

@@ -21,7 +21,7 @@ class CommonArguments(TypedDict, total=False):
 
     Attributes:
         weights: Name of known weights (see `list_weights`), `"imagenet"` for the network's default
-            ones, path of a file (see `weights.contents`), or None for initial weights.
+            ones, path of a file (see `weights.formats.contents`), or None for initial weights.
             Known weights set the arguments that you leave out, such as a ResNet's version.
         include_top: Whether the network ends in its dense layers and the classifier.
         input_shape: (height, width, channels), by default the paper's. Without top, height and

@@ -12,8 +12,9 @@ from keras_classics.errors import UserError
 from keras_classics.files import refuse_existing
 from keras_classics.models.citations import citation
 from keras_classics.models.registry import arguments_for_weights, find_model, get_model
-from keras_classics.weights import hdf5, load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.card import Facts, card_path, published, weights_name, write_card
+from keras_classics.weights.formats import hdf5, torchvision
 from keras_classics.weights.identify import read_metadata
 from keras_classics.weights.location import locate, on_this_machine
 from keras_classics.weights.metadata import COMMON, FileMetadata, metadata_of, preprocessing_of
@@ -42,7 +43,8 @@ def convert_weights(
     recognised by their hash, their licence and accuracy.
 
     Args:
-        source: File of weights, see `weights.contents`, or an address on the Hugging Face hub.
+        source: File of weights, see `weights.formats.contents`, or an address on the
+            Hugging Face hub.
         model: Name of the network that the weights belong to.
         target: File to write: `.weights.h5` for `"keras"`, `.pth` or `.safetensors` for
             `"torchvision"`.

@@ -15,14 +15,15 @@ from keras_classics.errors import UserError, one_line
 from keras_classics.models.candidates import Candidate, candidates
 from keras_classics.models.registry import ModelEntry, find_model
 from keras_classics.models.strangers import nearest, other_architecture, unusual_residual
-from keras_classics.weights import WeightsRecord, contents, hdf5
+from keras_classics.weights import WeightsRecord
+from keras_classics.weights.formats import contents, hdf5
+from keras_classics.weights.formats.state_dicts import shortened
 from keras_classics.weights.identify import arguments_for_file, format_of
 from keras_classics.weights.load import fitting
 from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata, preprocessing_of
 from keras_classics.weights.records import record_of_file
 from keras_classics.weights.sketch import Sketch, sketch_of
-from keras_classics.weights.state_dicts import shortened
 
 # What batch normalisations add to the variance: torch's and Caffe's, keras.applications', Keras's.
 EPSILONS = (1e-5, 1.001e-5, 1e-3)
@@ -87,7 +88,7 @@ def identify(path: str | os.PathLike) -> Identified:
     Values are not read. `get_model(found.network, weights=path, **found.arguments)` loads the file.
 
     Args:
-        path: A file of weights, see `weights.contents`, with a part after a `#` or without.
+        path: A file of weights, see `weights.formats.contents`, with a part after a `#` or without.
 
     Raises:
         UserError: There is no such file, it is damaged, or its network is none of those here; the

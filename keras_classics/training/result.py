@@ -26,7 +26,7 @@ from keras_classics.training.run_directory import RunDirectory, is_run, run_fold
 from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.training.trainer import Trainer
 from keras_classics.training.training_data import read_mean
-from keras_classics.weights import archives, hdf5
+from keras_classics.weights.formats import archives, hdf5
 from keras_classics.weights.metadata import metadata_of
 
 PROTOCOL = "single view, whole test split, after the last epoch"

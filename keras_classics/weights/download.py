@@ -16,7 +16,7 @@ import keras
 from keras_classics import files
 from keras_classics.errors import UserError, short_reason
 from keras_classics.internet import why_unreachable
-from keras_classics.weights.caffe_files import is_caffe_file
+from keras_classics.weights.formats.caffe_files import is_caffe_file
 
 # Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
 MIRROR = "KERAS_CLASSICS_WEIGHTS_URL"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from keras_classics.errors import NAMES, UserError, one_line, require, short_reason
 from keras_classics.internet import why_unreachable
-from keras_classics.weights import contents, shards
 from keras_classics.weights.download import is_intact
+from keras_classics.weights.formats import contents, shards
 
 # One slash: the address as pathlib writes it.
 START = re.compile(r"hf:/{1,2}(?=[^/])", re.IGNORECASE)

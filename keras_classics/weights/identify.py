@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError, one_line
-from keras_classics.weights import (
+from keras_classics.weights.assign import Slots, named_slots
+from keras_classics.weights.formats import (
     caffe,
     checkpoints,
     contents,
@@ -20,7 +21,6 @@ from keras_classics.weights import (
     tensorflow_files,
     torchvision,
 )
-from keras_classics.weights.assign import Slots, named_slots
 from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.stored import FileContent

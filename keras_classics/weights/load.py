@@ -13,12 +13,12 @@ from keras_classics.errors import UserError, one_line
 from keras_classics.weights import hub
 from keras_classics.weights.assign import Slot, Slots, assign, check_fit, named_slots, values_for
 from keras_classics.weights.computation import difference, of_model
-from keras_classics.weights.contents import ENDINGS, of_ending
+from keras_classics.weights.formats.contents import ENDINGS, of_ending
+from keras_classics.weights.formats.state_dicts import shortened
 from keras_classics.weights.identify import KERAS, Format, arguments_for_file, format_of
 from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.records import WeightsRecord, find_weights, weights_names
-from keras_classics.weights.state_dicts import shortened
 from keras_classics.weights.stored import FileContent, Tensors
 
 logger = logging.getLogger("keras_classics")

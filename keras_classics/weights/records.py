@@ -30,10 +30,10 @@ import keras
 
 from keras_classics.errors import UserError, natural_key
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
-from keras_classics.weights import caffe, keras_applications, torchvision
 from keras_classics.weights.caffe_records import CAFFE
 from keras_classics.weights.caffe_records import builder_arguments as caffe_arguments
 from keras_classics.weights.download import RemoteFile, is_intact
+from keras_classics.weights.formats import caffe, keras_applications, torchvision
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
 
 OWN = Path(__file__).parent / "own"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_classics.errors import UserError, natural_key
-from keras_classics.weights import (
+from keras_classics.weights.formats import (
     checkpoints,
     contents,
     hdf5,
@@ -21,8 +21,8 @@ from keras_classics.weights import (
     tensorflow_files,
     timm,
 )
-from keras_classics.weights.caffe_files import read_layers
-from keras_classics.weights.caffe_graph import Unit, network_of
+from keras_classics.weights.formats.caffe_files import read_layers
+from keras_classics.weights.formats.caffe_graph import Unit, network_of
 
 Shape = tuple[int, ...]
 

@@ -12,8 +12,9 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import hdf5, load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract
+from keras_classics.weights.formats import hdf5, torchvision
 from tests.fuzz import caffe_mutations, mutations, weight_mutations
 from tests.helpers import caffe_files, forked
 from tests.helpers.caffe_files import CASES

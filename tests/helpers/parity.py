@@ -23,8 +23,8 @@ import keras
 import numpy as np
 
 import keras_classics as kc
-from keras_classics.weights import keras_applications, timm, torchvision
 from keras_classics.weights.assign import assign, named_slots, values_for
+from keras_classics.weights.formats import keras_applications, timm, torchvision
 from keras_classics.weights.stored import Tensors, in_memory
 from tests.helpers.stored_outputs import TOLERANCE, stored
 

@@ -10,10 +10,10 @@ import h5py
 import keras
 import numpy as np
 
-from keras_classics.weights import torchvision
 from keras_classics.weights.assign import named_slots, weights_of
+from keras_classics.weights.formats import torchvision
+from keras_classics.weights.formats.parts import numbered_names
 from keras_classics.weights.metadata import ENTRY, metadata_of
-from keras_classics.weights.parts import numbered_names
 
 Shapes = Mapping[str, tuple[int, ...]]
 

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from keras_classics.errors import UserError
-from keras_classics.weights import load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract, named_slots
+from keras_classics.weights.formats import torchvision
 
 # What TensorFlow puts behind the path of an object to a variable.
 ATTRIBUTE = ".ATTRIBUTES/VARIABLE_VALUE"

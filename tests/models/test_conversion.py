@@ -7,7 +7,7 @@ from keras_classics.models import conversion
 from keras_classics.models.citations import BIBTEX, citation
 from keras_classics.models.conversion import convert_weights
 from keras_classics.models.registry import all_models
-from keras_classics.weights import hdf5, torchvision
+from keras_classics.weights.formats import hdf5, torchvision
 from tests.helpers.cards import accuracies, head
 
 RECORD = kc.find_weights("resnet20/fashion_mnist")

@@ -10,10 +10,10 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import checkpoints
+from keras_classics.weights.formats import checkpoints
+from keras_classics.weights.formats.state_dicts import Entry, flattened
 from keras_classics.weights.metadata import ENTRY, metadata_of
 from keras_classics.weights.records import OWN
-from keras_classics.weights.state_dicts import Entry, flattened
 from keras_classics.weights.stored import in_memory
 from tests.helpers import caffe_files, sparse_files, strangers
 from tests.helpers.checkpoint_forms import FORMS

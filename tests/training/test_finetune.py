@@ -15,7 +15,7 @@ from keras_classics.training import finetuning_recipes, train
 from keras_classics.training.finetune import default_batch_size, fitting_batch
 from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.training.warnings import FEW_STEPS
-from keras_classics.weights import hdf5
+from keras_classics.weights.formats import hdf5
 
 RESNET = ("resnet20", "fashion_mnist", "folder:pictures")
 

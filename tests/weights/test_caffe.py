@@ -14,9 +14,9 @@ from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights import caffe_mean, load_weights
-from keras_classics.weights.caffe_files import read_layers
-from keras_classics.weights.caffe_graph import builder_arguments, network_of
 from keras_classics.weights.download import MIRROR
+from keras_classics.weights.formats.caffe_files import read_layers
+from keras_classics.weights.formats.caffe_graph import builder_arguments, network_of
 from tests.helpers import caffe_files, forked
 from tests.helpers.stored_outputs import assert_near
 from tests.helpers.weight_files import assert_refused

@@ -17,9 +17,10 @@ from safetensors.numpy import save_file
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import checkpoints, load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract
-from keras_classics.weights.state_dicts import Entry, flattened
+from keras_classics.weights.formats import checkpoints, torchvision
+from keras_classics.weights.formats.state_dicts import Entry, flattened
 from keras_classics.weights.stored import StoredTensor
 from tests.helpers.checkpoint_forms import FORMS, headed, optimizer, prefixed
 from tests.helpers.golden import fill

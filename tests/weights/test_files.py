@@ -16,8 +16,9 @@ from safetensors.numpy import load_file, save_file
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models.conversion import convert_weights
-from keras_classics.weights import load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract, named_slots
+from keras_classics.weights.formats import torchvision
 from keras_classics.weights.metadata import metadata_of
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused, write, write_named

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_classics.errors import UserError
-from keras_classics.weights.keras_applications import (
+from keras_classics.weights.formats.keras_applications import (
     EPSILON,
     MOMENTUM,
     builder_arguments,

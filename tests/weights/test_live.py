@@ -13,7 +13,7 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.models.conversion import convert_weights
-from keras_classics.weights import torchvision
+from keras_classics.weights.formats import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
 from tests.helpers import parity
 from tests.helpers.images import photograph

@@ -17,9 +17,10 @@ from keras_classics.models.conversion import convert_weights
 from keras_classics.models.residual import SHORTCUTS
 from keras_classics.models.resnet import VERSIONS
 from keras_classics.models.unseen import UNSEEN
-from keras_classics.weights import hdf5, load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import named_slots
 from keras_classics.weights.computation import difference, of_model
+from keras_classics.weights.formats import hdf5, torchvision
 from keras_classics.weights.metadata import from_text, metadata_of
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused

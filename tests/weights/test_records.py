@@ -12,8 +12,9 @@ import pytest
 import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
-from keras_classics.weights import records, torchvision
+from keras_classics.weights import records
 from keras_classics.weights.download import RemoteFile
+from keras_classics.weights.formats import torchvision
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
 from tests.helpers.golden import fill
 from tests.helpers.programs import ROOT

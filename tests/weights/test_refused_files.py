@@ -15,8 +15,9 @@ from safetensors.numpy import load_file, save_file
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import assign, hdf5, load_weights
+from keras_classics.weights import assign, load_weights
 from keras_classics.weights.assign import is_finite, named_slots, values_for
+from keras_classics.weights.formats import hdf5
 from keras_classics.weights.identify import read_metadata
 from keras_classics.weights.stored import in_memory
 from tests.fuzz import weight_mutations

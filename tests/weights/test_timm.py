@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_classics.weights.formats.timm import as_torchvision
 from keras_classics.weights.stored import in_memory
-from keras_classics.weights.timm import as_torchvision
 
 
 def test_names_and_shapes_of_the_dense_layers():

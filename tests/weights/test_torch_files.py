@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from keras_classics.weights import load_weights, torchvision
+from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract
+from keras_classics.weights.formats import torchvision
 from tests.helpers import forked
 from tests.helpers.checkpoint_forms import FORMS, lightning
 from tests.helpers.golden import fill

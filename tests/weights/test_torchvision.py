@@ -7,8 +7,8 @@ from safetensors.numpy import load_file, save_file
 
 import keras_classics as kc
 from keras_classics.errors import UserError
-from keras_classics.weights import checkpoints, safetensors_files, torchvision
 from keras_classics.weights.assign import assign, extract, values_for
+from keras_classics.weights.formats import checkpoints, safetensors_files, torchvision
 
 NARROW = {"input_shape": (64, 64, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
 

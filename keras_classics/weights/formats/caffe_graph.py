@@ -14,8 +14,8 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights.caffe_files import Layer
 from keras_classics.weights.computation import Computation, of_model
+from keras_classics.weights.formats.caffe_files import Layer
 
 WEIGHTED = ("Convolution", "InnerProduct")
 WEIGHTED_HERE = ("Conv2D", "TowerConv2D", "Dense")

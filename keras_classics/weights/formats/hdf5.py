@@ -23,10 +23,11 @@ import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import atomic_write
-from keras_classics.weights import archives, contents, layer_order
 from keras_classics.weights.assign import named_slots, weights_of
 from keras_classics.weights.computation import is_own, of_config
-from keras_classics.weights.heaps import check_heaps
+from keras_classics.weights.formats import archives, contents, layer_order
+from keras_classics.weights.formats.heaps import check_heaps
+from keras_classics.weights.formats.parts import numbered_names, part_of, parts_of
 from keras_classics.weights.metadata import (
     ENTRY,
     MAX_BYTES,
@@ -34,7 +35,6 @@ from keras_classics.weights.metadata import (
     from_text,
     metadata_of,
 )
-from keras_classics.weights.parts import numbered_names, part_of, parts_of
 from keras_classics.weights.stored import (
     MOST_VARIABLES,
     SPARE_BYTES,

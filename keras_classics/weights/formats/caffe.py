@@ -30,8 +30,8 @@ import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
-from keras_classics.weights.caffe_files import Blob, read_blob, read_layers
-from keras_classics.weights.caffe_graph import (
+from keras_classics.weights.formats.caffe_files import Blob, read_blob, read_layers
+from keras_classics.weights.formats.caffe_graph import (
     EPSILON,
     Network,
     Unit,

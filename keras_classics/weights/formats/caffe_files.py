@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.weights.protobuf import Message, Run, damaged, opened
+from keras_classics.weights.formats.protobuf import Message, Run, damaged, opened
 
 # Types of V1LayerParameter, as LayerParameter names them; those of other layers do not matter.
 V1_TYPES = {

@@ -15,9 +15,9 @@ import numpy as np
 
 from keras_classics.backend import needs_tensorflow, tf
 from keras_classics.errors import UserError
-from keras_classics.weights import state_dicts
 from keras_classics.weights.assign import named_slots, weights_of
-from keras_classics.weights.state_dicts import Entry
+from keras_classics.weights.formats import state_dicts
+from keras_classics.weights.formats.state_dicts import Entry
 from keras_classics.weights.stored import FileContent, StoredTensor, parsing
 
 KIND = "checkpoint of TensorFlow"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from keras_classics.errors import UserError
 from keras_classics.files import read_json
-from keras_classics.weights.state_dicts import Entry
+from keras_classics.weights.formats.state_dicts import Entry
 
 # Most files, and largest index.
 SHARDS, INDEX_BYTES = 64, 4_000_000

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from keras_classics.errors import UserError, require
+from keras_classics.weights.formats.state_dicts import Entry
 from keras_classics.weights.metadata import ENTRY, FileMetadata, from_text
-from keras_classics.weights.state_dicts import Entry
 from keras_classics.weights.stored import StoredTensor, parsing
 
 KIND = "safetensors file"

@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError, require
-from keras_classics.weights import archives
-from keras_classics.weights.contents import ZIP_START
-from keras_classics.weights.state_dicts import Entry, flattened
+from keras_classics.weights.formats import archives
+from keras_classics.weights.formats.contents import ZIP_START
+from keras_classics.weights.formats.state_dicts import Entry, flattened
 from keras_classics.weights.stored import (
     MESSAGE_WIDTH,
     MOST_VARIABLES,

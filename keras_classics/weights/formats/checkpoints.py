@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights import (
+from keras_classics.weights.formats import (
     contents,
     safetensors_files,
     shards,
@@ -17,8 +17,8 @@ from keras_classics.weights import (
     torch_files,
     torchvision,
 )
+from keras_classics.weights.formats.state_dicts import Entry
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.state_dicts import Entry
 from keras_classics.weights.stored import FileContent
 
 

@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 
 from keras_classics.errors import UserError
-from keras_classics.weights import archives
-from keras_classics.weights.caffe_files import is_caffe_file
+from keras_classics.weights.formats import archives
+from keras_classics.weights.formats.caffe_files import is_caffe_file
 
 # Kinds of files.
 ARCHIVE, HDF5, SAFETENSORS, TORCH = "archive", "hdf5", "safetensors", "torch"
