@@ -25,6 +25,10 @@ from keras_classics.training.recipe import Recipe
 # Seconds between two images: drawing one takes about a second.
 IMAGE_PAUSE = 60.0
 
+# What a resumed run keeps of its events. Readers take files in the order of their names, and
+# TensorFlow's begin with the time: two of one second may stand in either order.
+KEPT = "events.out.tfevents.0"
+
 # Fields of a recipe that are no hyper-parameters.
 DESCRIPTIONS = ("paper", "sources")
 
@@ -120,11 +124,15 @@ class Events:
                 kept.setdefault((event.step, *tags), event)
         if kept:
             version = Event(wall_time=time.time(), file_version="brain.Event:2")
-            with files.atomic_write(paths[0]) as aside, tf.io.TFRecordWriter(str(aside)) as file:
+            with (
+                files.atomic_write(self._folder / KEPT) as aside,
+                tf.io.TFRecordWriter(str(aside)) as file,
+            ):
                 for event in (version, *kept.values()):
                     file.write(event.SerializeToString())
-        for path in paths[bool(kept) :]:
-            path.unlink()
+        for path in paths:
+            if not kept or path.name != KEPT:
+                path.unlink()
         return {
             event.step for event in kept.values() if event.summary.value[0].HasField("simple_value")
         }

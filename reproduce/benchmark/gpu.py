@@ -26,14 +26,8 @@ from keras_classics import files
 from keras_classics.cli._paths import define_path
 from keras_classics.command import current_command
 from keras_classics.errors import UserError
+from reproduce.benchmark.gpu_rows import COLUMNS, GROUPS, PRECISIONS, SIDES, WORKS
 from reproduce.benchmark.turns import TURNS
-
-# Batch sizes of the networks, in groups that fit into 80 GB with all of their sides.
-GROUPS = ({"resnet50": 64, "resnet20": 128}, {"vgg16": 32, "alexnet_owt": 128})
-WORKS = ("infer", "train")
-PRECISIONS = ("float32", "bfloat16")
-# By the package that a side needs.
-SIDES = {"keras_jax": "jax", "torch": "torch", "torch_compile": "torch"}
 
 # Seconds of a turn. Each `fit` has a beginning, which few steps would feel.
 TURN_SECONDS = {"infer": 0.2, "train": 0.5}
@@ -43,26 +37,6 @@ START_SECONDS = 150
 AUTOTUNED_AT_ONCE = 2
 
 RUN_SIDE = "import sys; from reproduce.benchmark.gpu_sides import main; main(sys.argv[1])"
-
-COLUMNS = (
-    "network",
-    "work",
-    "precision",
-    "side",
-    "batch",
-    "images_per_second",
-    "lowest",
-    "highest",
-    "turns",
-    "steps",
-    "device",
-    "commit",
-    "python",
-    "keras",
-    "jax",
-    "torch",
-    "command",
-)
 
 OUT = define_path("out", "benchmark_gpu.csv", "File for the rows of `gpu`.")
 QUICK = flags.DEFINE_bool("quick", False, "`gpu` with ResNet-20 alone, on two images.")

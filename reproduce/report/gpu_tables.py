@@ -7,8 +7,8 @@ from typing import Any
 
 from keras_classics import files
 from keras_classics.analysis import plots
-from reproduce.benchmark.gpu import COLUMNS as SPEED_COLUMNS
-from reproduce.benchmark.gpu import GROUPS, PRECISIONS, SIDES, WORKS
+from reproduce.benchmark.gpu_rows import COLUMNS as SPEED_COLUMNS
+from reproduce.benchmark.gpu_rows import GROUPS, PRECISIONS, SIDES, WORKS
 from reproduce.harness.result_table import RESULTS, ResultTable, cells
 from reproduce.harness.tables import NOT_RUN, Row, markdown, read_rows, spread
 

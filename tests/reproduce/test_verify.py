@@ -5,7 +5,7 @@ import pytest
 from keras_classics.errors import UserError
 from reproduce.claims import CLAIMS
 from reproduce.harness.result_table import command_with_threads
-from reproduce.verify.__main__ import chosen_rows, differences, split_command
+from reproduce.verify.rows import chosen_rows, differences, split_command
 
 
 def test_each_row_is_of_another_claim_the_shortest_first():

@@ -132,6 +132,12 @@ def repeat(folder):
     shutil.copy(path, path.with_name(f"{path.name}.copy"))
 
 
+def date_later(folder):
+    """As if the clock had been set back since, or both files were of one second."""
+    (path,) = folder.iterdir()
+    path.rename(path.with_name("events.out.tfevents.9999999999.host"))
+
+
 def write_in_another_form(folder):
     """As earlier versions wrote scalars."""
     forget(folder)
@@ -149,6 +155,8 @@ def write_in_another_form(folder):
         (tear, 3, [1, 2, 4, 5]),
         (repeat, 3, [1, 2, 3, 4, 5]),
         (lose_an_epoch, 3, [1, 2, 4, 5]),
+        (date_later, 3, [1, 2, 3, 4, 5]),
+        (date_later, 1, [1, 2, 3, 4, 5]),
         (forget, 3, [4, 5]),
         (write_in_another_form, 3, [4, 5]),
     ],
