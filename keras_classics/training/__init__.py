@@ -1,8 +1,6 @@
 """Training: recipes, and the loop that trains by them."""
 
-from typing import Any
-
-from keras_classics.backend import needs_tensorflow, tf
+from keras_classics.backend import lazy_refusal, tf
 from keras_classics.training import recipes
 from keras_classics.training.optimizer import Adam, LevenbergMarquardt, Momentum
 from keras_classics.training.recipe import Paper, Recipe, read_recipe
@@ -37,8 +35,4 @@ if tf is not None:
     from keras_classics.training.training_data import load_data
     from keras_classics.training.warnings import warnings_about
 else:
-
-    def __getattr__(name: str) -> Any:
-        if name in __all__:
-            raise needs_tensorflow(f"{__name__}.{name} needs")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = lazy_refusal(__name__, __all__)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from keras_classics.weights.location import locate
 from keras_classics.weights.metadata import FileMetadata
 from keras_classics.weights.stored import FileContent
 
+Opener = Callable[[Path, keras.Model, str], AbstractContextManager[FileContent]]
+
 
 @dataclass(frozen=True)
 class Format:
@@ -39,25 +41,23 @@ class Format:
         scores: Prefixes of the names of tensors of the last layer, which computes the scores.
     """
 
-    opened: Callable[[Path, keras.Model, str], AbstractContextManager[FileContent]]
+    opened: Opener
     metadata: Callable[[Path, str], FileMetadata | None]
     slots: Callable[[keras.Model], Slots]
     top: tuple[str, ...]
     scores: tuple[str, ...]
 
 
-@contextlib.contextmanager
-def _opened_keras(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
-    with hdf5.opened(path, model, part) as content:
-        content.tensors = keras_applications.folded(content.tensors, model)
-        yield content
+def _folding_biases(opened: Opener) -> Opener:
+    """Returns an opener of files of Keras whose ResNets may have biases, see `folded`."""
 
+    @contextlib.contextmanager
+    def opened_and_folded(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
+        with opened(path, model, part) as content:
+            content.tensors = keras_applications.folded(content.tensors, model)
+            yield content
 
-@contextlib.contextmanager
-def _opened_tensorflow(path: Path, model: keras.Model, part: str) -> Iterator[FileContent]:
-    with tensorflow_files.opened(path, model, part) as content:
-        content.tensors = keras_applications.folded(content.tensors, model)
-        yield content
+    return opened_and_folded
 
 
 # Modules between a network's features and what it was trained for: other names of the last layer,
@@ -65,7 +65,7 @@ def _opened_tensorflow(path: Path, model: keras.Model, part: str) -> Iterator[Fi
 HEADS = (*state_dicts.HEADS, "projector", "projection_head", "prototypes", "predictor")
 
 KERAS = Format(
-    opened=_opened_keras,
+    opened=_folding_biases(hdf5.opened),
     metadata=hdf5.read_metadata,
     slots=named_slots,
     top=("c5/", "f6/", "fc1/", "fc2/", "fc6/", "fc7/", "layers/dense"),
@@ -78,20 +78,12 @@ TORCH = Format(
     top=("classifier.", "pre_logits.", *(f"{module}." for module in HEADS)),
     scores=("classifier.6.", "fc."),
 )
-TENSORFLOW = Format(
-    opened=_opened_tensorflow,
+TENSORFLOW = replace(
+    KERAS,
+    opened=_folding_biases(tensorflow_files.opened),
     metadata=lambda path, part: None,
-    slots=named_slots,
-    top=KERAS.top,
-    scores=KERAS.scores,
 )
-CAFFE = Format(
-    opened=caffe.opened,
-    metadata=caffe.read_metadata,
-    slots=named_slots,
-    top=KERAS.top,
-    scores=KERAS.scores,
-)
+CAFFE = replace(KERAS, opened=caffe.opened, metadata=caffe.read_metadata)
 FORMATS = {
     contents.HDF5: KERAS,
     contents.ARCHIVE: KERAS,

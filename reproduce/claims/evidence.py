@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_classics.errors import require
 from keras_classics.evaluation.statistics import mean_difference
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, with_interval
 
 # Probability with which a design must find the smallest difference that is given for it.
 POWER = 0.8
@@ -96,7 +96,7 @@ class Means:
         if min(a.size, b.size) < 2:
             return None
         p_for, p_against = _welch(a - self.margin, b)
-        return Evidence(_interval(a, b), p_for, p_against)
+        return Evidence(with_interval(*mean_difference(a, b)), p_for, p_against)
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
         if (noise := _noise(results, more, less, self.part, seeds)) is None:
@@ -127,7 +127,11 @@ class Equal:
             return None
         above_low, below_low = _welch(a + self.margin, b)
         above_high, below_high = _welch(a - self.margin, b)
-        return Evidence(_interval(a, b), max(above_low, below_high), min(below_low, above_high))
+        return Evidence(
+            with_interval(*mean_difference(a, b)),
+            max(above_low, below_high),
+            min(below_low, above_high),
+        )
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
         if (noise := _noise(results, more, less, self.part, seeds)) is None:
@@ -277,9 +281,8 @@ class Resampled:
         if (found := self.difference(results, more, less)) is None:
             return None
         points, error = found
-        low, high = points - 1.96 * error, points + 1.96 * error
         score = points / error
-        measured = f"{points:+.2f} ({low:+.2f} to {high:+.2f})"
+        measured = with_interval(points, points - 1.96 * error, points + 1.96 * error)
         return Evidence(measured, NormalDist().cdf(-score), NormalDist().cdf(score))
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
@@ -291,11 +294,6 @@ class Resampled:
 
 def _stats() -> ModuleType:
     return require("scipy.stats", "train")
-
-
-def _interval(a: np.ndarray, b: np.ndarray) -> str:
-    difference, low, high = mean_difference(a, b)
-    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _welch(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:

@@ -120,8 +120,7 @@ class Results:
         runs = self.errors(variant, part), self.errors(over, part)
         if min(map(len, runs)) < 2:
             return "-"
-        difference, low, high = mean_difference(*runs)
-        return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
+        return with_interval(*mean_difference(*runs))
 
     def error_lines(self, variant: str, label: str) -> list[plots.Line]:
         """Returns lines of a variant's test errors over the epochs, and of its training errors."""
@@ -157,6 +156,11 @@ class Results:
         """Returns lines of a quantity over the layers of a variant."""
         runs = [list(layers.values()) for layers in self.layers_of(variant, quantity, when)]
         return [plots.Line(label, runs)] if runs else []
+
+
+def with_interval(difference: float, low: float, high: float) -> str:
+    """Returns a difference in points with its interval, for a table."""
+    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def draw_errors(

@@ -25,6 +25,7 @@ from keras_classics.errors import NonFiniteLossError, StoppedError, UserError, r
 from keras_classics.models import get_model
 from keras_classics.training import Recipe
 from keras_classics.training.schedules import rates
+from reproduce.harness.tables import read_rows
 
 jax = require("jax", "jax")
 
@@ -342,12 +343,8 @@ def _resumed(training: Training, folder: Path) -> list[dict[str, Any]]:
         name: [jax.numpy.asarray(arrays[f"{name}_{i}"]) for i in range(len(values))]
         for name, values in training.state.items()
     }
-    with open(folder / "history.csv", newline="") as file:
-        rows = [line.strip().split(",") for line in file][1 : 1 + int(arrays["blocks"])]
-    return [
-        {name: float(value) for name, value in zip(HISTORY_COLUMNS, row, strict=True)}
-        for row in rows
-    ]
+    rows = read_rows(folder / "history.csv")[: int(arrays["blocks"])]
+    return [{name: float(row[name]) for name in HISTORY_COLUMNS} for row in rows]
 
 
 def _result(training: Training, data: Data, history: list[Mapping[str, Any]]) -> dict[str, Any]:
