@@ -31,7 +31,7 @@ from keras_classics.data import load_test
 from keras_classics.data.splits import AnySplit
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.evaluation import Dense, Evaluation, Evaluator, Views, average
+from keras_classics.evaluation import ClassMetrics, Dense, Evaluation, Evaluator, Views, average
 from keras_classics.evaluation.evaluate import BATCH_SIZE as MOST_VIEWS
 from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
 from keras_classics.evaluation.statistics import mcnemar, wilson
@@ -85,8 +85,15 @@ NUM_REPLICAS = flags.DEFINE_integer(
 OUT = define_path("out", None, "Folder to write; it must not exist yet.")
 COMPARE = define_path_list("compare", "Two folders written by --out.")
 
-# Number of classes that are printed; if there are more, those with the lowest accuracy.
+# Number of classes that are printed; if there are more, those with the lowest recall.
 PRINTED_CLASSES = 20
+# The metrics that are printed beside the errors; `evaluation.json` and --json have all.
+METRICS = {
+    "balanced_accuracy": "bal. accuracy",
+    "f1_macro": "F1, macro",
+    "f1_weighted": "F1, weighted",
+    "roc_auc": "ROC-AUC",
+}
 
 Row = dict[str, Any]
 
@@ -228,6 +235,7 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
         "protocol": predictions.protocol,
         "members": len(nets),
         **figures,
+        **evaluation.metrics,
     }
 
 
@@ -246,24 +254,34 @@ def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
             lines.append(
                 f"{top[:3]}-{top[3]} error, %  {error:6.2f}   (95 %: {low:.2f} to {high:.2f})"
             )
+    for name, words in METRICS.items():
+        if name in row:
+            lines.append(f"{words:<14}  {100 * row[name]:6.2f}")
     lines.append(f"seconds         {row['seconds']:6,.1f}")
     classes = _classes(evaluation, predictions.class_names)
     if len(classes) > PRINTED_CLASSES:
-        classes = sorted(classes, key=lambda of: of["accuracy"])[:PRINTED_CLASSES]
-        lines += ["", f"The {PRINTED_CLASSES} classes with the lowest accuracy:"]
-    width = max(len(of["class"]) for of in classes)
-    lines += ["", f"{'class':<{width}}  images  right, %  most often predicted instead"]
+        classes = sorted(classes, key=lambda of: of["recall"])[:PRINTED_CLASSES]
+        lines += ["", f"The {PRINTED_CLASSES} classes with the lowest recall:"]
+    width = max(5, *(len(of["class"]) for of in classes))
+    lines += [
+        "",
+        f"{'class':<{width}}  images  precision, %  recall, %   F1, %  "
+        "most often predicted instead",
+    ]
     for of in classes:
         taken = f"{of['taken_for']} ({of['times']})" if of["times"] else "-"
+        precision, recall, f1 = (100 * of[name] for name in ("precision", "recall", "f1"))
         lines.append(
-            f"{of['class']:<{width}}  {of['images']:>6,}  {100 * of['accuracy']:>8.1f}  {taken}"
+            f"{of['class']:<{width}}  {of['images']:>6,}  {precision:>12.1f}  {recall:>9.1f}  "
+            f"{f1:>6.1f}  {taken}"
         )
     return "\n".join(lines)
 
 
 def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
-    """For each class with images: its accuracy, and its most frequent wrong prediction."""
+    """For each class with images: its metrics, and its most frequent wrong prediction."""
     rows = []
+    metrics = ClassMetrics.of_confusion(evaluation.confusion)
     for label, counts in enumerate(evaluation.confusion):
         wrong = np.where(np.arange(len(counts)) == label, 0, counts)
         if counts.sum():
@@ -271,7 +289,9 @@ def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
                 {
                     "class": names[label],
                     "images": int(counts.sum()),
-                    "accuracy": counts[label] / counts.sum(),
+                    "precision": float(metrics.precision[label]),
+                    "recall": float(metrics.recall[label]),
+                    "f1": float(metrics.f1[label]),
                     "taken_for": names[wrong.argmax()] if wrong.any() else "",
                     "times": int(wrong.max()),
                 }

@@ -13,6 +13,7 @@ from keras_classics.data.splits import AnySplit
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError
 from keras_classics.evaluation.finite import check_finite
+from keras_classics.evaluation.metrics import classification_metrics, confusion_matrix
 from keras_classics.evaluation.views import Stacks
 from keras_classics.models.builder import scores_and_probabilities
 
@@ -69,10 +70,12 @@ class Evaluation:
     @property
     def confusion(self) -> np.ndarray:
         """Counts, shape (classes, classes): rows are labels, columns predictions."""
-        classes = self.probabilities.shape[1]
-        counts = np.zeros((classes, classes), "int64")
-        np.add.at(counts, (self.labels, self.predictions), 1)
-        return counts
+        return confusion_matrix(self.labels, self.predictions, self.probabilities.shape[1])
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Balanced accuracy, averages over classes and others, see `classification_metrics`."""
+        return classification_metrics(self.labels, self.probabilities)
 
 
 class Evaluator:

@@ -16,7 +16,7 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, short_reason
-from keras_classics.evaluation import Evaluation
+from keras_classics.evaluation import ClassMetrics, Evaluation
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.training import typed_json
 from keras_classics.training.events import Events
@@ -35,14 +35,38 @@ PROTOCOL = "single view, whole test split, after the last epoch"
 UNPACKED_BYTES = 100_000_000
 
 
+# The metrics that `outcome_digest` covers, also in results that have more.
+DIGESTED = ("test_accuracy", "test_error", "test_loss", "train_accuracy", "train_loss")
+
+
 class Metrics(TypedDict):
-    """The figures of a run; accuracies and errors from 0 to 1."""
+    """The figures of a run; accuracies, errors and others but losses from 0 to 1.
+
+    Older runs lack those after the losses, see `evaluation.classification_metrics`.
+    """
 
     test_accuracy: float
     test_error: float
     test_loss: float
     train_accuracy: float
     train_loss: float
+    test_balanced_accuracy: NotRequired[float]
+    test_precision_macro: NotRequired[float]
+    test_recall_macro: NotRequired[float]
+    test_f1_macro: NotRequired[float]
+    test_precision_weighted: NotRequired[float]
+    test_recall_weighted: NotRequired[float]
+    test_f1_weighted: NotRequired[float]
+    test_roc_auc: NotRequired[float]
+
+
+class ByClass(TypedDict):
+    """Figures of the classes on the test split, in the order of `class_names`."""
+
+    images: list[int]
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
 
 
 class Environment(TypedDict):
@@ -88,10 +112,11 @@ class RunResult(TypedDict):
         bad_images: Number of unreadable images that were left out.
         left_out: Training images that each epoch leaves out, because they do not fill a batch.
         never_predicted: Classes that have test images, and are predicted for none.
+        by_class: Precision, recall and F1 of each class. Older runs have none.
         recipe_digest: The recipe's digest, see `Recipe.digest`. Runs of before there were digests
             have none.
-        outcome_sha256: Hash of the metrics and of the final weights, which a repetition of the run
-            has too, where `result.json` has other seconds. Older runs have none.
+        outcome_sha256: Hash of the accuracies, losses and final weights, which a repetition of the
+            run has too, where `result.json` has other seconds. Older runs have none.
     """
 
     metrics: Metrics
@@ -117,6 +142,7 @@ class RunResult(TypedDict):
     bad_images: NotRequired[int]
     left_out: NotRequired[int]
     never_predicted: NotRequired[list[str]]
+    by_class: NotRequired[ByClass]
     recipe_digest: NotRequired[str]
     outcome_sha256: NotRequired[str]
 
@@ -138,6 +164,7 @@ def make_result(
             "test_loss": evaluation.loss,
             "train_accuracy": history[-1]["train_accuracy"],
             "train_loss": history[-1]["train_loss"],
+            **{f"test_{name}": value for name, value in evaluation.metrics.items()},
         },
         "protocol": PROTOCOL,
         "images": len(data.test),
@@ -162,6 +189,7 @@ def make_result(
         "bad_images": bad_images,
         "left_out": len(data.train) - trainer.plan.images_per_epoch,
         "never_predicted": _never_predicted(evaluation, data.class_names),
+        "by_class": _by_class(evaluation),
     }
     return json.loads(json.dumps(result))
 
@@ -171,6 +199,16 @@ def _never_predicted(evaluation: Evaluation, class_names: Sequence[str]) -> list
     counts = evaluation.confusion
     missed = (counts.sum(axis=1) > 0) & (counts.sum(axis=0) == 0)
     return [class_names[label] for label in np.flatnonzero(missed)]
+
+
+def _by_class(evaluation: Evaluation) -> ByClass:
+    metrics = ClassMetrics.of_confusion(evaluation.confusion)
+    return {
+        "images": metrics.labelled.tolist(),
+        "precision": metrics.precision.tolist(),
+        "recall": metrics.recall.tolist(),
+        "f1": metrics.f1.tolist(),
+    }
 
 
 def write_result(path: Path, result: RunResult) -> None:
@@ -229,8 +267,12 @@ def _result_of(run: RunDirectory, recipe: Mapping[str, Any]) -> RunResult:
 
 
 def outcome_digest(metrics: Mapping[str, Any], model: keras.Model) -> str:
-    """Returns the SHA-256 of metrics and weights: the same for equal outcomes alone."""
-    total = hashlib.sha256(json.dumps(metrics, sort_keys=True).encode())
+    """Returns the SHA-256 of the metrics in `DIGESTED` and of the weights.
+
+    The other metrics follow from the weights, and hashes of older runs are without them.
+    """
+    digested = {name: metrics[name] for name in DIGESTED}
+    total = hashlib.sha256(json.dumps(digested, sort_keys=True).encode())
     for weight in model.get_weights():
         total.update(f"{weight.dtype} {weight.shape}".encode() + weight.tobytes())
     return total.hexdigest()

@@ -77,8 +77,14 @@ def test_errors_classes_and_files(run_program, tmp_path):
     command = "keras-classics evaluate --dataset=digits --model=lenet5"
     assert result["environment"]["command"] == f"{command} --out={out} --weights=digits"
     assert result["environment"]["strategy"] == "one_device"
-    rows = csv.DictReader((out / "classes.csv").read_text().splitlines())
+    rows = list(csv.DictReader((out / "classes.csv").read_text().splitlines()))
     assert sum(int(row["images"]) for row in rows) == 360
+    for name in ("precision", "recall", "f1"):
+        mean = np.mean([float(row[name]) for row in rows])
+        assert result[f"{name}_macro"] == pytest.approx(mean)
+        assert result[f"{name}_weighted"] == pytest.approx(mean, abs=0.02)
+    assert f"bal. accuracy   {100 * result['balanced_accuracy']:6.2f}\n" in done.stdout
+    assert f"F1, macro       {100 * result['f1_macro']:6.2f}\n" in done.stdout
     assert (out / "confusion.png").exists()
     assert (out / "mistakes.png").exists()
     both = tmp_path / "both"

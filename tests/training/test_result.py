@@ -65,6 +65,23 @@ def test_the_hash_of_the_outcome_is_that_of_metrics_and_weights(finished):
     assert outcome_digest(result["metrics"], model) != result["outcome_sha256"]
     other = {**result["metrics"], "test_loss": 0.5}
     assert outcome_digest(other, load_run(run_dir).model) != result["outcome_sha256"]
+    # Rows of results hold hashes of before there were more metrics than these.
+    names = ("test_accuracy", "test_error", "test_loss", "train_accuracy", "train_loss")
+    five = {name: result["metrics"][name] for name in names}
+    assert outcome_digest(five, load_run(run_dir).model) == result["outcome_sha256"]
+
+
+def test_metrics_of_the_classes(finished):
+    _, result = finished
+    by_class, metrics = result["by_class"], result["metrics"]
+    assert {len(values) for values in by_class.values()} == {10}
+    assert sum(by_class["images"]) == 40
+    right = np.dot(by_class["images"], by_class["recall"])
+    assert right == pytest.approx(40 * metrics["test_accuracy"])
+    assert metrics["test_balanced_accuracy"] == pytest.approx(np.mean(by_class["recall"]))
+    assert metrics["test_recall_weighted"] == pytest.approx(metrics["test_accuracy"])
+    assert metrics["test_f1_macro"] == pytest.approx(np.mean(by_class["f1"]))
+    assert "test_roc_auc" not in metrics
 
 
 def test_history(finished):
