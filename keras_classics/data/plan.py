@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from keras_classics.backend import tf
 from keras_classics.data.augment import Augmentation
+from keras_classics.data.sampling import BalancedSampling
 
 BLOCK_BYTES = 32 * 2**20
 BLOCK_STEPS = 1000
@@ -30,6 +31,8 @@ class Plan:
         augmentation: How training images are changed, or None.
         carry: Whether the images that do not fill a batch begin the next epoch's first batch; if
             not, they are left out of the epoch.
+        sampling: Balances the classes, or None: each image is in an epoch once. A balanced epoch
+            has as many images, but none is left out: it draws only those that fill its batches.
     """
 
     images: int
@@ -40,6 +43,7 @@ class Plan:
     reshuffle: bool = True
     augmentation: Augmentation | None = None
     carry: bool = False
+    sampling: BalancedSampling | None = None
 
     # The epochs form one row of positions, which steps cut into batches, and blocks into groups of
     # steps. A step belongs to the epoch in which it begins. All methods are closed formulas for
@@ -147,7 +151,12 @@ class Plan:
 
     def _shuffled(self, epoch: "tf.Tensor", positions: "tf.Tensor") -> "tf.Tensor":
         seed = tf.stack([tf.constant(self.seed, tf.int64), epoch if self.reshuffle else 0 * epoch])
-        return tf.random.experimental.index_shuffle(positions, seed, self.images - 1)
+        shuffle = tf.random.experimental.index_shuffle
+        if self.sampling is None:
+            return shuffle(positions, seed, self.images - 1)
+        first = epoch * self.images_per_epoch
+        draws = first + shuffle(positions, seed, self.images_per_epoch - 1)
+        return self.sampling.indices(draws, self.seed, self.reshuffle)
 
     def random_numbers(
         self, epoch: "tf.Tensor", first: "tf.Tensor", count: int, num_random: int

@@ -15,6 +15,7 @@ from keras_classics.errors import require
 from keras_classics.evaluation import Evaluation
 from keras_classics.training.card import write_run_card
 from keras_classics.training.checkpoint import Checkpoints
+from keras_classics.training.class_weights import BALANCED
 from keras_classics.training.events import Events
 from keras_classics.training.interrupts import (
     LOST_WORKER,
@@ -181,6 +182,9 @@ def _warn_if_stuck(trainer: Trainer) -> bool:
     """Warns if the training loss is still at chance level; returns whether that is checked."""
     progress, recipe = trainer.progress, trainer.recipe
     if trainer.step < STUCK_STEPS or recipe.loss != "cross_entropy":
+        return False
+    if recipe.class_weights not in (None, BALANCED):
+        # Other weights have another mean than 1, and guessing has another loss.
         return False
     chance = math.log(trainer.model.output_shape[-1])
     losses = [row["train_loss"] for row in progress.history]

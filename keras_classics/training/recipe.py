@@ -20,6 +20,7 @@ from keras_classics.models import find_model
 from keras_classics.models.losses import CodeDistance, DiscriminativeMAP, SmoothedCrossEntropy
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training import typed_json
+from keras_classics.training.class_weights import check_class_weights
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Plateau, Schedule
 
@@ -54,6 +55,7 @@ CHOICES = {
     "preprocessing": PREPROCESSINGS,
     "dtype_policy": ("float32", "mixed_bfloat16", "mixed_float16"),
     "last_batch": ("drop", "carry"),
+    "sampling": ("shuffle", "balanced"),
     "trainable": ("all", "head"),
     "batch_norm": BATCH_NORMS,
 }
@@ -132,6 +134,12 @@ class Recipe:
         paper: The figure to compare with, or None.
         sources: For every value taken from a paper, the section it comes from.
         tags: What the run belongs to: in a comparison, its `claim` and its `variant`.
+        class_weights: What the loss of an image is multiplied by: `"balanced"`, a number for each
+            class, or numbers by class name or label; see `class_weights.weights_of_classes`. Losses
+            and gradients are means over the images of a batch, not over their weights. Test and
+            validation losses are not weighted. None: all classes have weight 1.
+        sampling: `"shuffle"`: each image is in an epoch once; `"balanced"`: an epoch has as many
+            images as that, and equally many of each class; see `data.sampling.BalancedSampling`.
     """
 
     name: str
@@ -170,6 +178,8 @@ class Recipe:
     paper: Paper | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    class_weights: str | Mapping[str, float] | tuple[float, ...] | None = None
+    sampling: str = "shuffle"
 
     def __post_init__(self):
         for name, (low, high) in RANGES.items():
@@ -199,6 +209,7 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
+        check_class_weights(self.class_weights)
         if self.batch_norm_group is not None and self.batch_norm != "train":
             raise UserError(
                 "batch_norm_group groups the images of a replica, with batch_norm='train'. "

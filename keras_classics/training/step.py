@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_classics.models.builder import scores_and_probabilities
@@ -28,6 +29,8 @@ class Step:
         clip_norm: Bound of the global norm of the gradients, or None.
         average: Moving averages of the weights, or None.
         scale: Scale of the loss, or None.
+        class_weights: What the loss of an image is multiplied by, float32, shape (classes,), or
+            None.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Step:
         clip_norm: float | None = None,
         average: MovingAverage | None = None,
         scale: LossScale | None = None,
+        class_weights: np.ndarray | None = None,
     ):
         self._network = scores_and_probabilities(model)
         self._weights = values(model.trainable_variables)
@@ -58,6 +62,7 @@ class Step:
         self._clip_norm = clip_norm
         self._average = average
         self._scale = scale
+        self._class_weights = class_weights
 
     def __call__(
         self, inputs: Any, labels: tf.Tensor, rates: tf.Tensor, stop: tf.Tensor
@@ -105,7 +110,10 @@ class Step:
     def _gradients(self, inputs, labels):
         with tf.GradientTape() as tape:
             scores, probabilities = self._network(self._device_preprocess(inputs), training=True)
-            loss_sum = tf.reduce_sum(self._loss.call(labels, tf.cast(scores, tf.float32)))
+            losses = self._loss.call(labels, tf.cast(scores, tf.float32))
+            if self._class_weights is not None:
+                losses *= tf.gather(self._class_weights, labels)
+            loss_sum = tf.reduce_sum(losses)
             mean = loss_sum / self._batch_size
             if self._scale is not None:
                 mean *= self._scale.value

@@ -16,12 +16,14 @@ import tensorflow as tf
 
 from keras_classics.data import ImageData, Split, pipeline
 from keras_classics.data.plan import Plan, steps_per_block
+from keras_classics.data.sampling import BalancedSampling
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import NonFiniteLossError, UserError
 from keras_classics.evaluation import Evaluation, Evaluator, one_view, recompute_batch_norm
 from keras_classics.evaluation.finite import NonFiniteOutputError
 from keras_classics.models import get_model, transfer
 from keras_classics.training import schedules, typed_json
+from keras_classics.training.class_weights import weights_of_classes
 from keras_classics.training.optimizer import LossScale, MovingAverage, values
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.run_directory import HISTORY_COLUMNS, VALIDATION_COLUMNS
@@ -128,6 +130,7 @@ class Trainer:
             clip_norm=recipe.clip_norm,
             average=self._average,
             scale=scale,
+            class_weights=self._class_weights(),
         )
         self._train_block = compiled_block(step, strategy, recipe.jit_compile)
         self._evaluators = {
@@ -135,6 +138,12 @@ class Trainer:
             for name, split in (("validation", data.validation), ("test", data.test))
             if split is not None
         }
+
+    def _class_weights(self) -> np.ndarray | None:
+        given, data = self.recipe.class_weights, self._data
+        if given is None:
+            return None
+        return weights_of_classes(given, data.train.labels, data.class_names)
 
     @property
     def step(self) -> int:
@@ -341,6 +350,9 @@ def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
         reshuffle=recipe.reshuffle,
         augmentation=recipe.augmentation,
         carry=recipe.last_batch == "carry",
+        sampling=(
+            BalancedSampling.of(data.train.labels) if recipe.sampling == "balanced" else None
+        ),
     )
     if recipe.steps is not None:
         return plan

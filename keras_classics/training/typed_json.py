@@ -58,7 +58,8 @@ def encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {KIND: type(value).__name__, **encode_fields(value)}
     if isinstance(value, Mapping):
-        return {key: encode(entry) for key, entry in value.items()}
+        # JSON has no other keys than strings.
+        return {str(key): encode(entry) for key, entry in value.items()}
     if isinstance(value, tuple | list):
         return [encode(entry) for entry in value]
     return value

@@ -145,6 +145,20 @@ def test_the_scale_doubles_after_many_good_steps(monkeypatch):
     assert scale.value.numpy() == 2.0**17
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_of_classes_multiply_the_losses_of_their_images(count):
+    model, weights = tiny(), np.float32([0.5, 3.0])
+    loss_sum, *_ = take(model, [[0.5]], class_weights=weights, gradient_accumulation_steps=count)
+    scores = IMAGES.astype("float64") @ START[0] + START[1]
+    shares = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    # The mean is over the eight images, not over their weights.
+    error = weights[LABELS][:, np.newaxis] * (shares - np.eye(2)[LABELS]) / 8
+    gradients = [IMAGES.T.astype("float64") @ error, error.sum(axis=0)]
+    assert_weights(model, [w - 0.5 * g for w, g in zip(START, gradients, strict=True)])
+    losses = -np.log(shares[np.arange(8), LABELS])
+    assert loss_sum == pytest.approx((weights[LABELS] * losses).sum(), rel=1e-5)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_label_smoothing(smoothing):
     scores = np.random.default_rng(1).normal(size=(5, 4))
