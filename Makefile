@@ -70,13 +70,13 @@ $(DEBIAN_DATA)/ready: | $(VENV)/installed
 	cd $(DEBIAN_DATA) && apt-get download dataset-fashion-mnist || { echo "$$NO_PACKAGE"; exit 2; }
 	cd $(DEBIAN_DATA) && dpkg -x dataset-fashion-mnist_*.deb .
 	$(BIN)/keras-classics prepare --dataset=fashion_mnist \
-	  --from_idx=$(DEBIAN_DATA)/usr/share/datasets/fashion-mnist
+	  --from=$(DEBIAN_DATA)/usr/share/datasets/fashion-mnist
 	touch $@
 
 define NO_DEBIAN
 make data takes Fashion-MNIST from a Debian package, and this is not Debian. With a network, TensorFlow
 Datasets downloads it when it is first used. Without, give the folder of its four IDX files to:
-keras-classics prepare --dataset=fashion_mnist --from_idx=DIR
+keras-classics prepare --dataset=fashion_mnist --from=DIR
 endef
 define NO_PACKAGE
 The package dataset-fashion-mnist could not be had. Where the package lists are old or empty, run

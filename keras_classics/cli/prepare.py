@@ -1,22 +1,22 @@
-"""Converts IDX files on this machine to a data set of TensorFlow Datasets.
+"""Converts files on this machine to a data set of TensorFlow Datasets.
 
-keras-classics prepare --dataset=fashion_mnist --from_idx=/usr/share/datasets/fashion-mnist
+keras-classics prepare --dataset=fashion_mnist --from=/usr/share/datasets/fashion-mnist
+keras-classics prepare --dataset=cifar10 --from=cifar-10-python.tar.gz
 """
-
-from pathlib import Path
 
 from absl import flags
 
 from keras_classics.cli._paths import define_path
-from keras_classics.data.importers import prepare_from_idx
+from keras_classics.data import importers
 
 DATASET = flags.DEFINE_string(
-    "dataset", None, "Name in TensorFlow Datasets, such as mnist or fashion_mnist.", required=True
+    "dataset", None, "Name in TensorFlow Datasets, such as mnist or cifar10.", required=True
 )
-FROM_IDX = define_path(
-    "from_idx",
+SOURCE = define_path(
+    "from",
     None,
-    "Folder of the four IDX files (train-images-idx3-ubyte and so on, with or without .gz).",
+    "Files as their authors offer them: an archive, or a folder of its files, packed by gzip or "
+    "not. MNIST and its like, EMNIST, CIFAR, SVHN and STL-10; or an .npz file of keras.datasets.",
     required=True,
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
@@ -24,5 +24,5 @@ DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its def
 
 def main() -> None:
     """Writes the data set and prints its folder."""
-    folder = prepare_from_idx(DATASET.value, Path(FROM_IDX.value), DATA_DIR.value)
+    folder = importers.prepare(DATASET.value, SOURCE.value, DATA_DIR.value)
     print(f"{DATASET.value} is ready in {folder}")

@@ -17,6 +17,18 @@ from keras_classics.internet import SECONDS, why_unreachable
 # What TensorFlow Datasets expects in its folder of files that it cannot download.
 IMAGENET_ARCHIVES = ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
 
+# Data sets that `importers.prepare` reads from the files of their authors.
+IMPORTABLE = (
+    "cifar10",
+    "cifar100",
+    "emnist",
+    "fashion_mnist",
+    "kmnist",
+    "mnist",
+    "stl10",
+    "svhn_cropped",
+)
+
 # Most characters of what TensorFlow Datasets says.
 REASON = 400
 
@@ -114,11 +126,11 @@ def _asking_only_servers_that_answer() -> Iterator[None]:
 def _ways_to_get(builder: Any, name: str, data_dir: str | None) -> Iterator[str]:
     """Says how the files of a data set get here from another machine, if that is known."""
     urls = [*(builder.url_infos or {})]
-    if any("idx3-ubyte" in url for url in urls):
-        command = f"keras-classics prepare --dataset={name} --from_idx=DIR"
+    if builder.name in IMPORTABLE:
+        command = f"keras-classics prepare --dataset={name} --from=PATH"
         command += f" --data_dir={data_dir}" if data_dir else ""
-        yield f"If its IDX files are on this machine, import them with '{command}'."
-    elif len(urls) == 1:
+        yield f"If its files are on this machine, import them with '{command}'."
+    if len(urls) == 1:
         folder = Path(builder.data_dir_root, "downloads", "manual")
         yield f"Download {urls[0]} elsewhere and save it in {folder}."
 

@@ -1,16 +1,17 @@
 """Files in MNIST's format, IDX."""
 
-import gzip
-import io
+import functools
 import math
 import struct
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from keras_classics import files
+from keras_classics.data.members import Member
+from keras_classics.data.small_images import Format, SmallImages
 from keras_classics.errors import UserError
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the
@@ -24,10 +25,7 @@ IDX_BYTES = 2**30
 # MNIST's images have three axes, and their colour would be a fourth.
 MOST_AXES = 4
 
-IDX_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
+KINDS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -42,15 +40,15 @@ def read_idx(path: Path) -> np.ndarray:
         UserError: If the file cannot be read or is not IDX, or its values are more than the limit
             or not as many as its header says.
     """
-    content = io.BytesIO(files.read_bytes(path, IDX_BYTES))
-    try:
-        with gzip.open(content) if path.suffix == ".gz" else content as file:
-            return _values(path, file)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: {error}.") from error
+    return _read_array(Member(str(path), files.read_bytes(path, IDX_BYTES)))
 
 
-def _values(path: Path, file: IO[bytes]) -> np.ndarray:
+def _read_array(member: Member) -> np.ndarray:
+    with member.opened() as file:
+        return _values(member.name, file)
+
+
+def _values(path: str, file: IO[bytes]) -> np.ndarray:
     start = file.read(4)
     if len(start) < 4 or start[:3] != bytes((0, 0, UNSIGNED_BYTE)):
         raise UserError(f"{path} is not an IDX file of unsigned bytes.")
@@ -77,42 +75,37 @@ def _values(path: Path, file: IO[bytes]) -> np.ndarray:
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-def read_idx_split(
-    folder: Path, part: str, shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the images and labels of a split from its two files, with or without .gz.
+def idx_format(prefixes: Mapping[str, str]) -> Format:
+    """Returns the format of a set of four IDX files.
 
     Args:
-        folder: Folder of the files.
-        part: One of `IDX_FILES`.
-        shape: Height, width and channels that the images must have.
-        classes: Labels must be less.
-
-    Returns:
-        Images, uint8, (count, height, width, 1), and labels, int64, (count,).
-
-    Raises:
-        UserError: If a file is missing or damaged, or images and labels do not match.
+        prefixes: By split, how the names of its two files begin: `train-`, or `t10k-`.
     """
-    images_path, labels_path = (_find(folder, name) for name in IDX_FILES[part])
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.shape[1:] != shape[:2] or shape[2] != 1:
-        raise UserError(f"{images_path} must hold images of {shape}. Received: {images.shape[1:]}.")
-    if labels.ndim != 1 or len(images) != len(labels):
-        raise UserError(
-            f"{images_path} holds {len(images):,} images, but {labels_path} labels of shape "
-            f"{labels.shape}."
-        )
-    if labels.size and labels.max() >= classes:
-        raise UserError(
-            f"Labels in {labels_path} must be 0 to {classes - 1}. Received: {labels.max()} at "
-            f"position {int(np.argmax(labels))}."
-        )
-    return images[..., np.newaxis], labels.astype("int64")
+    parts = {
+        part: (f"{prefix}{KINDS[0]}", f"{prefix}{KINDS[1]}") for part, prefix in prefixes.items()
+    }
+    names = tuple(name for names in parts.values() for name in names)
+    # As some sites have them.
+    others = {name.replace("-idx", ".idx"): name for name in names}
+    return Format("IDX files", names, functools.partial(_read, parts), others=others)
 
 
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise UserError(f"{folder} holds neither {name} nor {name}.gz.")
+def _read(parts: Mapping[str, tuple[str, str]], members: Mapping[str, Member]) -> SmallImages:
+    splits = {}
+    for part, names in parts.items():
+        images, labels = (_read_array(members[name]) for name in names)
+        images_path, labels_path = (members[name].name for name in names)
+        if images.ndim != 3:
+            raise UserError(
+                f"{images_path} must hold images, of three axes. Received: {images.shape}."
+            )
+        if labels.ndim != 1 or len(images) != len(labels):
+            raise UserError(
+                f"{images_path} holds {len(images):,} images, but {labels_path} labels of shape "
+                f"{labels.shape}."
+            )
+        splits[part] = {"image": images[..., np.newaxis], "label": labels.astype("int64")}
+    return SmallImages(splits)
+
+
+MNIST_FORMAT = idx_format({"train": "train-", "test": "t10k-"})

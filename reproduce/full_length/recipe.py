@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data.idx import read_idx_split
+from keras_classics.data.idx import MNIST_FORMAT
+from keras_classics.data.small_images import read_format
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from reproduce.full_length.training import Data
@@ -34,7 +35,13 @@ def fashion_mnist(folder: Path) -> Data:
     Raises:
         UserError: A file is missing or damaged.
     """
-    return Data(read_idx_split(folder, "train"), read_idx_split(folder, "test"), classes=10)
+    found = read_format(folder, [MNIST_FORMAT])
+    found.check(folder, shape=(28, 28, 1), classes={"label": 10})
+    train, test = (
+        (columns["image"], columns["label"])
+        for columns in (found.splits[part] for part in ("train", "test"))
+    )
+    return Data(train, test, classes=10)
 
 
 def generated_images() -> Data:

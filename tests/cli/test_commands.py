@@ -18,7 +18,7 @@ CLI = ("-m", "keras_classics.cli")
 def test_lists_its_commands(run_python):
     done = run_python(*CLI)
     assert done.returncode == 0
-    assert "prepare      Converts IDX files" in done.stdout
+    assert "prepare      Converts files on this machine" in done.stdout
     assert done.stderr == ""
 
 
@@ -68,7 +68,7 @@ def test_prepare_and_again(run_program, tmp_path):
         *CLI,
         "prepare",
         "--dataset=fashion_mnist",
-        f"--from_idx={tmp_path / 'idx'}",
+        f"--from={tmp_path / 'idx'}",
         f"--data_dir={tmp_path / 'tfds'}",
     )
     for _ in range(2):
@@ -92,7 +92,7 @@ def test_prepare_from_damaged_files(run_program, tmp_path, damage, message):
         *CLI,
         "prepare",
         "--dataset=mnist",
-        f"--from_idx={tmp_path / 'idx'}",
+        f"--from={tmp_path / 'idx'}",
         f"--data_dir={tmp_path / 'tfds'}",
     )
     assert_one_line(done, 2, message)

@@ -17,7 +17,7 @@ DIGITS = ("--model=lenet5", "--weights=digits")
 NEEDING = {
     "train": [
         "check_images IMAGES",
-        "prepare --dataset=mnist --from_idx=IDX --data_dir=OUT",
+        "prepare --dataset=mnist --from=IDX --data_dir=OUT",
         "evaluate --dataset=digits",
         "finetune --dataset=digits --run_dir=OUT",
         "export --dataset=digits --formats=saved_model --out=OUT",

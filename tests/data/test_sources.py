@@ -125,7 +125,7 @@ def test_unknown_names_come_with_near_ones():
 
 def test_a_tfds_name_loads_what_was_prepared(tmp_path):
     images, labels = write_idx_set(tmp_path / "idx", train=30, test=12)
-    importers.prepare_from_idx("fashion_mnist", tmp_path / "idx", str(tmp_path / "tfds"))
+    importers.prepare("fashion_mnist", tmp_path / "idx", str(tmp_path / "tfds"))
     data = load("fashion_mnist", str(tmp_path / "tfds"))
     assert data.class_names[:2] == ("T-shirt/top", "Trouser")
     np.testing.assert_array_equal(data.train.images[..., 0], images["train"])

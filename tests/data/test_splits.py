@@ -112,7 +112,7 @@ def test_records_are_those_of_tensorflow_datasets(builder):
 
 def test_records_of_a_set_from_idx_files(tmp_path):
     write_idx_set(tmp_path / "idx", train=12, test=5)
-    importers.prepare_from_idx("fashion_mnist", tmp_path / "idx", str(tmp_path / "tfds"))
+    importers.prepare("fashion_mnist", tmp_path / "idx", str(tmp_path / "tfds"))
     data = load("fashion_mnist", str(tmp_path / "tfds"), encoded=True)
     in_memory = load("fashion_mnist", str(tmp_path / "tfds"))
     for split, whole in ((data.train, in_memory.train), (data.test, in_memory.test)):

@@ -17,7 +17,7 @@ PROGRAMS = {
     "keras_classics.cli recipes": (),
     "keras_classics.cli check_images": ("images",),
     "keras_classics.cli convert": ("--from=none.pth", "--model=lenet5", "--out=out.weights.h5"),
-    "keras_classics.cli prepare": ("--dataset=mnist", "--from_idx=images", "--data_dir=tfds"),
+    "keras_classics.cli prepare": ("--dataset=mnist", "--from=images", "--data_dir=tfds"),
     "keras_classics.cli predict": ("--model_path=none", "images/train/cat/0.png"),
     "keras_classics.cli demo": ("--export=none", "--out=site"),
     "keras_classics.cli export": ("--model=lenet5", "--weights=digits", DATA, "--out=out"),

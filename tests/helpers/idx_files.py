@@ -6,7 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data.idx import IDX_FILES
+# The files of each split: images and labels.
+IDX_FILES = {
+    part: (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+    for part, prefix in (("train", "train"), ("test", "t10k"))
+}
 
 
 def idx(array: np.ndarray) -> bytes:
