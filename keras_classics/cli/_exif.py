@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from keras_classics.data.folders import turned_upright
+from keras_classics.data.names import turned_upright
 
 EXIF = flags.DEFINE_bool(
     "exif", False, "Turn the images of folder:PATH as the EXIF orientation of their files says."

@@ -16,8 +16,8 @@ from keras_classics.cli._exif import EXIF
 from keras_classics.cli._networks import MODEL, Network, network_of_run, one_network
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
-from keras_classics.data.folders import is_upright
 from keras_classics.data.image_files import fault_of, upright
+from keras_classics.data.names import is_upright
 from keras_classics.errors import UserError, one_line
 from keras_classics.export import load_exported
 from keras_classics.export.exported import Exported, of_network

@@ -1,182 +1,245 @@
-"""Folders of image files, a folder a class: which files are images, and which are left out.
-
-A file whose name ends as an image's is taken for one without a look into it, so that listing
-ImageNet reads no file. Of all others the first bytes decide.
-"""
+"""Folders of image files, a folder a class: in which parts they come, and the class of each."""
 
 import logging
-import os
-import re
-import stat
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data import image_files
-from keras_classics.data.splits import FileSplit
+from keras_classics.data import image_files, imagenet
+from keras_classics.data.archives import is_archive, open_archive
+from keras_classics.data.shares import VALIDATION_SHARE, is_held_out
+from keras_classics.data.splits import EncodedSplit
+from keras_classics.data.trees import NAMED, FolderTree, Tree, join
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
 
 logger = logging.getLogger(__name__)
 
-# How the names of such data sets begin. The second turns images as their EXIF orientation says.
-FOLDER, FOLDER_EXIF = "folder:", "folder_exif:"
-
-# Where they have their splits.
-FOLDERS = {"train": "train", "test": "validation"}
-
-# Folders and files that systems and programs add to those of users.
-SYSTEM_FOLDERS = re.compile(
-    r"\.|(@eaDir|@Recycle|#recycle|#snapshot|__MACOSX|__pycache__|lost\+found|\$RECYCLE\.BIN"
-    r"|System Volume Information)$"
-)
-SYSTEM_FILES = re.compile(r"\._|(\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
-
-# Names of what is neither a file nor a link.
-KINDS = {
-    stat.S_IFDIR: "folder",
-    stat.S_IFIFO: "FIFO",
-    stat.S_IFSOCK: "socket",
-    stat.S_IFCHR: "device",
-    stat.S_IFBLK: "device",
-}
-
-# Most files that a message names.
-NAMED = 5
+TRAIN = "train"
+# Folders of what networks are evaluated on; of several, the first is taken.
+TESTS = ("test", "validation", "val", "valid")
 
 
-def is_folder(name: str) -> bool:
-    """Returns whether a data set is a folder of images."""
-    return name.startswith((FOLDER, FOLDER_EXIF))
+@dataclass(frozen=True)
+class Part:
+    """The images of a folder, each with its class.
 
-
-def is_upright(name: str | None) -> bool:
-    """Returns whether a data set's images are turned as their EXIF orientation says."""
-    return name is not None and name.startswith(FOLDER_EXIF)
-
-
-def turned_upright(name: str) -> str:
-    """Returns the name of the same folder with its images turned as their EXIF orientation says.
-
-    Raises:
-        UserError: If it is not the name of a folder.
+    Attributes:
+        folder: The folder, from the root of its tree.
+        images: Path of each image.
+        classes: Class of each image.
+        class_names: All classes.
+        left_out: Path of what else is in the folders of the classes.
+        complete: Whether it must have images of all classes.
     """
-    if not is_folder(name):
-        raise UserError(f"EXIF orientations need a dataset of folder:PATH. Received: {name}.")
-    return FOLDER_EXIF + name.partition(":")[2]
+
+    folder: str
+    images: list[str]
+    classes: list[str]
+    class_names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    complete: bool = True
 
 
-def load_folder(name: str, parts: Sequence[str]) -> tuple[list[FileSplit], tuple[str, ...]]:
-    """Lists the images of `folder:PATH` or `folder_exif:PATH`.
+def load_folder(
+    path: str, parts: Sequence[str], *, exif: bool = False, share: float | None = None
+) -> tuple[list[EncodedSplit], tuple[str, ...]]:
+    """Lists the images of a folder, or of a tar or zip archive, which is not unpacked.
 
-    A warning counts the files that are left out.
+    It holds `train` and one of `TESTS`, each with a folder for each class, or the folders of the
+    classes alone. All images below the folder of a class are of this class. ImageNet is also taken
+    as it is kept, see `imagenet`. Warnings count the files that are left out.
 
     Args:
-        name: Name of the data set.
+        path: The folder or archive.
         parts: Some of `train` and `test`.
+        exif: Whether images are turned as their EXIF orientation says.
+        share: For a folder without a test part: the fraction of the images that is held out for it,
+            see `shares.is_held_out`. If None, `VALIDATION_SHARE`; but if only `test` is asked for,
+            it has all images.
 
     Returns:
-        The splits, and the name of each label: the folders in train, or if there is no train, those
-        in validation.
+        The splits, and the name of each label: the classes of train, or if there is no train, those
+        of the test part.
 
     Raises:
-        UserError: If a folder is missing, has no images, or has no images of a class.
+        UserError: If there is no such folder, it is an archive that cannot be read in place, or a
+            class has no images.
     """
-    root = user_path(name.partition(":")[2])
-    folders = [root / FOLDERS[part] for part in parts]
-    for folder in folders:
-        if not folder.is_dir():
+    tree = open_tree(user_path(path))
+    top = _top(tree)
+    names = part_folders(tree, top)
+    test = _test_folder(tree, top, names)
+    if test is None or (TRAIN not in names and TRAIN in parts):
+        folder = join(top, names[TRAIN]) if TRAIN in names else top
+        found = _shared(tree, folder, parts, share)
+    else:
+        if share is not None:
             raise UserError(
-                f"{name} must hold train/CLASS and validation/CLASS folders of images. "
-                f"{folder} is not a folder."
+                f"validation_share is for images without parts. Received: {tree.root}, which has "
+                f"{names[test]}. Leave it out."
             )
-    train = root / FOLDERS["train"]
-    class_names = _class_folders(train if train.is_dir() else folders[0])
-    splits, left_out = [], []
-    for folder in folders:
-        unknown = sorted(set(_class_folders(folder)) - set(class_names))
-        if unknown:
-            raise UserError(
-                f"The classes of {name} are the folders in train. {folder} has others: "
-                f"{', '.join(unknown[:NAMED])}."
-            )
-        paths, labels = [], []
-        for label, class_name in enumerate(class_names):
-            images, others = _images_of_class(folder / class_name)
-            paths += [str(path) for path in images]
-            labels += [label] * len(images)
-            left_out += others
-        splits.append(FileSplit(np.array(paths), np.array(labels, "int32"), is_upright(name)))
+        found = {"test": _part(tree, top, names[test])}
+        if TRAIN in names:
+            found[TRAIN] = _part(tree, top, names[TRAIN])
+    class_names = found.get(TRAIN, found["test"]).class_names
+    _check_classes(tree, found, class_names)
+    left_out = [name for part in parts for name in found[part].left_out]
     if left_out:
-        logger.warning("%s: %s", name, describe_left_out(left_out, root))
+        logger.warning("%s: %s", tree.root, tree.described_left_out(left_out))
+    label_of = {class_name: label for label, class_name in enumerate(class_names)}
+    splits = [
+        tree.split(part.images, [label_of[name] for name in part.classes], exif)
+        for part in map(found.__getitem__, parts)
+    ]
     return splits, class_names
 
 
-def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Returns the image files of a folder, and what else is in it, both sorted by name.
+def open_tree(path: Path) -> Tree:
+    """Returns the folders and images of a folder or archive.
 
-    Folders and files of the system are in neither.
+    Raises:
+        UserError: If it is neither, or an archive that cannot be read in place.
     """
-    images, others = [], []
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = Path(entry.path)
-            # Only of a link, the system is asked. One that leads nowhere is taken for a file, which
-            # cannot be read.
-            is_link = entry.is_symlink()
-            is_folder = path.is_dir() if is_link else entry.is_dir()
-            is_file = path.is_file() or not path.exists() if is_link else entry.is_file()
-            if (SYSTEM_FOLDERS if is_folder else SYSTEM_FILES).match(entry.name):
-                continue
-            (images if is_file and _is_image(path) else others).append(path)
-    return images, others
-
-
-def describe_left_out(paths: Sequence[Path], root: Path) -> str:
-    """Returns a line that counts, by kind, what is left out of a folder, and names the first."""
-    kinds = Counter(_kind(path) for path in paths)
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    names = [str(path.relative_to(root)) for path in paths[:NAMED]]
-    names += ["..."] if len(paths) > NAMED else []
-    return (
-        f"{len(paths):,} left out, because TensorFlow does not read them as images ({counts}): "
-        f"{', '.join(names)}"
+    if path.is_dir():
+        return imagenet.open_archives(path) or FolderTree(path)
+    if is_archive(path):
+        return open_archive(path)
+    raise UserError(
+        f"folder:PATH takes a folder of images, or a tar or zip archive of one. Received: {path}, "
+        f"which is {'no archive' if path.is_file() else 'not there'}."
     )
 
 
-def _class_folders(folder: Path) -> tuple[str, ...]:
-    folders = (path.name for path in folder.iterdir() if path.is_dir())
-    names = tuple(sorted(name for name in folders if not SYSTEM_FOLDERS.match(name)))
-    if not names:
-        raise UserError(f"{folder} holds no class folders.")
-    return names
+def part_folders(tree: Tree, top: str = "") -> dict[str, str]:
+    """Returns the folders of a tree's parts by `TRAIN` and `TESTS`; none if it has classes alone.
+
+    Args:
+        tree: Folders of images.
+        top: The folder with the parts. Capital letters in their names do not count.
+    """
+    by_name = {folder.lower(): folder for folder in tree.listing(top).folders}
+    names = {part: by_name[part] for part in (TRAIN, *TESTS) if part in by_name}
+    of_train = tree.listing(join(top, names.get(TRAIN, "")))
+    if TRAIN in names and of_train.images and not of_train.folders:
+        return {}  # A class may be called train.
+    labelled = {p: n for p, n in names.items() if p == TRAIN or _has_labels(tree, join(top, n))}
+    for part in names.keys() - labelled.keys() if TRAIN in names else ():
+        logger.warning("%s: %s has no folders of classes and is not used", tree.root, names[part])
+    return labelled
 
 
-def _images_of_class(folder: Path) -> tuple[list[Path], list[Path]]:
-    images, others = list_images(folder) if folder.is_dir() else ([], [])
-    if not images:
-        raise UserError(
-            f"Each class needs images ({', '.join(image_files.EXTENSIONS)}) in train and in "
-            f"validation. {folder} holds none."
+def _top(tree: Tree) -> str:
+    """Returns the folder with the parts or classes: the root, or the only folder in it."""
+    top = ""
+    while True:
+        here = tree.listing(top)
+        below = join(top, here.folders[0]) if len(here.folders) == 1 else None
+        if below is None or here.images or here.folders[0].lower() in (TRAIN, *TESTS):
+            return imagenet.kaggle_folder(tree, top) or top
+        if not tree.listing(below).folders or tree.real(below) in map(tree.real, ("", top)):
+            return top
+        top = below
+
+
+def _has_labels(tree: Tree, folder: str) -> bool:
+    listing = tree.listing(folder)
+    return bool(listing.folders) or imagenet.is_flat(listing.images)
+
+
+def _test_folder(tree: Tree, top: str, names: dict[str, str]) -> str | None:
+    """Returns the part to test on, and says which if there are several."""
+    first, *others = [part for part in TESTS if part in names] or [None]
+    if others:
+        unused = ", ".join(names[part] for part in others)
+        logger.info(
+            "%s has %s and %s: test images are those of %s; %s is not used",
+            *(tree.root, names[first], unused, names[first], unused),
         )
-    return images, others
+    return first
 
 
-def _is_image(path: Path) -> bool:
-    if path.suffix.lower() in image_files.EXTENSIONS:
-        return True
-    try:
-        with open(path, "rb") as file:
-            return image_files.format_of(file.read(16)) is not None
-    except OSError:
-        return False
+def _part(tree: Tree, top: str, name: str) -> Part:
+    """Returns the images of a part with those of its classes, or of ImageNet's flat folder."""
+    folder = join(top, name)
+    listing = tree.listing(folder)
+    if not listing.folders:
+        classes, class_names = imagenet.classes_of_flat(tree, top, folder, listing.images)
+        images = [join(folder, image) for image in listing.images]
+        return Part(folder, images, classes, class_names, complete=False)
+    return _classes(tree, folder)
 
 
-def _kind(path: Path) -> str:
-    try:
-        kind = KINDS.get(stat.S_IFMT(path.stat().st_mode))
-    except OSError:
-        kind = None
-    return kind or path.suffix.lower() or "without an ending"
+def _classes(tree: Tree, folder: str) -> Part:
+    """Returns the images below the class folders of a folder."""
+    listing = tree.listing(folder)
+    images, classes, left_out = [], [], []
+    for class_name in listing.folders:
+        found, others = tree.images_below(join(folder, class_name))
+        if not found:
+            raise UserError(
+                f"Each class needs images ({', '.join(image_files.EXTENSIONS)}). "
+                f"{tree.root / folder / class_name} holds none."
+            )
+        images += found
+        classes += [class_name] * len(found)
+        left_out += others
+    if not images:
+        raise UserError(f"{tree.root / folder} holds no class folders.")
+    if listing.images:
+        shown = ", ".join(listing.images[:NAMED])
+        logger.warning(
+            "%s: %d images are in no class folder and are not used: %s",
+            *(tree.root / folder, len(listing.images), shown),
+        )
+    return Part(folder, images, classes, tuple(listing.folders), tuple(left_out))
+
+
+def _shared(tree: Tree, folder: str, parts: Sequence[str], share: float | None) -> dict[str, Part]:
+    """Returns the parts of class folders without parts, by the names of the images."""
+    whole = _classes(tree, folder)
+    if share is None and TRAIN not in parts:
+        return {"test": whole}
+    share = VALIDATION_SHARE if share is None else share
+    start = len(join(folder, " ")) - 1
+    held = np.array([is_held_out(image[start:], share) for image in whole.images])
+    logger.info(
+        "%s has no test images of its own: %s of %s are held out for testing (validation_share=%g)",
+        *(tree.root / folder, f"{held.sum():,}", f"{len(held):,}", share),
+    )
+    return {
+        TRAIN: _some(whole, ~held),
+        "test": replace(_some(whole, held), left_out=(), complete=False),
+    }
+
+
+def _some(part: Part, chosen: np.ndarray) -> Part:
+    images = [image for image, is_chosen in zip(part.images, chosen, strict=True) if is_chosen]
+    classes = [name for name, is_chosen in zip(part.classes, chosen, strict=True) if is_chosen]
+    return replace(part, images=images, classes=classes)
+
+
+def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str]) -> None:
+    """Refuses a class of the test part that is not in train, and one without training images."""
+    test = found["test"]
+    unknown = sorted(set(test.classes) - set(class_names))
+    if unknown:
+        raise UserError(
+            f"The classes of {tree.root} are those of its training images. {test.folder} has "
+            f"others: {', '.join(unknown[:NAMED])}."
+        )
+    for part in found.values():
+        missing = [name for name in class_names if name not in set(part.classes)]
+        if missing and part.complete:
+            folders = dict.fromkeys(part.folder or "." for part in found.values())
+            raise UserError(
+                f"Each class needs images in {' and in '.join(folders)}. "
+                f"{tree.root / part.folder / missing[0]} holds none."
+            )
+        if missing:
+            logger.warning(
+                "%s holds no test images of %s: this is not tested",
+                *(tree.root / part.folder, ", ".join(missing[:NAMED])),
+            )

@@ -1,25 +1,32 @@
 """From the name of a data set to its images, labels and class names."""
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.data import image_files
+from keras_classics.data import names
 from keras_classics.data.builders import prepared_builder, tensorflow_datasets
-from keras_classics.data.folders import is_folder, load_folder
+from keras_classics.data.folders import load_folder
 from keras_classics.data.image_size import limited
+from keras_classics.data.lists import load_list
+from keras_classics.data.names import form_of, is_upright, path_of
 from keras_classics.data.packaged import is_packaged, load_packaged
-from keras_classics.data.splits import AnySplit, FileSplit, RecordSplit, Split
-from keras_classics.errors import UserError, short_reason
+from keras_classics.data.packed import RecordSplit
+from keras_classics.data.splits import AnySplit, EncodedSplit, Split
+from keras_classics.data.unreadable import naming_unreadable
+from keras_classics.errors import UserError
 
 # Largest data set that is held in memory, as uint8.
 MEMORY_LIMIT = 8 * 2**30
+
+# Images that are decoded at a time.
+DECODERS = 4
+
+# Forms of data sets on this machine.
+LOADERS = {names.FOLDER: load_folder, names.LIST: load_list}
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
 
@@ -46,7 +53,7 @@ class ImageData:
         """Returns only the images of some classes; their labels become 0, 1, ... in that order.
 
         Raises:
-            UserError: If a class is unknown or named twice, or the labels are in TFRecord files.
+            UserError: If a class is unknown or named twice.
         """
         known = range(len(self.class_names))
         if len(set(labels)) < len(labels) or not set(labels) <= set(known):
@@ -56,15 +63,8 @@ class ImageData:
             )
         splits = {}
         for part, split in (("train", self.train), ("test", self.test)):
-            if isinstance(split, RecordSplit):
-                raise UserError(
-                    f"only_classes works with images in memory and with folder:PATH. "
-                    f"Received: {self.name}, read from TFRecord files."
-                )
             kept = split.take(np.flatnonzero(np.isin(split.labels, labels)))
-            order = np.argsort(labels)
-            renumbered = order[np.searchsorted(labels, kept.labels, sorter=order)]
-            splits[part] = replace(kept, labels=renumbered.astype("int32"))
+            splits[part] = _renumbered(kept, labels)
         return replace(self, **splits, class_names=tuple(self.class_names[i] for i in labels))
 
     def limited(self, train: int | None, test: int | None) -> "ImageData":
@@ -90,20 +90,29 @@ class ImageData:
 
 
 def load(
-    name: str, data_dir: str | None = None, resize: Resize | None = None, encoded: bool = False
+    name: str,
+    data_dir: str | None = None,
+    resize: Resize | None = None,
+    encoded: bool = False,
+    validation_share: float | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> ImageData:
     """Loads a data set.
 
     Args:
         name: `digits` and `mnist_5000` (embedded, see `packaged.load_packaged`), `folder:PATH` for
-            `PATH/{train,validation}/CLASS/*.jpg`, `folder_exif:PATH` for the same with images
-            turned as their EXIF orientation says, or the name of an image classification set of
-            TensorFlow Datasets, such as `fashion_mnist`.
+            a folder, tar or zip archive of images (see `folders.load_folder`), `list:PATH` for a
+            list of image files (see `lists.load_list`), `folder_exif:PATH` and `list_exif:PATH`
+            for the same with images turned as their EXIF orientation says, or the name of an image
+            classification set of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
             for data sets whose images differ in size, unless `encoded`.
         encoded: Whether images stay encoded on disk and are read when needed, instead of being
             held in memory.
+        validation_share: Of a folder or list without a test part: the fraction of the images that
+            is held out for it, 0 to 1; `shares.VALIDATION_SHARE` if None.
+        class_names: All classes in the order of their labels, by default that of the data set.
 
     Raises:
         UserError: If the data set is unknown, unavailable or malformed, or has one class alone.
@@ -113,22 +122,31 @@ def load(
             f"{name} has no image files to decode crops from. Use folder:PATH, imagenet2012, or a "
             "recipe for small images."
         )
-    splits, class_names = _loaded(name, ("train", "test"), data_dir, resize, encoded)
-    if len(class_names) < 2:
-        raise UserError(f"Training needs two classes. Received: {name}, with {len(class_names)}.")
-    return ImageData(name, *splits, class_names)
+    splits, names = _loaded(
+        name, ("train", "test"), data_dir, resize, encoded, validation_share, class_names
+    )
+    if len(names) < 2:
+        raise UserError(f"Training needs two classes. Received: {name}, with {len(names)}.")
+    return ImageData(name, *splits, names)
 
 
 def load_test(
-    name: str, data_dir: str | None = None, resize: Resize | None = None, encoded: bool = False
+    name: str,
+    data_dir: str | None = None,
+    resize: Resize | None = None,
+    encoded: bool = False,
+    validation_share: float | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[AnySplit, tuple[str, ...]]:
     """Loads only the split of a data set that networks are evaluated on.
 
     Args:
-        name: See `load`. `folder:PATH` needs only PATH/validation/CLASS.
+        name: See `load`. A folder needs no training images.
         data_dir: See `load`.
         resize: See `load`.
         encoded: See `load`. Packaged data sets are always in memory.
+        validation_share: See `load`. If None, all images of a folder or list without parts.
+        class_names: See `load`.
 
     Returns:
         Images and labels, and the name of each label.
@@ -136,23 +154,48 @@ def load_test(
     Raises:
         UserError: As for `load`.
     """
-    (split,), class_names = _loaded(name, ("test",), data_dir, resize, encoded)
-    return split, class_names
+    (split,), names = _loaded(
+        name, ("test",), data_dir, resize, encoded, validation_share, class_names
+    )
+    return split, names
 
 
 def _loaded(
-    name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
+    name: str,
+    parts: Sequence[str],
+    data_dir: str | None,
+    resize: Resize | None,
+    encoded: bool,
+    share: float | None,
+    wanted: Sequence[str] | None,
 ) -> tuple[list[AnySplit], tuple[str, ...]]:
     """Loads some of the splits `train` and `test`, and the name of each label."""
-    if is_packaged(name):
+    form = form_of(name)
+    if share is not None and form not in LOADERS:
+        known = " and ".join(f"{form}:PATH" for form in LOADERS)
+        raise UserError(f"validation_share is for {known}. Received: {name}. Leave it out.")
+    splits: list[AnySplit]
+    if form is not None:
+        splits, class_names = LOADERS[form](
+            path_of(name), parts, exif=is_upright(name), share=share
+        )
+    elif is_packaged(name):
         splits, class_names = load_packaged(name, parts)
-    elif is_folder(name):
-        splits, class_names = _folder(name, parts, resize, encoded)
     else:
-        splits, class_names = _tfds(name, parts, data_dir, resize, encoded)
+        splits, class_names, one_size = _tfds(name, parts, data_dir, encoded)
+        resize = None if one_size else resize
+    class_names = tuple(map(_as_text, class_names))
     for part, split in zip(parts, splits, strict=True):
         _check_labels(name, part, split, len(class_names))
-    return splits, tuple(map(_as_text, class_names))
+    if wanted is not None:
+        order = _order(name, class_names, wanted)
+        splits = [_renumbered(split, order) for split in splits]
+        class_names = tuple(wanted)
+    if not encoded:
+        splits = [
+            _in_memory(split, resize, name, part) for part, split in zip(parts, splits, strict=True)
+        ]
+    return splits, class_names
 
 
 def _as_text(name: str) -> str:
@@ -174,38 +217,66 @@ def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
         )
 
 
-def _folder(
-    name: str, parts: Sequence[str], resize: Resize | None, encoded: bool
-) -> tuple[list[AnySplit], tuple[str, ...]]:
-    splits, class_names = load_folder(name, parts)
-    if encoded:
-        return [*splits], class_names
+def _order(name: str, class_names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Returns the labels of classes in another order.
 
-    def in_memory(split: FileSplit) -> Split:
-        images = (_decode(split, index) for index in range(len(split)))
-        return Split(_same_size(images, resize, name), split.labels)
+    Raises:
+        UserError: If the two are not the same classes, each once.
+    """
+    if sorted(class_names) != sorted(wanted):
+        other = [f"lacks {c}" for c in class_names if c not in set(wanted)]
+        other += [f"has {c}" for c in wanted if c not in set(class_names)]
+        raise UserError(
+            f"class_names must be the {len(class_names):,} classes of {name}, each once. Received: "
+            f"{len(wanted):,}; it {other[0] if other else 'names one twice'}."
+        )
+    return [class_names.index(class_name) for class_name in wanted]
 
-    return [in_memory(split) for split in splits], class_names
+
+def _renumbered(split: AnySplit, order: Sequence[int]) -> AnySplit:
+    """Returns a split whose label `order[i]` has become i."""
+    by_label = np.argsort(order)
+    places = np.searchsorted(order, split.labels, sorter=by_label)
+    return split.relabelled(by_label[places].astype("int32"))
 
 
-def _decode(split: FileSplit, index: int) -> tf.Tensor:
-    try:
-        name, encoded = split.read(index)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    try:
-        image = tf.io.decode_image(limited(encoded), expand_animations=False)
-    except tf.errors.OpError as error:
-        fault = image_files.fault_of(encoded, name)
-        why = fault.fault if fault else "damaged"
-        raise UserError(f"{name} cannot be decoded as an image: {why}.") from error
-    # Grey or colour, without an alpha channel.
-    return image[..., : 1 if image.shape[-1] < 3 else 3]
+def _in_memory(split: AnySplit, resize: Resize | None, name: str, part: str) -> Split:
+    """Decodes all images of a split, and resizes them to one size."""
+    if isinstance(split, Split):
+        return split
+    if resize is not None:
+        shape = resize(tf.zeros((1, 8, 8, 3), tf.uint8)).shape[1:]
+        if len(split) * np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
+            raise UserError(
+                f"{name} has {len(split):,} images of {tuple(shape)} in its {part} split; decoded, "
+                f"they must fit into {MEMORY_LIMIT // 2**30} GiB."
+            )
+    return Split(_same_size(_decoded(split, name), resize, name), split.labels)
+
+
+def _decoded(split: EncodedSplit, name: str) -> Iterator[np.ndarray]:
+    """Yields the images of a split, grey or in colour."""
+    read = split.reader()
+
+    def decode(index: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(limited(read(index)[0]), expand_animations=False)
+        # Without an alpha channel.
+        return image[..., : tf.where(tf.shape(image)[-1] < 3, 1, 3)]
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    images = tf.data.Dataset.range(len(split)).map(decode, num_parallel_calls=DECODERS)
+    done = 0
+    with naming_unreadable(split, lambda: range(done, len(split))):
+        for image in images.prefetch(DECODERS).with_options(options).as_numpy_iterator():
+            yield image
+            done += 1
 
 
 def _tfds(
-    name: str, parts: Sequence[str], data_dir: str | None, resize: Resize | None, encoded: bool
-) -> tuple[list[AnySplit], tuple[str, ...]]:
+    name: str, parts: Sequence[str], data_dir: str | None, encoded: bool
+) -> tuple[list[RecordSplit], tuple[str, ...], bool]:
+    """Returns the splits and classes of a set of TensorFlow Datasets, and whether it has one size."""
     tfds = tensorflow_datasets()
     builder = prepared_builder(tfds, name, data_dir, encoded)
     features = builder.info.features
@@ -219,11 +290,8 @@ def _tfds(
     missing = set(names) - set(builder.info.splits)
     if missing:
         raise UserError(f"{name} has no {' and no '.join(sorted(missing))} split.")
-    if encoded:
-        splits = [RecordSplit.of(builder, part) for part in names]
-    else:
-        splits = [_tfds_split(tfds, builder, part, resize, name) for part in names]
-    return splits, tuple(features["label"].names)
+    splits = [RecordSplit.of(builder, part) for part in names]
+    return splits, tuple(features["label"].names), None not in features["image"].shape
 
 
 def _test_part(tfds, builder) -> str:
@@ -237,60 +305,15 @@ def _test_part(tfds, builder) -> str:
     return "test" if "test" in builder.info.splits else "validation"
 
 
-def _tfds_split(tfds, builder, part: str, resize: Resize | None, name: str) -> Split:
-    shape = builder.info.features["image"].shape
-    one_size = None not in shape
-    if not one_size and resize is not None:
-        shape = resize(tf.zeros((1, 8, 8, shape[-1] or 3), tf.uint8)).shape[1:]
-    count = builder.info.splits[part].num_examples
-    if count * np.prod([side or 1 for side in shape], dtype=np.int64) > MEMORY_LIMIT:
-        raise UserError(
-            f"{name} has {count:,} images of {tuple(shape)} in its {part} split; decoded, they "
-            f"must fit into {MEMORY_LIMIT // 2**30} GiB."
-        )
-    with _naming_damage(name, part):
-        return _read_split(tfds, builder, part, resize, name, one_size)
-
-
-@contextlib.contextmanager
-def _naming_damage(name: str, part: str) -> Iterator[None]:
-    """Turns TensorFlow's errors about damaged records into one that names the split."""
-    try:
-        yield
-    except (tf.errors.OpError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The {part} split of {name} cannot be read: {short_reason(error)}. Prepare it again."
-        ) from error
-
-
-def _read_split(
-    tfds: ModuleType, builder: Any, part: str, resize: Resize | None, name: str, one_size: bool
-) -> Split:
-    dataset = builder.as_dataset(split=part, shuffle_files=False)
-    dataset = dataset.map(lambda row: (row["image"], row["label"]))
-    if one_size:
-        batches = list(tfds.as_numpy(dataset.batch(1024)))
-        images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    else:
-        labels = []
-
-        def decoded() -> Iterable[np.ndarray]:
-            for image, label in tfds.as_numpy(dataset):
-                labels.append(label)
-                yield image
-
-        images = _same_size(decoded(), resize, name)
-    return Split(images, np.asarray(labels, "int32"))
-
-
-def _same_size(images: Iterable[tf.Tensor], resize: Resize | None, name: str) -> np.ndarray:
+def _same_size(images: Iterable[np.ndarray], resize: Resize | None, name: str) -> np.ndarray:
     """Resizes images by `resize`, rounds them to uint8 and stacks them."""
     stack, size = [], 0
     for image in images:
         if resize is not None:
-            image = resize(tf.convert_to_tensor(image)[tf.newaxis])[0]
-        stack.append(np.round(np.asarray(image)).astype("uint8"))
-        size += stack[-1].nbytes
+            resized = resize(tf.convert_to_tensor(image)[tf.newaxis])[0]
+            image = np.round(resized.numpy()).astype("uint8")
+        stack.append(image)
+        size += image.nbytes
         if size > MEMORY_LIMIT:
             limit = f"{MEMORY_LIMIT // 2**30} GiB"
             raise UserError(f"Each split of {name}, decoded, must fit into {limit}.")

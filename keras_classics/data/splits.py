@@ -1,11 +1,15 @@
-"""The forms of a split: images in memory, image files, TFRecord files."""
+"""The forms of a split: images in memory, and image files.
+
+`packed` has those in archives and TFRecord files.
+"""
 
 import os
 import struct
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -13,17 +17,40 @@ import tensorflow as tf
 from keras_classics.data import image_files
 from keras_classics.errors import UserError
 
-# A record of the TFRecord format: length, its checksum, the content, its checksum.
-HEAD, TAIL = 12, 4
 # What TensorFlow raises for a record that it cannot parse. Its message quotes the bytes, which
 # Python may fail to decode as text.
 DAMAGED = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
-class _Limited:
-    """Methods shared by all split classes."""
+class AnySplit(ABC):
+    """Labelled images, in an order.
 
-    def limited(self, count: int | None) -> "AnySplit":
+    Attributes:
+        labels: int32, shape (count,).
+    """
+
+    labels: np.ndarray
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def take(self, indices: np.ndarray) -> Self:
+        """Returns the images at some indices, in that order."""
+
+    @abstractmethod
+    def image(self, index: int) -> np.ndarray:
+        """Returns one image, uint8, shape (height, width, channels)."""
+
+    @abstractmethod
+    def identity(self) -> Iterator[Any]:
+        """Yields what identifies the images and their order: bytes, and arrays of uint8."""
+
+    def relabelled(self, labels: np.ndarray) -> Self:
+        """Returns the same images with other labels, int32, shape (count,)."""
+        return replace(self, labels=labels)  # type: ignore[type-var]
+
+    def limited(self, count: int | None) -> Self:
         """Returns a random choice of `count` images, or all of them for None.
 
         The choice depends only on the sizes, and a larger one contains a smaller one.
@@ -34,7 +61,7 @@ class _Limited:
 
 
 @dataclass(frozen=True)
-class Split(_Limited):
+class Split(AnySplit):
     """Images in memory.
 
     Attributes:
@@ -48,17 +75,38 @@ class Split(_Limited):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> "Split":
+    def take(self, indices: np.ndarray) -> Self:
         """Returns the images at some indices, in that order."""
-        return Split(self.images[indices], self.labels[indices])
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def image(self, index: int) -> np.ndarray:
         """Returns one image, uint8, shape (height, width, channels)."""
         return self.images[index]
 
+    def identity(self) -> Iterator[Any]:
+        """Yields all pixels and labels."""
+        yield b"Split"
+        yield str(self.images.shape).encode()
+        yield np.ascontiguousarray(self.images).reshape(-1)
+        yield self.labels.astype("<i4").tobytes()
 
-class _Encoded(_Limited):
-    """Methods shared by the splits whose images are decoded when needed."""
+
+class EncodedSplit(AnySplit):
+    """Images that are decoded when needed.
+
+    Attributes:
+        way_out: What to do about an image that cannot be read.
+    """
+
+    way_out: ClassVar[str] = "Prepare the data set again."
+
+    @abstractmethod
+    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from an index to the image file's bytes and its label, for a graph."""
+
+    @abstractmethod
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for an image, and the bytes of its file."""
 
     def image(self, index: int) -> np.ndarray:
         """Returns one image, uint8, shape (height, width, 3)."""
@@ -66,7 +114,7 @@ class _Encoded(_Limited):
 
 
 @dataclass(frozen=True)
-class FileSplit(_Encoded):
+class FileSplit(EncodedSplit):
     """Image files, read when needed.
 
     Attributes:
@@ -76,6 +124,11 @@ class FileSplit(_Encoded):
             decoded whole for it, and handed on as PNG files.
     """
 
+    way_out = (
+        "Repair or remove it: 'keras-classics check_images PATH' lists all such files, and "
+        "--max_bad_images=N leaves them out of a training that crops while it decodes."
+    )
+
     paths: np.ndarray
     labels: np.ndarray
     exif: bool = False
@@ -83,7 +136,7 @@ class FileSplit(_Encoded):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray) -> "FileSplit":
+    def take(self, indices: np.ndarray) -> Self:
         """Returns the files at some indices, in that order."""
         return replace(self, paths=self.paths[indices], labels=self.labels[indices])
 
@@ -108,139 +161,31 @@ class FileSplit(_Encoded):
         encoded = path.read_bytes()
         return str(path), image_files.upright(encoded) if self.exif else encoded
 
+    def identity(self) -> Iterator[Any]:
+        """Yields labels, and the names and sizes of the files."""
+        sizes = (_size(path) for path in self.paths)
+        return identity_of_files(self.paths, sizes, self.labels)
 
-@dataclass(frozen=True)
-class RecordSplit(_Encoded):
-    """Encoded images in TFRecord files, with random access to each.
 
-    TensorFlow reads such files only from the start. This class stores where each record lies and
-    reads its bytes from there, so `(seed, epoch)` decides the order, not the files.
+def identity_of_files(
+    paths: Iterable[str], sizes: Iterable[int], labels: np.ndarray
+) -> Iterator[bytes]:
+    """Yields what identifies image files wherever they are, in a folder or an archive.
 
-    Attributes:
-        files: Paths of the files.
-        numbers: File of each record, int32.
-        offsets: Offset of each record's content in its file, int64.
-        lengths: Length of the content, int64.
+    Args:
+        paths: Path of each; its last three parts count: part, class and name.
+        sizes: Bytes of each.
+        labels: Label of each.
     """
-
-    files: tuple[str, ...]
-    numbers: np.ndarray
-    offsets: np.ndarray
-    lengths: np.ndarray
-
-    @classmethod
-    def of(cls, builder, part: str) -> "RecordSplit":
-        """Indexes the records of a prepared data set of TensorFlow Datasets.
-
-        Args:
-            builder: Its builder.
-            part: Name of the split.
-
-        Raises:
-            UserError: If it is stored in another format, or a file is missing or cut short.
-        """
-        files = [str(path) for path in builder.info.splits[part].filepaths]
-        if builder.info.file_format.value != "tfrecord":
-            raise UserError(
-                f"{builder.info.full_name} is stored as {builder.info.file_format.value}; images "
-                "can be read one by one only from tfrecord. Prepare it with "
-                "tfds.builder(NAME, file_format='tfrecord')."
-            )
-        # Threads, because most of the time is spent waiting for the disk.
-        with ThreadPoolExecutor(16) as pool:
-            places = list(pool.map(_records_of, files))
-        counts = [len(offsets) for offsets, _ in places]
-        expected = builder.info.splits[part].num_examples
-        if sum(counts) != expected:
-            raise UserError(
-                f"The {part} split of {builder.info.full_name} should hold {expected:,} records "
-                f"and holds {sum(counts):,}. Prepare the data set again."
-            )
-        return cls(
-            tuple(files),
-            np.repeat(np.arange(len(files), dtype="int32"), counts),
-            np.concatenate([offsets for offsets, _ in places]),
-            np.concatenate([lengths for _, lengths in places]),
-        )
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def take(self, indices: np.ndarray) -> "RecordSplit":
-        """Returns the records at some indices, in that order."""
-        return replace(
-            self,
-            numbers=self.numbers[indices],
-            offsets=self.offsets[indices],
-            lengths=self.lengths[indices],
-        )
-
-    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        """Returns a function from an index to the image's bytes and its label, for a graph."""
-
-        def content(index: int) -> bytes:
-            try:
-                return self._content(index)
-            except OSError as error:
-                # TensorFlow turns a ValueError into an InvalidArgumentError, a fault of the data.
-                raise ValueError(str(error)) from error
-
-        def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            record = tf.numpy_function(content, [index], tf.string, stateful=False)
-            return _image_and_label(tf.ensure_shape(record, ()))
-
-        return read
-
-    def read(self, index: int) -> tuple[str, bytes]:
-        """Returns a name for a record, and its image's bytes.
-
-        Raises:
-            UserError: If the record is damaged.
-        """
-        path, offset = self.files[self.numbers[index]], self.offsets[index]
-        name = f"{path}, record at byte {offset - HEAD}"
-        try:
-            encoded, _ = _image_and_label(self._content(index))
-        except DAMAGED as error:
-            raise UserError(f"{name}, is damaged. Prepare the data set again.") from error
-        return name, encoded.numpy()
-
-    def _content(self, index: int) -> bytes:
-        # Opened each time: ImageNet has more files than a process may hold open.
-        with open(self.files[self.numbers[index]], "rb", buffering=0) as file:
-            file.seek(self.offsets[index])
-            return file.read(self.lengths[index])
+    yield b"FileSplit"
+    yield labels.astype("<i4").tobytes()
+    for path, size in zip(paths, sizes, strict=True):
+        yield os.fsencode("/".join(Path(path).parts[-3:]))
+        yield struct.pack("<Q", size)
 
 
-EncodedSplit = FileSplit | RecordSplit
-AnySplit = Split | EncodedSplit
-
-
-def _image_and_label(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.int64),
-    }
-    row = tf.io.parse_single_example(record, features)
-    return row["image"], tf.cast(row["label"], tf.int32)
-
-
-def _records_of(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns offsets and lengths of the contents of a TFRecord file."""
-    offsets, lengths = [], []
-    end = 0
+def _size(path: str) -> int:
     try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            while end < size:
-                file.seek(end)
-                head = file.read(8)
-                length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-                offsets.append(end + HEAD)
-                lengths.append(length)
-                end += HEAD + length + TAIL
+        return os.path.getsize(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    if end != size:
-        raise UserError(f"{path} is cut short: its last record goes beyond its end.")
-    return np.array(offsets, "int64"), np.array(lengths, "int64")

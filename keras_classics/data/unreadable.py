@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_classics.data import image_files
-from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, FileSplit, Split
+from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, Split
 from keras_classics.errors import UserError
 
 # What TensorFlow raises if an image cannot be decoded, is missing, or may not be read.
@@ -47,13 +47,7 @@ def unreadable(split: EncodedSplit, indices: Iterable[int]) -> UserError:
             break
     else:
         return UserError("An image could not be read, and now it can. Repeat the command.")
-    way_out = (
-        "Repair or remove it, or train with --max_bad_images=N, which leaves out unreadable "
-        "images. 'keras-classics check_images PATH' lists them all."
-        if isinstance(split, FileSplit)
-        else "Prepare the data set again."
-    )
-    return UserError(f"{fault.path} cannot be used: {fault.fault}. {way_out}")
+    return UserError(f"{fault.path} cannot be used: {fault.fault}. {split.way_out}")
 
 
 def _fault(split: EncodedSplit, index: int) -> image_files.Fault | None:

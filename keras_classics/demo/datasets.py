@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_classics.data.folders import is_folder
+from keras_classics.data.names import form_of, path_of
 from keras_classics.export.interface import LIGHT_ON_DARK
 from keras_classics.training import read_result
 
@@ -65,7 +65,7 @@ def kind_of_drawings(manifest: dict[str, Any], dataset: str | None) -> str | Non
 
 
 def printed_name(dataset: str | None) -> str | None:
-    """Returns the name of a data set for the site; of a folder, the last part of its path alone."""
-    if dataset is not None and is_folder(dataset):
-        return f"the folder {Path(dataset.partition(':')[2]).name}"
+    """Returns the name of a data set for the site; of a path, its last part alone."""
+    if dataset is not None and (form := form_of(dataset)):
+        return f"the {form} {Path(path_of(dataset)).name}"
     return NAMES.get(dataset or "", dataset)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_classics.data import RecordSplit, load_test
 from keras_classics.data.builders import find_builder, tensorflow_datasets
-from keras_classics.data.folders import is_folder
+from keras_classics.data.names import form_of
 from keras_classics.data.packaged import is_packaged
 from keras_classics.data.splits import AnySplit
 from keras_classics.demo.datasets import printed_name
@@ -90,7 +90,7 @@ def _write_held_out(dataset: str, labels: Sequence[str], folder: Path) -> list[d
 
 def _is_here(dataset: str) -> bool:
     """Returns whether a data set can be read without a download."""
-    if is_packaged(dataset) or is_folder(dataset):
+    if is_packaged(dataset) or form_of(dataset):
         return True
     try:
         return find_builder(tensorflow_datasets(), dataset, None).data_path.exists()

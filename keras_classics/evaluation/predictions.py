@@ -3,14 +3,13 @@
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_classics.data.splits import AnySplit, FileSplit, Split
+from keras_classics.data.splits import AnySplit
 from keras_classics.errors import UserError
 from keras_classics.evaluation.finite import check_finite
 from keras_classics.files import atomic_write, read_arrays, read_bytes
@@ -105,8 +104,9 @@ def digest(split: AnySplit) -> str:
 
     For images in memory it covers every pixel. For image files it covers labels, file sizes and the
     last three parts of the paths (part, class and name), for records the file names and the
-    positions in them. So ImageNet takes seconds, but changed file contents may go unnoticed. The
-    same images in another form have another digest. The location of the files does not matter.
+    positions in them. So ImageNet takes seconds, but changed file contents may go unnoticed. A
+    folder and an archive of it have the same digest, the same images in other forms another one.
+    The location of the files does not matter.
 
     Returns:
         The first 16 hexadecimal digits of a SHA-256.
@@ -115,7 +115,7 @@ def digest(split: AnySplit) -> str:
         UserError: If an image file is missing.
     """
     total = hashlib.sha256()
-    for part in _identity(split):
+    for part in split.identity():
         # With its length, so that two splits that join to the same bytes have different digests.
         total.update(struct.pack("<Q", len(part)))
         total.update(part)
@@ -145,30 +145,3 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path} must be an intact file of predictions. Received: {error}. Save them again."
         ) from error
-
-
-def _identity(split: AnySplit) -> Iterator[Any]:
-    """Yields what identifies the images of a split: bytes, and arrays of uint8."""
-    yield type(split).__name__.encode()
-    if isinstance(split, Split):
-        yield str(split.images.shape).encode()
-        yield np.ascontiguousarray(split.images).reshape(-1)
-        yield split.labels.astype("<i4").tobytes()
-    elif isinstance(split, FileSplit):
-        yield split.labels.astype("<i4").tobytes()
-        for path in split.paths:
-            yield os.fsencode("/".join(Path(path).parts[-3:]))
-            yield struct.pack("<Q", _size(path))
-    else:
-        for path in split.files:
-            yield os.fsencode(Path(path).name)
-        yield split.numbers.astype("<i4").tobytes()
-        yield split.offsets.astype("<i8").tobytes()
-        yield split.lengths.astype("<i8").tobytes()
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

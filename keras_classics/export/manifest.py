@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_classics.data.folders import is_upright
+from keras_classics.data.names import is_upright
 from keras_classics.environment import current_environment
 from keras_classics.export.interface import LIGHT_ON_DARK, differences, drawings
 from keras_classics.export.source import Source

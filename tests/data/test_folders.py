@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_classics.data import folders, load, load_test, pipeline
+from keras_classics.data import load, load_test, pipeline, trees
+from keras_classics.data import names as names_of_sets
 from keras_classics.data.crops_on_decode import decode_crop
 from keras_classics.data.random_crops import RandomResizedCrop
 from keras_classics.errors import UserError
@@ -49,14 +50,14 @@ def test_content_decides_where_the_name_does_not(root, caplog):
     # Once, with all splits.
     (message,) = caplog.messages
     assert message == (
-        f"folder:{root}: 5 left out, because TensorFlow does not read them as images (1 .heic, "
+        f"{root}: 5 left out, because TensorFlow does not read them as images (1 .heic, "
         "1 .tif, 1 .txt, 1 folder, 1 without an ending): train/cat/e.tif, train/cat/f.heic, "
         "train/cat/g.txt, train/cat/h, train/cat/kittens"
     )
 
 
 def test_names_are_enough_for_what_ends_as_an_image(root, monkeypatch):
-    monkeypatch.setattr(folders.image_files, "format_of", pytest.fail)
+    monkeypatch.setattr(trees.image_files, "format_of", pytest.fail)
     assert len(load(f"folder:{root}", encoded=True).train) == 6
 
 
@@ -93,7 +94,9 @@ def test_what_is_no_file_is_not_waited_on(root, caplog, encoded):
 
 def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(root):
     (root / "train" / "cat" / "9.png").symlink_to(root / "nowhere")
-    with pytest.raises(UserError, match=r"9.png cannot be read: No such file or directory\."):
+    with pytest.raises(
+        UserError, match=r"9.png cannot be used: cannot be read \(No such file or directory\)\. Rep"
+    ):
         load(f"folder:{root}")
     (root / "train" / "cat" / "9.png").unlink()
     (root / "train" / "cat" / "9.png").symlink_to("9.png")
@@ -145,7 +148,7 @@ def test_exif(root):
 
 
 def test_exif_is_for_folders():
-    assert folders.turned_upright("folder:a:b") == "folder_exif:a:b"
-    assert folders.turned_upright("folder_exif:a") == "folder_exif:a"
-    with pytest.raises(UserError, match="folder:PATH. Received: mnist"):
-        folders.turned_upright("mnist")
+    assert names_of_sets.turned_upright("folder:a:b") == "folder_exif:a:b"
+    assert names_of_sets.turned_upright("folder_exif:a") == "folder_exif:a"
+    with pytest.raises(UserError, match="folder:PATH or list:PATH. Received: mnist"):
+        names_of_sets.turned_upright("mnist")

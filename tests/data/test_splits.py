@@ -121,10 +121,18 @@ def test_records_of_a_set_from_idx_files(tmp_path):
         np.testing.assert_array_equal(labels, whole.labels)
 
 
-def test_classes_of_records_are_not_known_beforehand(builder):
+def test_some_classes_of_records(builder):
     data = load_imagenette(builder.data_path.parents[2])
-    with pytest.raises(UserError, match="Received: imagenette, read from TFRecord files"):
-        data.of_classes((0, 1))
+    images, labels = taken(data.train)
+    assert data.train.labels.tolist() == labels
+    some = data.of_classes((8, 1))
+    assert some.class_names == tuple(data.class_names[label] for label in (8, 1))
+    kept = [position for position, label in enumerate(labels) if label in (8, 1)]
+    found, new = taken(some.train)
+    assert [(8, 1)[label] for label in new] == [labels[position] for position in kept]
+    assert some.train.labels.tolist() == new
+    for image, position in zip(found, kept, strict=True):
+        np.testing.assert_array_equal(image, images[position])
 
 
 def test_a_choice_of_records(builder):

@@ -1,0 +1,275 @@
+"""Splits whose images lie in archives and TFRecord files, with random access to each."""
+
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from keras_classics.data import image_files
+from keras_classics.data.splits import DAMAGED, EncodedSplit, identity_of_files
+from keras_classics.errors import UserError
+
+# A record of the TFRecord format: length, its checksum, the content, its checksum.
+HEAD, TAIL = 12, 4
+
+
+@dataclass(frozen=True)
+class Packed(EncodedSplit):
+    """Images at ranges of bytes in files.
+
+    Attributes:
+        files: Paths of the files.
+        numbers: File of each range, int32.
+        offsets: Where it starts, int64.
+        lengths: Its bytes, int64.
+    """
+
+    files: tuple[str, ...]
+    numbers: np.ndarray
+    offsets: np.ndarray
+    lengths: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, indices: np.ndarray) -> Self:
+        """Returns the images at some indices, in that order."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {n: value[indices] for n, value in values.items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
+
+    def _content(self, index: int) -> bytes:
+        # Opened each time: ImageNet has more files than a process may hold open.
+        with open(self.files[self.numbers[index]], "rb", buffering=0) as file:
+            file.seek(self.offsets[index])
+            return file.read(self.lengths[index])
+
+    def _content_in_graph(self, index: tf.Tensor) -> tf.Tensor:
+        """Returns the bytes of an image, for a graph."""
+
+        def content(index: int) -> bytes:
+            try:
+                return self._content(index)
+            except (OSError, UserError) as error:
+                # TensorFlow turns a ValueError into an InvalidArgumentError, a fault of the data.
+                raise ValueError(str(error)) from error
+
+        encoded = tf.numpy_function(content, [index], tf.string, stateful=False)
+        return tf.ensure_shape(encoded, ())
+
+
+@dataclass(frozen=True)
+class ArchiveSplit(Packed):
+    """Image files in a tar or zip archive, which is not unpacked.
+
+    Attributes:
+        names: Path of each image in the archive.
+        sizes: Bytes of each image, int64: more than `lengths` if it is compressed.
+        deflated: Whether each image is compressed, bool.
+        labels: int32, shape (count,).
+        exif: Whether images are turned as their EXIF orientation says, see `FileSplit`.
+    """
+
+    way_out: ClassVar[str] = (
+        "Repair or remove it: unpacked, the images are read from their folder too, and "
+        "'keras-classics check_images PATH' lists all that cannot be used."
+    )
+
+    names: np.ndarray
+    sizes: np.ndarray
+    deflated: np.ndarray
+    labels: np.ndarray
+    exif: bool = False
+
+    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from an index to the file's bytes and its label, for a graph."""
+        labels = tf.constant(self.labels)
+        return lambda index: (self._content_in_graph(index), labels[index])
+
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for an image, that of its archive first, and its bytes."""
+        return self.name(index), self._content(index)
+
+    def name(self, index: int) -> str:
+        """Returns a name for an image: that of its archive, and that in it."""
+        return str(Path(self.files[self.numbers[index]], self.names[index]))
+
+    def identity(self) -> Iterator[Any]:
+        """Yields labels, names and sizes, the same as for the files unpacked."""
+        return identity_of_files(self.names, self.sizes.tolist(), self.labels)
+
+    def _content(self, index: int) -> bytes:
+        content = super()._content(index)
+        if self.deflated[index]:
+            content = inflated(content, int(self.sizes[index]), self.name(index))
+        return image_files.upright(content) if self.exif else content
+
+
+@dataclass(frozen=True)
+class RecordSplit(Packed):
+    """Encoded images in TFRecord files.
+
+    TensorFlow reads such files only from the start. This class stores where each record lies and
+    reads its bytes from there, so `(seed, epoch)` decides the order, not the files.
+
+    Attributes:
+        own_labels: Labels in place of those in the records, int32, shape (count,), or None.
+    """
+
+    own_labels: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, builder, part: str) -> "RecordSplit":
+        """Indexes the records of a prepared data set of TensorFlow Datasets.
+
+        Args:
+            builder: Its builder.
+            part: Name of the split.
+
+        Raises:
+            UserError: If it is stored in another format, or a file is missing or cut short.
+        """
+        files = [str(path) for path in builder.info.splits[part].filepaths]
+        if builder.info.file_format.value != "tfrecord":
+            raise UserError(
+                f"{builder.info.full_name} is stored as {builder.info.file_format.value}; images "
+                "can be read one by one only from tfrecord. Prepare it with "
+                "tfds.builder(NAME, file_format='tfrecord')."
+            )
+        # Threads, because most of the time is spent waiting for the disk.
+        with ThreadPoolExecutor(16) as pool:
+            places = list(pool.map(_records_of, files))
+        counts = [len(offsets) for offsets, _ in places]
+        expected = builder.info.splits[part].num_examples
+        if sum(counts) != expected:
+            raise UserError(
+                f"The {part} split of {builder.info.full_name} should hold {expected:,} records "
+                f"and holds {sum(counts):,}. Prepare the data set again."
+            )
+        return cls(
+            tuple(files),
+            np.repeat(np.arange(len(files), dtype="int32"), counts),
+            np.concatenate([offsets for offsets, _ in places]),
+            np.concatenate([lengths for _, lengths in places]),
+        )
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Labels of the images, int32, shape (count,): all records are read for them.
+
+        Raises:
+            UserError: If a record is damaged.
+        """
+        if self.own_labels is not None:
+            return self.own_labels
+        with ThreadPoolExecutor(16) as pool:
+            rows = list(pool.map(self._image_and_label, range(len(self))))
+        return np.array([label for _, label in rows], "int32")
+
+    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from an index to the image's bytes and its label, for a graph."""
+        if self.own_labels is None:
+            return lambda index: _image_and_label(self._content_in_graph(index))
+        labels = tf.constant(self.own_labels)
+        return lambda index: (_image_and_label(self._content_in_graph(index))[0], labels[index])
+
+    def relabelled(self, labels: np.ndarray) -> Self:
+        """Returns the same images with other labels, int32, shape (count,)."""
+        return replace(self, own_labels=labels)
+
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for a record, and its image's bytes.
+
+        Raises:
+            UserError: If the record is damaged.
+        """
+        return self.name(index), self._image_and_label(index)[0]
+
+    def identity(self) -> Iterator[Any]:
+        """Yields the names of the files, and where the records lie in them."""
+        yield b"RecordSplit"
+        for path in self.files:
+            yield os.fsencode(Path(path).name)
+        yield self.numbers.astype("<i4").tobytes()
+        yield self.offsets.astype("<i8").tobytes()
+        yield self.lengths.astype("<i8").tobytes()
+
+    def name(self, index: int) -> str:
+        """Returns a name for a record: that of its file, and where it is."""
+        path, offset = self.files[self.numbers[index]], self.offsets[index]
+        return f"{path}, record at byte {offset - HEAD}"
+
+    def _image_and_label(self, index: int) -> tuple[bytes, int]:
+        try:
+            encoded, label = _image_and_label(self._content(index))
+        except DAMAGED as error:
+            raise UserError(f"{self.name(index)}, is damaged. {self.way_out}") from error
+        return encoded.numpy(), int(label)
+
+
+def inflated(content: bytes, size: int, name: str) -> bytes:
+    """Returns what a compressed member of a zip archive holds.
+
+    Args:
+        content: Its bytes in the archive.
+        size: Bytes that the archive says it has.
+        name: Its name, for the error.
+
+    Raises:
+        UserError: If it does not hold that many.
+    """
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        # One byte more shows what is larger than it says, without unpacking all of it.
+        found = unpacker.decompress(content, size + 1)
+    except zlib.error as error:
+        raise UserError(f"{name} is damaged: {error}.") from error
+    if len(found) != size:
+        raise UserError(f"{name} is damaged: it does not hold the {size:,} bytes that it says.")
+    return found
+
+
+def first_inflated(content: bytes, count: int) -> bytes:
+    """Returns the first bytes that a compressed member holds, given its own first bytes."""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, count)
+    except zlib.error:
+        return b""
+
+
+def _image_and_label(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    features = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    row = tf.io.parse_single_example(record, features)
+    return row["image"], tf.cast(row["label"], tf.int32)
+
+
+def _records_of(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns offsets and lengths of the contents of a TFRecord file."""
+    offsets, lengths = [], []
+    end = 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            while end < size:
+                file.seek(end)
+                head = file.read(8)
+                length = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+                offsets.append(end + HEAD)
+                lengths.append(length)
+                end += HEAD + length + TAIL
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    if end != size:
+        raise UserError(f"{path} is cut short: its last record goes beyond its end.")
+    return np.array(offsets, "int64"), np.array(lengths, "int64")
