@@ -57,8 +57,8 @@ def load_folder(
         parts: Some of `train` and `test`.
         exif: Whether images are turned as their EXIF orientation says.
         share: For a folder without a test part: the fraction of the images that is held out for it,
-            see `shares.is_held_out`. If None, `VALIDATION_SHARE`; but if only `test` is asked for,
-            it has all images.
+            see `shares.is_held_out`. If None, `VALIDATION_SHARE`; but without any parts, if only
+            `test` is asked for, it has all images.
 
     Returns:
         The splits, and the name of each label: the classes of train, or if there is no train, those
@@ -74,7 +74,8 @@ def load_folder(
     test = _test_folder(tree, top, names)
     if test is None or (TRAIN not in names and TRAIN in parts):
         folder = join(top, names[TRAIN]) if TRAIN in names else top
-        found = _shared(tree, folder, parts, share)
+        everything = share is None and TRAIN not in parts and TRAIN not in names
+        found = {"test": _classes(tree, folder)} if everything else _shared(tree, folder, share)
     else:
         if share is not None:
             raise UserError(
@@ -197,11 +198,9 @@ def _classes(tree: Tree, folder: str) -> Part:
     return Part(folder, images, classes, tuple(listing.folders), tuple(left_out))
 
 
-def _shared(tree: Tree, folder: str, parts: Sequence[str], share: float | None) -> dict[str, Part]:
+def _shared(tree: Tree, folder: str, share: float | None) -> dict[str, Part]:
     """Returns the parts of class folders without parts, by the names of the images."""
     whole = _classes(tree, folder)
-    if share is None and TRAIN not in parts:
-        return {"test": whole}
     share = VALIDATION_SHARE if share is None else share
     start = len(join(folder, " ")) - 1
     held = np.array([is_held_out(image[start:], share) for image in whole.images])
@@ -231,7 +230,8 @@ def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str
             f"others: {', '.join(unknown[:NAMED])}."
         )
     for part in found.values():
-        missing = [name for name in class_names if name not in set(part.classes)]
+        present = set(part.classes)
+        missing = [name for name in class_names if name not in present]
         if missing and part.complete:
             folders = dict.fromkeys(part.folder or "." for part in found.values())
             raise UserError(

@@ -96,13 +96,15 @@ def _rows_of_parts(root: Path, parts: Sequence[str], share: float | None) -> dic
     if "" in by_part:
         if len(by_part) > 1:
             raise UserError(f"{root} must name the part of each image, or of none.")
-        return _shared(rows, parts, share, root)
+        if share is None and TRAIN not in parts:
+            return {TRAIN: [], "test": rows}
+        return _shared(rows, share, root)
     first, *others = [part for part in TESTS if part in by_part] or [None]
     if others:
         unused = ", ".join(others)
         logger.info("%s: test images are those of %s; %s is not used", root, first, unused)
     if first is None and TRAIN in by_part:
-        return _shared(by_part[TRAIN], parts, share, root)
+        return _shared(by_part[TRAIN], share, root)
     if share is not None:
         raise UserError(
             f"validation_share is for images without parts. Received: {root}, which has {first}. "
@@ -113,11 +115,7 @@ def _rows_of_parts(root: Path, parts: Sequence[str], share: float | None) -> dic
     return {TRAIN: by_part.get(TRAIN, []), "test": by_part[str(first)]}
 
 
-def _shared(
-    rows: Sequence[Row], parts: Sequence[str], share: float | None, root: Path
-) -> dict[str, list[Row]]:
-    if share is None and TRAIN not in parts:
-        return {TRAIN: [], "test": list(rows)}
+def _shared(rows: Sequence[Row], share: float | None, root: Path) -> dict[str, list[Row]]:
     share = VALIDATION_SHARE if share is None else share
     found: dict[str, list[Row]] = {TRAIN: [], "test": []}
     for row in rows:

@@ -276,7 +276,7 @@ def _decoded(split: EncodedSplit, name: str) -> Iterator[np.ndarray]:
 def _tfds(
     name: str, parts: Sequence[str], data_dir: str | None, encoded: bool
 ) -> tuple[list[RecordSplit], tuple[str, ...], bool]:
-    """Returns the splits and classes of a set of TensorFlow Datasets, and whether it has one size."""
+    """Returns splits and classes of a set of TensorFlow Datasets, and if all have one size."""
     tfds = tensorflow_datasets()
     builder = prepared_builder(tfds, name, data_dir, encoded)
     features = builder.info.features
