@@ -1,6 +1,7 @@
 """What a training is given, in words: its images, what the network is shown of them, its length."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from keras_classics.data import ImageData, RecordSplit
 from keras_classics.data.augment import Augmentation
 from keras_classics.export.interface import input_block
+from keras_classics.training import Recipe
 
 # Most classes whose images are counted one by one.
 COUNTED = 12
@@ -40,8 +42,26 @@ def describe_input(layer: keras.layers.Layer) -> str:
 
 def describe_augmentation(augmentation: Augmentation | None) -> str:
     """Returns how training images are changed."""
-    if augmentation is None:
-        return "none"
-    values = dataclasses.asdict(augmentation)
-    numbers = ", ".join(f"{name}={value:g}" for name, value in values.items() if value)
-    return f"{type(augmentation).__name__}({numbers})"
+    return "none" if augmentation is None else _words(augmentation)
+
+
+def _words(value: Any) -> str:
+    """Returns a value of an augmentation; of its parts, only what does something."""
+    if dataclasses.is_dataclass(value):
+        values = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        parts = ", ".join(f"{name}={_words(part)}" for name, part in values.items() if part)
+        return f"{type(value).__name__}({parts})"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_words, value))})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def print_input(data: ImageData, recipe: Recipe) -> None:
+    """Prints what there is to train on, and what the network is shown of it."""
+    rows = {
+        "data": describe_data(data),
+        "network's input": describe_input(recipe.make_preprocessing()),
+        "augmentation": f"{describe_augmentation(recipe.augmentation)} (--set=augmentation=null)",
+    }
+    for name, words in rows.items():
+        print(f"{name:<18} {words}")

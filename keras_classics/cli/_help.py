@@ -4,7 +4,7 @@ import inspect
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from absl import flags
@@ -46,7 +46,8 @@ def help_text(main: Callable[..., None], command: str) -> str:
         command: What to type to run it.
     """
     module = sys.modules[main.__module__]
-    usage = " ".join([command, *_positional(main), "[--FLAG=VALUE ...]"])
+    arguments = map(positional_name, inspect.signature(main).parameters.values())
+    usage = " ".join([command, *arguments, "[--FLAG=VALUE ...]"])
     width = min(100, shutil.get_terminal_size((100, 0)).columns)
     parts = [inspect.getdoc(module) or "", f"Usage: {usage}"]
     for title, group in _groups(module).items():
@@ -54,9 +55,12 @@ def help_text(main: Callable[..., None], command: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _positional(main: Callable[..., None]) -> Iterator[str]:
-    for parameter in inspect.signature(main).parameters.values():
-        yield parameter.name.upper() + ("..." if parameter.kind is parameter.VAR_POSITIONAL else "")
+def positional_name(parameter: inspect.Parameter) -> str:
+    """Returns what stands for a positional argument in the usage of a program."""
+    name = parameter.name.upper()
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return f"{name}..."
+    return name if parameter.default is parameter.empty else f"[{name}]"
 
 
 def _groups(own: ModuleType) -> dict[str, list[flags.Flag]]:

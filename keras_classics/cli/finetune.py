@@ -16,14 +16,13 @@ from typing import Any
 import tensorflow as tf
 from absl import flags
 
-from keras_classics.cli._described import describe_augmentation, describe_data, describe_input
+from keras_classics.cli._described import print_input
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.cli._recipe_flags import set_fields
 from keras_classics.cli._weights import known_weights
-from keras_classics.data import ImageData
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training import (
@@ -131,7 +130,7 @@ def main() -> None:
         batch_size=BATCH_SIZE.value or finetune.default_batch_size(images, replicas),
     )
     recipes = [_with_fitting_batch(recipe, len(data.train), strategy) for recipe in recipes]
-    _print_input(chosen, recipes[0])
+    print_input(chosen, recipes[0])
     for recipe, what in zip(recipes, STAGES, strict=True):
         print(f"{what:<18} {_length(recipe, images)}")
     for recipe, what in zip(recipes, STAGES, strict=True):
@@ -164,17 +163,6 @@ def _recipes(dataset: str, run_dir: Path, **of_data: Any) -> list[Recipe]:
         **of_data,
     )
     return [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
-
-
-def _print_input(data: ImageData, recipe: Recipe) -> None:
-    """Prints what there is to train on, and what the network is shown of it."""
-    rows = {
-        "data": describe_data(data),
-        "network's input": describe_input(recipe.make_preprocessing()),
-        "augmentation": f"{describe_augmentation(recipe.augmentation)} (--set=augmentation=null)",
-    }
-    for name, words in rows.items():
-        print(f"{name:<18} {words}")
 
 
 def _length(recipe: Recipe, images: int) -> str:

@@ -111,6 +111,7 @@ class Trainer:
         loss = recipe.make_loss()
         with strategy.scope():
             self.model = initial_network(recipe, data)
+            _check_images(recipe, preprocess, self.model)
             self._updater = recipe.optimizer.start(self.model, loss)
             self._average = recipe.average and MovingAverage(self.model, recipe.average)
             scale = LossScale() if recipe.dtype_policy == "mixed_float16" else None
@@ -391,6 +392,27 @@ def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) ->
         )
     if recipe.dtype_policy == "mixed_bfloat16" and not _fast_bfloat16():
         logger.warning("This CPU has no bfloat16 instructions: float32 is faster on it.")
+
+
+def _check_images(recipe: Recipe, preprocess: keras.layers.Layer, model: keras.Model) -> None:
+    """Raises a `UserError` if a network does not take the images that its recipe makes."""
+    takes = model.input_shape[1:]
+    made = {"preprocessing": preprocess.compute_output_shape((None, None, None, 3))[1:]}
+    if recipe.crops_on_decode:
+        # Before it comes what preprocessing does with the values alone.
+        side = recipe.augmentation.size  # type: ignore[union-attr]
+        made["augmentation"] = (side, side, 3)
+    for field_name, shape in made.items():
+        if any(side not in (None, other) for side, other in zip(takes, shape, strict=True)):
+            raise UserError(
+                f"{recipe.model} takes images of {_sides(takes)}, and the {field_name} of recipe "
+                f"{recipe.name} makes {_sides(shape)}. Set model_arguments.input_shape, or the "
+                f"sizes in {field_name}."
+            )
+
+
+def _sides(shape: tuple[int | None, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _fast_bfloat16() -> bool:

@@ -18,8 +18,10 @@ import keras
 from absl import flags
 
 from keras_classics import files
+from keras_classics.cli import _training_flags as training_flags
 from keras_classics.cli._command import repeating_command
 from keras_classics.cli._program import default_run_dir
+from keras_classics.cli._training import train_with_flags
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, load_data, load_run, make_strategy, typed_json
@@ -33,9 +35,8 @@ from reproduce.claims.results import (
     search_row,
     search_table,
 )
-from reproduce.harness import flags as harness
-from reproduce.harness.run import run_recipe, train_with_flags
-from reproduce.harness.smoke import smoke_recipe
+from reproduce.harness.run import requested_recipe, run_recipe
+from reproduce.harness.smoke import SMOKE, smoke_recipe
 
 VARIANT = flags.DEFINE_list("variant", None, "Variants to run; all if unset.")
 SEEDS = flags.DEFINE_integer(
@@ -68,19 +69,19 @@ def run_comparison(claim: Claim) -> None:
     Raises:
         UserError: A flag is wrong; and the errors of `train`.
     """
-    if harness.EXPORT.value:
+    if training_flags.EXPORT.value:
         raise UserError("A comparison trains many networks and exports none. Leave out --export.")
-    if harness.stored_recipe():
+    if training_flags.stored_recipe(claim.recipes):
         _run_stored_recipe(claim)
         return
-    base = harness.requested_recipe(claim.recipes, _smoke)
+    base = requested_recipe(claim.recipes, _smoke)
     variants = _variants(claim)
-    smoke = ["smoke"] if harness.SMOKE.value else []
+    smoke = ["smoke"] if SMOKE.value else []
     words = ["search"] * SEARCH.value + smoke
     folder = Path(
-        harness.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *words)
+        training_flags.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *words)
     )
-    strategy = make_strategy(harness.STRATEGY.value, harness.NUM_REPLICAS.value)
+    strategy = make_strategy(training_flags.STRATEGY.value, training_flags.NUM_REPLICAS.value)
     # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     load = _DataLoader()
@@ -121,7 +122,7 @@ def _shown(claim: Claim, variants: Sequence[str], done: Sequence[Path]) -> str:
 
 def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
     """The rates of the runs of a variant; None stands for the recipe's own."""
-    if (given := harness.LEARNING_RATE.value) is not None:
+    if (given := training_flags.LEARNING_RATE.value) is not None:
         return (given,)
     if SEARCH.value:
         if variant not in claim.rates:
@@ -138,7 +139,7 @@ def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
 def _at_rate(recipe: Recipe, rate: float | None) -> Recipe:
     if rate is None:
         return recipe
-    return recipe.with_fields({harness.rate_field("schedule", recipe.schedule): rate})
+    return recipe.with_fields({training_flags.rate_field("schedule", recipe.schedule): rate})
 
 
 def _holding_out(recipe: Recipe, rate: float, data: ImageData) -> Recipe:
@@ -163,7 +164,7 @@ class _DataLoader:
             recipe.only_classes,
         )
         if key != self._key:
-            self._key, self._data = key, load_data(recipe, harness.DATA_DIR.value)
+            self._key, self._data = key, load_data(recipe, training_flags.DATA_DIR.value)
         return self._data
 
 
@@ -175,7 +176,7 @@ def _run_stored_recipe(claim: Claim) -> None:
     if VARIANT.value or SEEDS.value:
         raise UserError(
             "A stored recipe is one run already. Leave out --variant and --seeds. "
-            f"Received: --recipe={harness.RECIPE.value}."
+            f"Received: --recipe={training_flags.RECIPE.value}."
         )
     run_recipe(claim.name, claim.recipes, _smoke)
 
@@ -183,7 +184,7 @@ def _run_stored_recipe(claim: Claim) -> None:
 def _check_settings(variant: str, base: Recipe, recipe: Recipe) -> None:
     """Raises a `UserError` if a variant replaces a field that --set or --learning_rate sets."""
     before, after = base.to_json(), recipe.to_json()
-    for path in harness.settings(base):
+    for path in training_flags.settings(base):
         if not typed_json.holds(after, path, typed_json.value_at(before, path)):
             raise UserError(
                 f"Variant {variant} sets {path} itself. Leave it out of --set and --learning_rate, "
@@ -201,15 +202,15 @@ def _variants(claim: Claim) -> list[str]:
     for name in names:
         if name not in claim.variants:
             raise unknown_name("variant", name, claim.variants)
-    return names[:SMOKE_VARIANTS] if harness.SMOKE.value else names
+    return names[:SMOKE_VARIANTS] if SMOKE.value else names
 
 
 def _seeds(claim: Claim) -> Sequence[int]:
-    if harness.SEED.value is not None:
-        return [harness.SEED.value]
+    if training_flags.SEED.value is not None:
+        return [training_flags.SEED.value]
     if SEARCH.value:
-        return SEARCH_SEEDS[: 1 if harness.SMOKE.value else SEEDS.value]
-    return range(SEEDS.value or (1 if harness.SMOKE.value else claim.seeds))
+        return SEARCH_SEEDS[: 1 if SMOKE.value else SEEDS.value]
+    return range(SEEDS.value or (1 if SMOKE.value else claim.seeds))
 
 
 def _smoke(recipe: Recipe) -> Recipe:

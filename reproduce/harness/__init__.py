@@ -1,1 +1,1 @@
-"""What the programs share: flags, the run, the closing table, result rows, generated images."""
+"""What the programs share: the short run of --smoke, result rows, tables, generated images."""

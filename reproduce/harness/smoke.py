@@ -1,13 +1,19 @@
-"""The short recipes that --smoke runs instead of the real ones."""
+"""--smoke, and the short recipes that it runs instead of the real ones."""
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
+from absl import flags
+
+from keras_classics.cli._training_flags import RUN_DIR
 from keras_classics.training import Recipe
 from keras_classics.training.schedules import Schedule, Warmup
 from reproduce.harness import synthetic_images
-from reproduce.harness.flags import RUN_DIR
+
+SMOKE = flags.DEFINE_bool("smoke", False, "Short run of seconds that tests all parts.")
+
+FLAG_GROUPS = {"Short run": (SMOKE,)}
 
 # Classes of the generated images that stand in for ImageNet.
 SMOKE_CLASSES = 8

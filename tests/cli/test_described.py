@@ -7,6 +7,8 @@ import keras_classics as kc
 from keras_classics.cli._described import describe_augmentation, describe_data, describe_input
 from keras_classics.data import ImageData, RecordSplit, Split
 from keras_classics.data.augment import AffineDistortion, CropFlip
+from keras_classics.data.random_crops import RandomResizedCrop, ScaleJitter
+from keras_classics.training.recipes.by_name import RECIPES
 
 
 def data_of(counts: list[int]) -> ImageData:
@@ -55,5 +57,10 @@ def test_what_the_network_is_shown(weights, expected):
 def test_augmentations():
     assert describe_augmentation(None) == "none"
     assert describe_augmentation(CropFlip(padding=14)) == "CropFlip(padding=14)"
+    said = "ScaleJitter(low=256, high=512, size=224, colour=PCAColour("
+    assert describe_augmentation(ScaleJitter(256, 512)).startswith(said)
+    resized = "RandomResizedCrop(size=224, area=(0.08, 1), shape=(0.75, 1.33333))"
+    assert describe_augmentation(RandomResizedCrop()) == resized
+    assert all(describe_augmentation(recipe.augmentation) for recipe in RECIPES.values())
     shifts = AffineDistortion(shift=2, scale=0.0, squeeze=0.0, shear=0.0)
     assert describe_augmentation(shifts) == "AffineDistortion(shift=2, fill=-0.1)"

@@ -77,6 +77,15 @@ def test_recipes(read, run_program, tmp_path):
     done = run_program(*CLI, "recipes")
     assert len(done.stdout.splitlines()) == 1 + len(rows)
     assert max(map(len, done.stdout.splitlines())) <= 100
+    assert read("recipes", "lenet5/paper") == {"recipe": "lenet5/paper", **recipe}
+    done = run_program(*CLI, "recipes", "lenet5/paper")
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    # Each field, its value and its source.
+    words = {line.split()[0] for line in done.stdout.splitlines() if line[:1].strip()}
+    assert words == {"recipe", "figure", *recipe} - {"name", "paper", "sources", "tags"}
+    text = " ".join(done.stdout.split())
+    assert "optimizer LevenbergMarquardt(mu=0.02, samples=500) from Appendix C; sect" in text
+    assert all(f"from {source}" in text for source in recipe["sources"].values())
 
 
 def test_evaluate_and_compare(read, tmp_path):
@@ -114,6 +123,7 @@ def test_predict(read, tmp_path):
         (("zoo", "--pattern=inception*"), "No network matches"),
         (("weights", "--pattern=inception*"), "No weights match --pattern='inception*'"),
         (("recipes", "--pattern=inception*"), "No recipe matches --pattern='inception*'"),
+        (("recipes", "vgg/papr"), "Unknown recipe 'vgg/papr'. Did you mean vgg/paper"),
         (("evaluate", "--dataset=digits"), "Name at least one --model"),
         (("predict", "none.png"), "Name one network"),
     ],

@@ -1,7 +1,7 @@
 """The flags of all training programs, and the recipe that they describe."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from keras_classics.training.strategy import STRATEGIES
 RECIPE = define_path(
     "recipe",
     None,
-    "Name of a recipe of this program, the first one if unset; or the recipe.json of a run, which "
-    "is then run again.",
+    "Name of a recipe of the program, or of one that `keras-classics recipes` lists for "
+    "`keras-classics train`; or the recipe.json of a run, which is then run again.",
 )
 EPOCHS = flags.DEFINE_integer("epochs", None, "Epochs of the run.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", None, "Steps of the run, instead of epochs.", lower_bound=1)
@@ -96,7 +96,6 @@ MAX_MINUTES = flags.DEFINE_float(
     "Stop after this many minutes; repeat the command to resume.",
     lower_bound=0,
 )
-SMOKE = flags.DEFINE_bool("smoke", False, "Short run of seconds that tests all parts.")
 EXPORT = flags.DEFINE_bool("export", False, "Export the trained network into the run directory.")
 
 STRATEGY = flags.DEFINE_string(
@@ -126,14 +125,7 @@ FLAG_GROUPS = {
         INITIAL_WEIGHTS,
     ),
     "Data": (DATASET, DATA_DIR, LIMIT_TRAIN, LIMIT_TEST, VALIDATION, MAX_BAD_IMAGES),
-    "Run": (
-        RUN_DIR,
-        CHECKPOINT_MINUTES,
-        CHECKPOINT_STEPS,
-        MAX_MINUTES,
-        SMOKE,
-        EXPORT,
-    ),
+    "Run": (RUN_DIR, CHECKPOINT_MINUTES, CHECKPOINT_STEPS, MAX_MINUTES, EXPORT),
     "Devices": (STRATEGY, NUM_REPLICAS),
 }
 
@@ -166,33 +158,52 @@ NOT_CHANGES = {
 }
 
 
-def stored_recipe() -> Path | None:
-    """Returns the file that --recipe names, or None if it is a recipe's name or unset."""
-    if RECIPE.value is None or not ("/" in RECIPE.value or RECIPE.value.endswith(".json")):
+def stored_recipe(recipes: Mapping[str, Recipe]) -> Path | None:
+    """Returns the file that --recipe names, or None if it is a recipe's name or unset.
+
+    Args:
+        recipes: The recipes that --recipe may name. If their names are FAMILY/NAME, so is every
+            name that begins with a family and leads to no file.
+    """
+    name = RECIPE.value
+    if name is None or name in recipes or not ("/" in name or name.endswith(".json")):
         return None
-    path = Path(RECIPE.value)
+    path = Path(name)
+    families = {known.partition("/")[0] for known in recipes if "/" in known}
+    if name.partition("/")[0] in families and not path.exists():
+        return None
     return run_folder(path) / "recipe.json" if path.is_dir() else path
 
 
-def requested_recipe(
-    recipes: Mapping[str, Recipe],
-    smoke: Callable[[Recipe], Recipe],
-    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
-) -> Recipe:
-    """Returns the recipe that --recipe names, as the other flags change it.
+def named_recipe(recipes: Mapping[str, Recipe], default: str) -> Recipe:
+    """Returns the recipe that --recipe names, as it is published or stored.
 
     Args:
-        recipes: The program's recipes by name; the first is the default.
-        smoke: Makes the short recipe for --smoke.
-        change: Changes the recipe as flags of the program's own say. Comes first.
+        recipes: The recipes that --recipe may name.
+        default: Name of the one to take if it is unset.
 
     Raises:
-        UserError: There is no such recipe, a flag does not fit it, or the file of its initial
-            weights is missing.
+        UserError: If there is no such recipe.
     """
-    recipe = change(_recipe(recipes))
-    if SMOKE.value:
-        recipe = smoke(recipe)
+    if path := stored_recipe(recipes):
+        return read_recipe(path)
+    name = RECIPE.value or default
+    if name not in recipes:
+        raise unknown_name("recipe", name, recipes)
+    return recipes[name]
+
+
+def given_fields() -> set[str]:
+    """Returns the fields of the recipe that flags set."""
+    return {flag.name for flag in FIELDS if flag.value is not None} | {*set_fields()}
+
+
+def with_flags(recipe: Recipe) -> Recipe:
+    """Returns a recipe as the flags change it.
+
+    Raises:
+        UserError: A flag does not fit the recipe, or the file of its initial weights is missing.
+    """
     changes = {flag.name: flag.value for flag in FIELDS if flag.value is not None}
     if EPOCHS.value or STEPS.value:
         changes |= {"epochs": EPOCHS.value, "steps": STEPS.value}
@@ -209,32 +220,32 @@ def requested_recipe(
     return recipe
 
 
-def changed_fields(
-    recipe: Recipe,
-    recipes: Mapping[str, Recipe],
-    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
-) -> list[str]:
-    """Returns the fields in which a requested recipe differs from the published one.
+def changed_fields(recipe: Recipe, published: Recipe | None) -> list[str]:
+    """Returns the fields in which a recipe differs from the published one.
 
     Seeds, starting points and fields that only affect speed or memory do not count.
 
     Args:
-        recipe: What `requested_recipe` returned for these recipes and this change.
-        recipes: The program's recipes by name.
-        change: Changes the recipe as flags of the program's own say.
+        recipe: The recipe.
+        published: The published recipe for the same network; None if there is none.
     """
-    if not stored_recipe():
-        published = change(_recipe(recipes))
-    elif recipe.name in recipes:
-        published = recipes[recipe.name]
+    if published is None:
+        return ["name"]
+    names = {field.name for field in dataclasses.fields(Recipe)} - NOT_CHANGES
+    return sorted(name for name in names if getattr(recipe, name) != getattr(published, name))
+
+
+def published_of(recipe: Recipe, recipes: Iterable[Recipe]) -> Recipe | None:
+    """Returns the published recipe that a stored one comes from: the nearest of the same name."""
+    candidates = []
+    for published in recipes:
         if recipe.paper != published.paper:
             # Of another network of the family, whose figure came with it.
             network = {name: getattr(recipe, name) for name in ("model", "model_arguments")}
             published = dataclasses.replace(published, **network)
-    else:
-        return ["name"]
-    names = {field.name for field in dataclasses.fields(Recipe)} - NOT_CHANGES
-    return sorted(name for name in names if getattr(recipe, name) != getattr(published, name))
+        if published.name == recipe.name:
+            candidates.append(published)
+    return min(candidates, key=lambda known: len(changed_fields(recipe, known)), default=None)
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -265,12 +276,3 @@ def rate_field(path: str, schedule: Any) -> str:
         f"--learning_rate needs a schedule with one rate. Received: {type(schedule).__name__}. "
         f"Set its rates with --set='{path}.rates=[...]'."
     )
-
-
-def _recipe(recipes: Mapping[str, Recipe]) -> Recipe:
-    if path := stored_recipe():
-        return read_recipe(path)
-    name = RECIPE.value or next(iter(recipes))
-    if name not in recipes:
-        raise unknown_name("recipe", name, recipes)
-    return recipes[name]

@@ -1,0 +1,91 @@
+"""Trains a network by a recipe: a paper's own, another, or that of an earlier run.
+
+keras-classics train --model=resnet20 --dataset=folder:my_images --epochs=30
+keras-classics train --recipe=lenet5/modern --dataset=fashion_mnist
+keras-classics train --recipe=resnet_cifar10/paper --model=resnet56 --set=optimizer.momentum=0.95
+keras-classics train --recipe=runs/my_run/recipe.json --seed=1
+
+my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. `keras-classics recipes` lists the
+recipes, FAMILY/NAME. Without --recipe, a network is trained by the recipe `modern` of its family;
+if there is none, by the family's first recipe for this network, or its first of all. Without
+--model, a recipe trains its own network. Another network gets images of the size that it takes.
+--set changes any field, as in --set=model_arguments.dropout=0.3.
+
+If there are fewer training images than the recipe's batch has, the batch becomes smaller, and a
+line says so. Repeat the command to resume.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+from absl import flags
+
+from keras_classics.cli import _training as training
+from keras_classics.cli import _training_flags as training_flags
+from keras_classics.cli._described import print_input
+from keras_classics.errors import UserError
+from keras_classics.models import find_model
+from keras_classics.training import Recipe, load_data
+from keras_classics.training.finetune import fitting_batch
+from keras_classics.training.recipes.by_name import RECIPES, default_recipe, for_network
+from keras_classics.training.strategy import is_chief
+
+MODEL = flags.DEFINE_string(
+    "model", None, "Name of the network; that of the recipe if unset. keras-classics zoo lists all."
+)
+
+# One of so many training images is held out, if there are fewer than the recipe holds out.
+HELD_OUT = 10
+
+
+def main() -> None:
+    """Trains with the recipe that the flags describe."""
+    if not (MODEL.value or training_flags.RECIPE.value):
+        raise UserError(
+            "Name what to train: --model=NETWORK, --recipe=FAMILY/NAME, or both. The commands zoo "
+            "and recipes list them."
+        )
+    default = default_recipe(MODEL.value) if MODEL.value else ""
+    published = training_flags.named_recipe(RECIPES, default)
+    if MODEL.value:
+        published = for_network(published, find_model(MODEL.value).name)
+    recipe = training_flags.with_flags(published)
+    named = training_flags.RECIPE.value or default
+    words = ["train", recipe.model, recipe.dataset, named, f"seed{recipe.seed}"]
+    if training_flags.stored_recipe(RECIPES):
+        # Not the folder of the run that the recipe comes from.
+        words[-2:] = [recipe.name, f"seed{recipe.seed}", "again"]
+        published = training_flags.published_of(recipe, RECIPES.values())
+    run_directory = training.run_folder_of(*words)
+    strategy = training.start_run()
+    data = load_data(recipe, training_flags.DATA_DIR.value)
+    recipe = _fitting(recipe, len(data.train), strategy)
+    if is_chief(strategy):
+        print_input(data.limited(recipe.limit_train, recipe.limit_test), recipe)
+    changed = training_flags.changed_fields(recipe, published)
+    training.run_recipe(recipe, run_directory, strategy, changed, data)
+
+
+def _fitting(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Recipe:
+    """Returns a recipe of large data for fewer images, and says what it changes.
+
+    Args:
+        recipe: The recipe. What flags set stays.
+        images: Number of training images of its data set.
+        strategy: Devices.
+    """
+    fitting, given = recipe, training_flags.given_fields()
+    used = min(images, recipe.limit_train or images)
+    if "validation" not in given and recipe.validation >= used:
+        fitting = dataclasses.replace(fitting, validation=used // HELD_OUT)
+    if "batch_size" not in given:
+        fitting = fitting_batch(fitting, images, strategy.num_replicas_in_sync)
+    told = {"validation": "images for validation", "batch_size": "images in a batch"}
+    for name, what in told.items():
+        ours, theirs = getattr(fitting, name), getattr(recipe, name)
+        if ours != theirs and is_chief(strategy):
+            print(
+                f"{ours:,} {what} (--{name}) instead of the recipe's {theirs:,}, because there are "
+                f"{used:,} images to train on"
+            )
+    return fitting
