@@ -28,6 +28,8 @@ EXTRAS = {
     "docs": ["furo", "myst-nb", "myst-parser", "sphinx"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
+    # What reads images in Parquet and Arrow files.
+    "parquet": ["pyarrow"],
     # What downloads weights from the Hugging Face hub.
     "hub": ["huggingface_hub"],
     # What runs the networks on JAX, for which TensorFlow need not be installed.
@@ -40,6 +42,7 @@ EXTRAS = {
         "mypy",
         "pillow",
         "pre-commit",
+        "pyarrow",
         # nodejs: pyright runs on Node.js.
         "pyright[nodejs]",
         "pytest",

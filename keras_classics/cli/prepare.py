@@ -16,7 +16,8 @@ SOURCE = define_path(
     "from",
     None,
     "Files as their authors offer them: an archive, or a folder of its files, packed by gzip or "
-    "not. MNIST and its like, EMNIST, CIFAR, SVHN and STL-10; or an .npz file of keras.datasets.",
+    "not. MNIST and its like, EMNIST, CIFAR, SVHN and STL-10. Or an .npz file of keras.datasets, "
+    "or Parquet or Arrow files.",
     required=True,
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")

@@ -2,10 +2,19 @@
 
 from keras_classics.backend import lazy_refusal, tf
 
-__all__ = ["ArchiveSplit", "FileSplit", "ImageData", "RecordSplit", "Split", "load", "load_test"]
+__all__ = [
+    "ArchiveSplit",
+    "BytesSplit",
+    "FileSplit",
+    "ImageData",
+    "RecordSplit",
+    "Split",
+    "load",
+    "load_test",
+]
 
 if tf is not None:
-    from keras_classics.data.packed import ArchiveSplit, RecordSplit
+    from keras_classics.data.packed import ArchiveSplit, BytesSplit, RecordSplit
     from keras_classics.data.sources import ImageData, load, load_test
     from keras_classics.data.splits import FileSplit, Split
 else:

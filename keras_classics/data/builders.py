@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from keras_classics.data.names import FORMS
 from keras_classics.errors import UserError, require, short_reason, unknown_name
 from keras_classics.internet import SECONDS, why_unreachable
 
@@ -62,7 +63,7 @@ def find_builder(tfds: ModuleType, name: str, data_dir: str | None) -> Any:
         known = [
             "digits",
             "mnist_5000",
-            "folder:PATH",
+            *(f"{form}:PATH" for form in FORMS),
             *tfds.list_builders(with_community_datasets=False),
         ]
         if re.split("[/:]", name)[0] in known:

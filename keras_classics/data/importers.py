@@ -14,8 +14,12 @@ from keras_classics import files
 from keras_classics.data.builders import IMPORTABLE, find_builder, tensorflow_datasets
 from keras_classics.data.cifar import CIFAR10_FORMATS, CIFAR100_FORMATS
 from keras_classics.data.idx import MNIST_FORMAT, idx_format
+from keras_classics.data.names import PARQUET
 from keras_classics.data.npz import is_npz, read_npz
+from keras_classics.data.parquet import files_of_parts, is_table
 from keras_classics.data.small_images import Format, SmallImages, read_format
+from keras_classics.data.sources import load
+from keras_classics.data.splits import Split
 from keras_classics.data.stl10 import STL10_FORMATS
 from keras_classics.data.svhn import SVHN_FORMATS
 from keras_classics.errors import UserError
@@ -55,7 +59,8 @@ def prepare(dataset: str, source: str | os.PathLike, data_dir: str | None = None
         dataset: Name in TensorFlow Datasets: `mnist` and others in MNIST's format,
             `emnist/SPLIT`, `cifar10`, `cifar100`, `svhn_cropped` or `stl10`.
         source: The files as their authors offer them: an archive, or a folder of its files, packed
-            by gzip or not. Or an `.npz` file, see `npz.load_npz`.
+            by gzip or not. Or an `.npz` file, see `npz.read_npz`, or Parquet or Arrow files, see
+            `parquet.load_parquet`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
 
     Returns:
@@ -74,7 +79,7 @@ def prepare(dataset: str, source: str | os.PathLike, data_dir: str | None = None
     path = files.user_path(source)
     if not path.exists():
         raise UserError(f"{path} does not exist.")
-    images = read_npz(path) if is_npz(path) else read_format(path, _formats(builder))
+    images = _read(builder, path)
     images.check(path, builder.info.features["image"].shape, classes)
     _name_classes(builder, images, path)
     with files.atomic_write(target) as aside:
@@ -106,6 +111,36 @@ def _classes(tfds: ModuleType, builder: Any) -> dict[str, int]:
     return labels
 
 
+def _read(builder: Any, path: Path) -> SmallImages:
+    if is_npz(path):
+        return read_npz(path)
+    if is_table(path):
+        return _of_tables(path)
+    return read_format(path, _formats(builder))
+
+
+def _of_tables(path: Path) -> SmallImages:
+    """Decodes the images of Parquet or Arrow files.
+
+    Raises:
+        UserError: As for `parquet.load_parquet`, or if there are no files of both parts.
+    """
+    missing = [part for part in ("train", "test") if part not in files_of_parts(path)]
+    if missing:
+        raise UserError(
+            f"{path} must be a folder with files of train and of test. There are none of "
+            f"{' and '.join(missing)}."
+        )
+    data = load(f"{PARQUET}:{path}")
+    splits = {
+        part: {"image": split.images, "label": split.labels}
+        for part, split in (("train", data.train), ("test", data.test))
+        if isinstance(split, Split)
+    }
+    numbers = tuple(map(str, range(len(data.class_names))))
+    return SmallImages(splits, {} if data.class_names == numbers else {"label": data.class_names})
+
+
 def _formats(builder: Any) -> tuple[Format, ...]:
     """Returns the formats of a data set.
 
@@ -118,8 +153,8 @@ def _formats(builder: Any) -> tuple[Format, ...]:
         return (idx_format({part: f"{split}-{part}-" for part in ("train", "test")}),)
     if builder.name not in FORMATS:
         raise UserError(
-            f"{builder.name} can be prepared from an .npz file alone. Of {', '.join(IMPORTABLE)} "
-            "the files of their authors are read too."
+            f"{builder.name} can be prepared from an .npz or Parquet file alone. Of "
+            f"{', '.join(IMPORTABLE)} the files of their authors are read too."
         )
     return FORMATS[builder.name]
 
@@ -134,11 +169,16 @@ def _name_classes(builder: Any, images: SmallImages, path: Path) -> None:
         feature = builder.info.features[column]
         if feature.names == [str(label) for label in range(feature.num_classes)]:
             feature.names = list(names)
-        elif feature.names != list(names):
+        elif [*map(_letters, feature.names)] != [*map(_letters, names)]:
             raise UserError(
                 f"The classes of {builder.name} are {', '.join(feature.names)}. {path} has others: "
                 f"{', '.join(names)}."
             )
+
+
+def _letters(name: str) -> str:
+    """Returns a name as it is compared: sites write `T-shirt/top` with spaces or without."""
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def _store(tfds: ModuleType, builder: Any, images: SmallImages, target: Path) -> None:

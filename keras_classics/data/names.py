@@ -2,19 +2,21 @@
 
 from keras_classics.errors import UserError
 
-FOLDER, LIST = "folder", "list"
+FOLDER, LIST, NPZ, PARQUET = "folder", "list", "npz", "parquet"
 
 # Forms whose images are files of their own, which can say how to turn them.
-OF_IMAGE_FILES = (FOLDER, LIST)
-FORMS = OF_IMAGE_FILES
+OF_IMAGE_FILES = (FOLDER, LIST, PARQUET)
+FORMS = (*OF_IMAGE_FILES, NPZ)
 
 EXIF = "_exif"
 
 
 def form_of(name: str | None) -> str | None:
     """Returns the form of a data set on this machine, one of `FORMS`, or None for any other."""
-    form = (name or "").partition(":")[0].removesuffix(EXIF)
-    return form if form in FORMS and name != form else None
+    start, colon, _ = (name or "").partition(":")
+    form = start.removesuffix(EXIF)
+    known = FORMS if form == start else OF_IMAGE_FILES
+    return form if form in known and colon else None
 
 
 def path_of(name: str) -> str:

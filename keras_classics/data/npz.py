@@ -10,20 +10,13 @@ import numpy as np
 
 from keras_classics.data.members import kind_of
 from keras_classics.data.small_images import SmallImages
-from keras_classics.data.splits import Split
+from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES, Split
 from keras_classics.errors import UserError, short_reason
 from keras_classics.files import user_path
-
-# How the names of such data sets begin.
-NPZ = "npz:"
 
 PARTS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
 
 CLASS_NAMES = "class_names"
-
-# Most bytes of the images of a split, and classes. An array says its size before it is read.
-IMAGE_BYTES = 8 * 2**30
-MOST_CLASSES = 2**16
 
 
 def is_npz(path: Path) -> bool:
@@ -172,9 +165,9 @@ class _Arrays:
             raise UserError(f"{name} holds objects of Python, which are not read")
         if size != stored:
             raise UserError(f"{name} says {size:,} bytes of values and has {stored:,}")
-        if size > IMAGE_BYTES:
+        if size > MEMORY_LIMIT:
             raise UserError(
-                f"{name} must have at most {IMAGE_BYTES:,} bytes. Received: {size:,}. Use "
+                f"{name} must have at most {MEMORY_LIMIT:,} bytes. Received: {size:,}. Use "
                 "folder:PATH with image files"
             )
         return shape, fortran, dtype
@@ -196,12 +189,16 @@ def _not_uint8(name: str, dtype: np.dtype) -> str:
     return f"{name} must be uint8, 0 to 255. Received: {dtype}. {way}"
 
 
-def load_npz(name: str, parts: Sequence[str]) -> tuple[list[Split], tuple[str, ...]]:
+def load_npz(
+    path: str, parts: Sequence[str], *, exif: bool = False, share: float | None = None
+) -> tuple[list[Split], tuple[str, ...]]:
     """Loads `npz:PATH`.
 
     Args:
-        name: Name of the data set. See `read_npz` for what the file holds.
+        path: The file. See `read_npz` for what it holds.
         parts: Some of `train` and `test`.
+        exif: False: arrays of pixels have no orientation.
+        share: None: the file has both parts.
 
     Returns:
         The splits, and the name of each label: `class_names`, or their numbers.
@@ -209,10 +206,15 @@ def load_npz(name: str, parts: Sequence[str]) -> tuple[list[Split], tuple[str, .
     Raises:
         UserError: As for `read_npz`.
     """
-    path = user_path(name.removeprefix(NPZ))
-    if not path.is_file():
-        raise UserError(f"{name} must be a file that np.savez wrote. {path} is not a file.")
-    found = read_npz(path, parts)
+    if share is not None:
+        raise UserError(
+            f"validation_share is for images without parts. Received: {path}, which has x_test. "
+            "Leave it out."
+        )
+    file = user_path(path)
+    if not file.is_file():
+        raise UserError(f"npz:PATH takes a file that np.savez wrote. {file} is not a file.")
+    found = read_npz(file, parts)
     splits = [
         Split(columns["image"], columns["label"].astype("int32"))
         for columns in (found.splits[part] for part in parts)

@@ -1,5 +1,6 @@
-"""Splits whose images lie in archives and TFRecord files, with random access to each."""
+"""Splits whose images lie in archives, tables and TFRecord files, with random access to each."""
 
+import hashlib
 import os
 import struct
 import zlib
@@ -110,6 +111,53 @@ class ArchiveSplit(Packed):
         content = super()._content(index)
         if self.deflated[index]:
             content = inflated(content, int(self.sizes[index]), self.name(index))
+        return image_files.upright(content) if self.exif else content
+
+
+@dataclass(frozen=True)
+class BytesSplit(Packed):
+    """Image files in memory, in the rows of tables.
+
+    Attributes:
+        buffers: Bytes of some rows of each of `files`, uint8: `offsets` and `lengths` are in them.
+        rows: Row of each image in its file, int64.
+        labels: int32, shape (count,).
+        exif: Whether images are turned as their EXIF orientation says, see `FileSplit`.
+    """
+
+    way_out: ClassVar[str] = "Write the table again without this row."
+
+    buffers: tuple[np.ndarray, ...]
+    rows: np.ndarray
+    labels: np.ndarray
+    exif: bool = False
+
+    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from an index to the file's bytes and its label, for a graph."""
+        labels = tf.constant(self.labels)
+        return lambda index: (self._content_in_graph(index), labels[index])
+
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for an image, that of its table first, and its bytes."""
+        return f"{self.files[self.numbers[index]]}, row {self.rows[index]:,}", self._content(index)
+
+    def identity(self) -> Iterator[Any]:
+        """Yields labels and all bytes."""
+        yield b"BytesSplit"
+        yield self.labels.astype("<i4").tobytes()
+        for index in range(len(self)):
+            yield self._stored(index)
+
+    def contents_as_names(self) -> Iterator[str]:
+        """Yields a name for each image that is the same wherever it is stored."""
+        return (hashlib.sha256(self._stored(index)).hexdigest() for index in range(len(self)))
+
+    def _stored(self, index: int) -> np.ndarray:
+        start = self.offsets[index]
+        return self.buffers[self.numbers[index]][start : start + self.lengths[index]]
+
+    def _content(self, index: int) -> bytes:
+        content = self._stored(index).tobytes()
         return image_files.upright(content) if self.exif else content
 
 

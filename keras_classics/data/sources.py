@@ -12,21 +12,25 @@ from keras_classics.data.builders import prepared_builder, tensorflow_datasets
 from keras_classics.data.folders import load_folder
 from keras_classics.data.image_size import limited
 from keras_classics.data.lists import load_list
-from keras_classics.data.names import form_of, is_upright, path_of
+from keras_classics.data.names import NPZ, form_of, is_upright, path_of
+from keras_classics.data.npz import load_npz
 from keras_classics.data.packaged import is_packaged, load_packaged
 from keras_classics.data.packed import RecordSplit
-from keras_classics.data.splits import AnySplit, EncodedSplit, Split
+from keras_classics.data.parquet import load_parquet
+from keras_classics.data.splits import MEMORY_LIMIT, AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError
-
-# Largest data set that is held in memory, as uint8.
-MEMORY_LIMIT = 8 * 2**30
 
 # Images that are decoded at a time.
 DECODERS = 4
 
 # Forms of data sets on this machine.
-LOADERS = {names.FOLDER: load_folder, names.LIST: load_list}
+LOADERS = {
+    names.FOLDER: load_folder,
+    names.LIST: load_list,
+    names.NPZ: load_npz,
+    names.PARQUET: load_parquet,
+}
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
 
@@ -103,8 +107,10 @@ def load(
         name: `digits` and `mnist_5000` (embedded, see `packaged.load_packaged`), `folder:PATH` for
             a folder, tar or zip archive of images (see `folders.load_folder`), `list:PATH` for a
             list of image files (see `lists.load_list`), `folder_exif:PATH` and `list_exif:PATH`
-            for the same with images turned as their EXIF orientation says, or the name of an image
-            classification set of TensorFlow Datasets, such as `fashion_mnist`.
+            for the same with images turned as their EXIF orientation says, `parquet:PATH` and
+            `parquet_exif:PATH` for tables of images (see `parquet.load_parquet`), `npz:PATH` for
+            arrays (see `npz.read_npz`), or the name of an image classification set of TensorFlow
+            Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
             for data sets whose images differ in size, unless `encoded`.
@@ -117,7 +123,7 @@ def load(
     Raises:
         UserError: If the data set is unknown, unavailable or malformed, or has one class alone.
     """
-    if is_packaged(name) and encoded:
+    if encoded and (is_packaged(name) or form_of(name) == NPZ):
         raise UserError(
             f"{name} has no image files to decode crops from. Use folder:PATH, imagenet2012, or a "
             "recipe for small images."

@@ -17,6 +17,12 @@ import tensorflow as tf
 from keras_classics.data import image_files
 from keras_classics.errors import UserError
 
+# Largest data set that is held in memory, in bytes.
+MEMORY_LIMIT = 8 * 2**30
+
+# Most classes of a data set whose files do not name them.
+MOST_CLASSES = 2**16
+
 # What TensorFlow raises for a record that it cannot parse. Its message quotes the bytes, which
 # Python may fail to decode as text.
 DAMAGED = (tf.errors.InvalidArgumentError, UnicodeDecodeError)

@@ -27,6 +27,7 @@ NEEDING = {
         "export --formats=onnx --out=OUT",
     ],
     "torch": ["convert --model=resnet18 --from=WEIGHTS --out=OUT.weights.h5"],
+    "parquet": ["evaluate --dataset=parquet:IMAGES"],
     "hub": ["convert --model=resnet18 --from=hf://a/b --out=OUT.weights.h5"],
 }
 CASES = [(command, extra) for extra, commands in NEEDING.items() for command in commands]

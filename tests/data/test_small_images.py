@@ -393,7 +393,7 @@ BAD_SETS = {
         "must hold images, of three axes. Received: (3,)",
     ),
     "no set of small images": ("imagenet_v2", lambda: ARCHIVE, "must be of one size"),
-    "a set of unknown files": ("cifar10_1", lambda: ARCHIVE, "from an .npz file alone"),
+    "a set of unknown files": ("cifar10_1", lambda: ARCHIVE, "from an .npz or Parquet file alone"),
     "no archive": ("cifar10", lambda: b"<html>", "It holds none of them"),
     "an empty file": ("cifar10", lambda: b"", "It holds none of them"),
 }
