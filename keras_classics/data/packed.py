@@ -21,6 +21,10 @@ from keras_classics.errors import UserError
 # A record of the TFRecord format: length, its checksum, the content, its checksum.
 HEAD, TAIL = 12, 4
 
+# Images in memory up to this size are copied into a tensor, which threads read at the same time; of
+# more, Python reads one at a time.
+TENSOR_BYTES = 2**30
+
 
 @dataclass(frozen=True)
 class Packed(EncodedSplit):
@@ -135,7 +139,11 @@ class BytesSplit(Packed):
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from an index to the file's bytes and its label, for a graph."""
         labels = tf.constant(self.labels)
-        return lambda index: (self._content_in_graph(index), labels[index])
+        if self.lengths.sum() > TENSOR_BYTES:
+            return lambda index: (self._content_in_graph(index), labels[index])
+        contents = [self._content(index) for index in range(len(self))]
+        images = tf.constant(contents, tf.string, (len(self),))
+        return lambda index: (images[index], labels[index])
 
     def read(self, index: int) -> tuple[str, bytes]:
         """Returns a name for an image, that of its table first, and its bytes."""

@@ -15,6 +15,7 @@ from keras_classics.data import (
     importers,
     load,
     load_test,
+    packed,
     parquet,
     tables,
 )
@@ -98,7 +99,9 @@ def test_arrow_files_of_save_to_disk(form, tmp_path):
     np.testing.assert_array_equal(data.train.images, PIXELS[:8])
 
 
-def test_in_graphs_and_by_index(tmp_path):
+@pytest.mark.parametrize("limit", [0, packed.TENSOR_BYTES])
+def test_in_graphs_and_by_index(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(packed, "TENSOR_BYTES", limit)
     split = load(parts(tmp_path, LAYOUTS["files"]), encoded=True).train
     chosen = split.take(np.array([7, 2, 2]))
     assert rows_of(chosen) == [7, 2, 2]
