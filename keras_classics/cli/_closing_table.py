@@ -34,6 +34,7 @@ def closing_table(
         ("", "paper", "measured"),
         ("test error, %", published, f"{100 * result['metrics']['test_error']:.2f}"),
         ("test accuracy, %", "", f"{100 * result['metrics']['test_accuracy']:.2f}"),
+        *_several_labels(result["metrics"]),
         ("training images", "", f"{result['train_images']:,}"),
         ("test images", "", f"{result['images']:,}"),
         ("seconds", "", f"{result['seconds']:,.1f}"),
@@ -49,3 +50,9 @@ def closing_table(
     if exports:
         places.append(f"export  {exports}/")
     return "\n".join(["", title, *lines, *places])
+
+
+def _several_labels(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
+    """Returns the row of images with any number of labels."""
+    precision = metrics.get("test_mean_average_precision")
+    return [] if precision is None else [("test mAP, %", "", f"{100 * precision:.2f}")]

@@ -20,7 +20,8 @@ def describe_data(data: ImageData) -> str:
     classes = len(data.class_names)
     counted = ""
     if not isinstance(data.train, RecordSplit):
-        counts = np.bincount(data.train.labels, minlength=classes)
+        labels = data.train.labels
+        counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
         if classes <= COUNTED:
             pairs = zip(data.class_names, counts, strict=True)
             counted = f" ({', '.join(f'{name} {count:,}' for name, count in pairs)})"

@@ -11,7 +11,7 @@ from keras_classics.cli._paths import define_paths
 from keras_classics.cli._weights import known_weights
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
-from keras_classics.models.losses import SmoothedCrossEntropy
+from keras_classics.models.losses import BinaryCrossEntropy, SmoothedCrossEntropy
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training import load_run
 from keras_classics.weights import list_weights, load_weights
@@ -124,14 +124,13 @@ def _of_name(name: str, weights: str | None) -> Network:
     name = find_model(name).name
     named = weights or known_weights(name)
     weights = on_this_machine(named)
-    loss = SmoothedCrossEntropy()
     if not Path(weights).suffix and not means_file(name, weights):
         record = find_weights(f"{name}/{weights}")
         model = get_model(name, weights=record.name, classes=len(record.labels))
         return Network(
             model,
             record.preprocessing(),
-            loss,
+            SmoothedCrossEntropy(),
             record.labels,
             weights=record.name,
             name=name,
@@ -154,5 +153,7 @@ def _of_name(name: str, weights: str | None) -> Network:
     del arguments["weights"]
     model = get_model(name, **arguments)
     load_weights(model, weights, strict=True)
+    several = arguments.get("classifier_activation") == "sigmoid"
+    loss = BinaryCrossEntropy() if several else SmoothedCrossEntropy()
     description = Path(weights).name if weights == named else named
     return Network(model, preprocessing, loss, class_names, description, name, arguments)

@@ -3,6 +3,7 @@
 from absl import flags
 
 from keras_classics.errors import UserError
+from keras_classics.training.recipe import CHOICES
 from keras_classics.training.typed_json import Text
 
 SET = flags.DEFINE_multi_string(
@@ -13,16 +14,31 @@ SET = flags.DEFINE_multi_string(
     "or a bare string.",
 )
 
-FLAG_GROUPS = {"Recipe": (SET,)}
+CLASS_WEIGHTS = flags.DEFINE_string(
+    "class_weights",
+    None,
+    "Weights of classes in the loss: balanced (by their numbers of images), a list, or a mapping "
+    "by class such as '{\"cat\": 2}'. Short for --set=class_weights=X.",
+)
+SAMPLING = flags.DEFINE_enum(
+    "sampling",
+    None,
+    CHOICES["sampling"],
+    "balanced: equally many images of each class in an epoch, those of rare classes repeated. "
+    "shuffle: each image once. Short for --set=sampling=X.",
+)
+
+FLAG_GROUPS = {"Recipe": (CLASS_WEIGHTS, SAMPLING, SET)}
 
 
 def set_fields() -> dict[str, Text]:
-    """Returns the fields that --set names, as `Recipe.with_fields` takes them.
+    """Returns the fields that --set and its short forms name, as `Recipe.with_fields` takes them.
 
     Raises:
         UserError: A --set has no name or no value.
     """
-    fields = {}
+    short = (CLASS_WEIGHTS, SAMPLING)
+    fields = {flag.name: Text(flag.value) for flag in short if flag.value is not None}
     for given in SET.value:
         name, equals, text = given.partition("=")
         if not (name.strip() and equals):

@@ -10,8 +10,10 @@ from absl import flags
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
+from keras_classics.data.names import is_multilabel
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, read_recipe
+from keras_classics.training.recipe import MULTILABEL
 from keras_classics.training.run_directory import run_folder
 from keras_classics.training.strategy import STRATEGIES
 
@@ -209,6 +211,8 @@ def with_flags(recipe: Recipe) -> Recipe:
         changes |= {"epochs": EPOCHS.value, "steps": STEPS.value}
     recipe = dataclasses.replace(recipe, **changes)
     recipe = dataclasses.replace(recipe, dataset=with_exif(recipe.dataset))
+    if is_multilabel(recipe.dataset) and "loss" not in given_fields():
+        recipe = dataclasses.replace(recipe, loss=MULTILABEL, loss_arguments={})
     if fields := settings(recipe):
         recipe = recipe.with_fields(fields)
     if recipe.initial_weights is not None and not Path(recipe.initial_weights).is_file():

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from keras_classics import files
 from keras_classics.analysis import plots
+from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._output import JSON, print_json
@@ -31,12 +31,13 @@ from keras_classics.data import load_test
 from keras_classics.data.splits import AnySplit
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
-from keras_classics.evaluation import ClassMetrics, Dense, Evaluation, Evaluator, Views, average
+from keras_classics.evaluation import Dense, Evaluation, Evaluator, Views, average
 from keras_classics.evaluation.evaluate import BATCH_SIZE as MOST_VIEWS
 from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
 from keras_classics.evaluation.statistics import mcnemar, wilson
 from keras_classics.evaluation.views import LAYOUTS
 from keras_classics.image_preprocessing import ImagePreprocessing
+from keras_classics.models.losses import BinaryCrossEntropy
 from keras_classics.training import make_strategy
 from keras_classics.training.strategy import strategy_metadata
 
@@ -85,16 +86,6 @@ NUM_REPLICAS = flags.DEFINE_integer(
 OUT = define_path("out", None, "Folder to write; it must not exist yet.")
 COMPARE = define_path_list("compare", "Two folders written by --out.")
 
-# Number of classes that are printed; if there are more, those with the lowest recall.
-PRINTED_CLASSES = 20
-# The metrics that are printed beside the errors; `evaluation.json` and --json have all.
-METRICS = {
-    "balanced_accuracy": "bal. accuracy",
-    "f1_macro": "F1, macro",
-    "f1_weighted": "F1, weighted",
-    "roc_auc": "ROC-AUC",
-}
-
 Row = dict[str, Any]
 
 
@@ -105,7 +96,7 @@ def main() -> None:
         if JSON.value:
             print_json(comparison)
         else:
-            print(_comparison_report(comparison))
+            print(comparison_report(comparison))
         return
     if OUT.value:
         files.refuse_existing(Path(OUT.value))
@@ -120,6 +111,7 @@ def main() -> None:
     dataset = _dataset(nets)
     start = time.perf_counter()
     everything, class_names = _images(dataset, nets)
+    _check_kind(dataset, everything, nets)
     split = everything.limited(LIMIT_TEST.value)
     members = []
     pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
@@ -141,9 +133,9 @@ def main() -> None:
     row = _row(nets, evaluation, predictions)
     row |= {"test_images": len(everything), "seconds": time.perf_counter() - start}
     if JSON.value:
-        print_json({**row, "classes": _classes(evaluation, class_names)})
+        print_json({**row, "classes": class_rows(evaluation, class_names)})
     else:
-        print(_report(evaluation, predictions, row))
+        print(report(evaluation, predictions, row))
     if OUT.value:
         row["environment"] = current_environment() | strategy_metadata(strategy)
         _write(Path(OUT.value), evaluation, predictions, row, split)
@@ -200,6 +192,17 @@ def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str,
     return split, class_names
 
 
+def _check_kind(dataset: str, split: AnySplit, nets: Sequence[Network]) -> None:
+    """Checks that images with several labels meet networks that were trained on such alone."""
+    several = {True: "several labels for each image", False: "one label for each image"}
+    for net in nets:
+        if isinstance(net.loss, BinaryCrossEntropy) != split.multilabel:
+            raise UserError(
+                f"{dataset} has {several[split.multilabel]}. Received: {net.model.name}, trained "
+                f"on {several[not split.multilabel]}. Use a network that was trained on such."
+            )
+
+
 def _evaluation(net: Network, shown: Views | Dense, split: AnySplit, strategy, watch) -> Evaluation:
     with strategy.scope():
         network = shown.network(net.model)
@@ -215,14 +218,6 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
     def of_all(values: list) -> Any:
         return values[0] if all(value == values[0] for value in values) else values
 
-    right = {1: evaluation.in_top(1), 5: evaluation.in_top(5)}
-    figures = {}
-    for count, hits in right.items():
-        low, high = wilson(len(hits) - hits.sum(), len(hits))
-        figures |= {f"top{count}_error": 1 - hits.mean()}
-        figures |= {f"top{count}_low": low, f"top{count}_high": high}
-    if evaluation.probabilities.shape[1] <= 5:
-        figures = {name: value for name, value in figures.items() if name.startswith("top1")}
     known = ("train_images", "epochs", "seed")
     return {
         "model": predictions.model,
@@ -234,69 +229,20 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
         "images_digest": predictions.images,
         "protocol": predictions.protocol,
         "members": len(nets),
-        **figures,
+        **({} if evaluation.multilabel else _errors(evaluation)),
         **evaluation.metrics,
     }
 
 
-def _report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
-    """The printed report: the errors, and each class."""
-    images = f"{row['images']:,}"
-    if row["test_images"] > row["images"]:
-        images += f" of {row['test_images']:,}"
-    lines = [
-        "",
-        f"{predictions.model} on {images} images of {predictions.dataset}: {predictions.protocol}",
-    ]
-    for top in ("top1", "top5"):
-        if f"{top}_error" in row:
-            error, low, high = (100 * row[f"{top}_{part}"] for part in ("error", "low", "high"))
-            lines.append(
-                f"{top[:3]}-{top[3]} error, %  {error:6.2f}   (95 %: {low:.2f} to {high:.2f})"
-            )
-    for name, words in METRICS.items():
-        if name in row:
-            lines.append(f"{words:<14}  {100 * row[name]:6.2f}")
-    lines.append(f"seconds         {row['seconds']:6,.1f}")
-    classes = _classes(evaluation, predictions.class_names)
-    if len(classes) > PRINTED_CLASSES:
-        classes = sorted(classes, key=lambda of: of["recall"])[:PRINTED_CLASSES]
-        lines += ["", f"The {PRINTED_CLASSES} classes with the lowest recall:"]
-    width = max(5, *(len(of["class"]) for of in classes))
-    lines += [
-        "",
-        f"{'class':<{width}}  images  precision, %  recall, %   F1, %  "
-        "most often predicted instead",
-    ]
-    for of in classes:
-        taken = f"{of['taken_for']} ({of['times']})" if of["times"] else "-"
-        precision, recall, f1 = (100 * of[name] for name in ("precision", "recall", "f1"))
-        lines.append(
-            f"{of['class']:<{width}}  {of['images']:>6,}  {precision:>12.1f}  {recall:>9.1f}  "
-            f"{f1:>6.1f}  {taken}"
-        )
-    return "\n".join(lines)
-
-
-def _classes(evaluation: Evaluation, names: Sequence[str]) -> list[Row]:
-    """For each class with images: its metrics, and its most frequent wrong prediction."""
-    rows = []
-    metrics = ClassMetrics.of_confusion(evaluation.confusion)
-    for label, counts in enumerate(evaluation.confusion):
-        wrong = np.where(np.arange(len(counts)) == label, 0, counts)
-        if counts.sum():
-            rows.append(
-                {
-                    "class": names[label],
-                    "images": int(counts.sum()),
-                    "precision": float(metrics.precision[label]),
-                    "recall": float(metrics.recall[label]),
-                    "f1": float(metrics.f1[label]),
-                    "taken_for": names[wrong.argmax()] if wrong.any() else "",
-                    "times": int(wrong.max()),
-                }
-            )
-    return rows
+def _errors(evaluation: Evaluation) -> Row:
+    """Top-1 and top-5 errors with their 95 % intervals; top-5 only of more than five classes."""
+    figures: Row = {}
+    for count in (1, 5) if evaluation.probabilities.shape[1] > 5 else (1,):
+        hits = evaluation.in_top(count)
+        low, high = wilson(len(hits) - hits.sum(), len(hits))
+        figures |= {f"top{count}_error": 1 - hits.mean()}
+        figures |= {f"top{count}_low": low, f"top{count}_high": high}
+    return figures
 
 
 def _write(
@@ -309,9 +255,12 @@ def _write(
         content = (aside / "predictions.npz").read_bytes()
         row = row | {"predictions_sha256": hashlib.sha256(content).hexdigest()}
         (aside / "evaluation.json").write_text(json.dumps(row, indent=2) + "\n")
-        classes = _classes(evaluation, predictions.class_names)
-        files.write_csv(aside / "classes.csv", tuple(classes[0]), classes)
         names = predictions.class_names
+        classes = class_rows(evaluation, names)
+        columns = tuple(classes[0]) if classes else ("class",)
+        files.write_csv(aside / "classes.csv", columns, classes)
+        if evaluation.multilabel:
+            return
         with plots.optional(aside / "confusion.png") as path:
             plots.confusion(evaluation.confusion, names, path)
         with plots.optional(aside / "mistakes.png") as path:
@@ -337,6 +286,11 @@ def _comparison(folders: Sequence[str]) -> Row:
         raise UserError(f"--compare takes two folders. Received: {','.join(folders)}.")
     a, b = map(_stored_predictions, folders)
     check_same_images(a, b)
+    if a.labels.ndim == 2:
+        raise UserError(
+            "--compare tests predictions of one label for each image. Received: "
+            f"{a.dataset}, with several. Compare the metrics in their evaluation.json."
+        )
     hits = [p.probabilities.argmax(axis=1) == p.labels for p in (a, b)]
     test = mcnemar(*hits)
     return {
@@ -355,25 +309,3 @@ def _comparison(folders: Sequence[str]) -> Row:
         "only_second_right": int(test.only_b),
         "p_value": float(test.p_value),
     }
-
-
-def _comparison_report(row: Row) -> str:
-    """The printed comparison: the two errors, and what the test says of their difference."""
-    only_a, only_b, p_value = (
-        row[name] for name in ("only_first_right", "only_second_right", "p_value")
-    )
-    lines = [
-        f"{letter}  {100 * of['top1_error']:6.2f} %  {of['model']}: {of['protocol']}  "
-        f"({of['folder']})"
-        for letter, of in zip("AB", row["compared"], strict=True)
-    ]
-    verdict = "no difference is shown" if p_value >= 0.05 else "the difference is real"
-    verdict += f": {'A' if only_a > only_b else 'B'} is better" if p_value < 0.05 else ""
-    return "\n".join(
-        [
-            f"top-1 error on {row['images']:,} images of {row['dataset']}",
-            *lines,
-            f"only A is right {only_a:,} times, only B {only_b:,} times",
-            f"McNemar's exact test: p = {p_value:.2g}, {verdict} (at 0.05)",
-        ]
-    )

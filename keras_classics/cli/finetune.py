@@ -27,6 +27,7 @@ from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training import (
     Recipe,
+    RunResult,
     finetune,
     finetuning_recipes,
     load_data,
@@ -138,13 +139,18 @@ def main() -> None:
         with ProgressLine() as line:
             folder = run_dir / recipe.name
             result = train(recipe, folder, strategy, data=data, on_progress=line.show)
-        print(
-            f"{what}: accuracy {100 * result['metrics']['test_accuracy']:.2f} % on "
-            f"{result['images']:,} images"
-        )
+        print(f"{what}: {_figures(result)} on {result['images']:,} images")
     for warning in warnings_about(result):
         logger.warning(warning)
     print(f"files   {folder}/")
+
+
+def _figures(result: RunResult) -> str:
+    metrics = result["metrics"]
+    if "test_mean_average_precision" in metrics:
+        precision, exact = metrics["test_mean_average_precision"], metrics["test_exact_match"]
+        return f"mAP {100 * precision:.2f} %, all labels right {100 * exact:.2f} %"
+    return f"accuracy {100 * metrics['test_accuracy']:.2f} %"
 
 
 def _recipes(dataset: str, run_dir: Path, **of_data: Any) -> list[Recipe]:

@@ -5,9 +5,10 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -48,6 +49,19 @@ class Row:
     part: str = ""
 
 
+class PlacedRow(Protocol):
+    """A line of any list: a path, and the part that it belongs to."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def part(self) -> str: ...
+
+
+AnyRow = TypeVar("AnyRow", bound=PlacedRow)
+
+
 def load_list(
     path: str, parts: Sequence[str], *, exif: bool = False, share: float | None = None
 ) -> tuple[list[FileSplit], tuple[str, ...]]:
@@ -72,8 +86,8 @@ def load_list(
         UserError: If a list cannot be read, or gives an image two labels.
     """
     root = user_path(path)
-    rows_of = _rows_of_parts(root, parts, share)
-    names = _class_names([row for rows in rows_of.values() for row in rows])
+    rows_of = rows_of_parts([*_all_rows(root)], parts, share, root)
+    names = sorted_names({row.label for rows in rows_of.values() for row in rows})
     label_of = {name: label for label, name in enumerate(names)}
     folder = root if root.is_dir() else root.parent
     splits = []
@@ -85,10 +99,21 @@ def load_list(
     return splits, names
 
 
-def _rows_of_parts(root: Path, parts: Sequence[str], share: float | None) -> dict[str, list[Row]]:
-    """Returns the rows of `train` and `test`."""
-    rows = list(_all_rows(root))
-    by_part: dict[str, list[Row]] = {}
+def rows_of_parts(
+    rows: list[AnyRow], parts: Sequence[str], share: float | None, root: Path
+) -> dict[str, list[AnyRow]]:
+    """Returns the rows of `train` and `test`, as the rows or a share of them say.
+
+    Args:
+        rows: All rows of a list.
+        parts: Some of `train` and `test`: those that must have rows.
+        share: See `load_list`.
+        root: The list, for messages.
+
+    Raises:
+        UserError: If a part has no rows, or only some rows name their part.
+    """
+    by_part: dict[str, list[AnyRow]] = {}
     for row in rows:
         by_part.setdefault(row.part, []).append(row)
     if not rows:
@@ -115,9 +140,9 @@ def _rows_of_parts(root: Path, parts: Sequence[str], share: float | None) -> dic
     return {TRAIN: by_part.get(TRAIN, []), "test": by_part[str(first)]}
 
 
-def _shared(rows: Sequence[Row], share: float | None, root: Path) -> dict[str, list[Row]]:
+def _shared(rows: Sequence[AnyRow], share: float | None, root: Path) -> dict[str, list[AnyRow]]:
     share = VALIDATION_SHARE if share is None else share
-    found: dict[str, list[Row]] = {TRAIN: [], "test": []}
+    found: dict[str, list[AnyRow]] = {TRAIN: [], "test": []}
     for row in rows:
         found["test" if is_held_out(row.path, share) else TRAIN].append(row)
     logger.info(
@@ -164,7 +189,7 @@ def _rows_of(path: Path, part: str) -> Iterator[Row]:
             )
         if number == 1 and not os.path.lexists(path.parent / image):
             raise UserError(f"{path} lists {image}, and {path.parent / image} is not there.")
-        yield Row(image, label, _part(path, own) if own else part)
+        yield Row(image, label, part_of(path, own) if own else part)
 
 
 def _cells(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
@@ -211,16 +236,20 @@ def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
     return next((head.index(name) for name in names if name in head), None)
 
 
-def _part(path: Path, own: str) -> str:
+def part_of(path: Path, own: str) -> str:
+    """Returns the part that a cell of a list names: one of `TRAIN` and `TESTS`.
+
+    Raises:
+        UserError: If it names none.
+    """
     name = own.lower().removesuffix("ing")
     if name not in (TRAIN, *TESTS):
         raise UserError(f"{path} must name parts {', '.join((TRAIN, *TESTS))}. Received: {own!r}.")
     return name
 
 
-def _class_names(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Returns the classes of a list: sorted as numbers if all are numbers."""
-    names = {row.label for row in rows}
+def sorted_names(names: Collection[str]) -> tuple[str, ...]:
+    """Returns the classes of a list sorted, as numbers if all are numbers."""
     if all(re.fullmatch(r"\d{1,9}", name) for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))

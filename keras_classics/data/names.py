@@ -3,9 +3,10 @@
 from keras_classics.errors import UserError
 
 FOLDER, LIST, NPZ, PARQUET = "folder", "list", "npz", "parquet"
+MULTILABEL = "multilabel"
 
 # Forms whose images are files of their own, which can say how to turn them.
-OF_IMAGE_FILES = (FOLDER, LIST, PARQUET)
+OF_IMAGE_FILES = (FOLDER, LIST, PARQUET, MULTILABEL)
 FORMS = (*OF_IMAGE_FILES, NPZ)
 
 EXIF = "_exif"
@@ -17,6 +18,11 @@ def form_of(name: str | None) -> str | None:
     form = start.removesuffix(EXIF)
     known = FORMS if form == start else OF_IMAGE_FILES
     return form if form in known and colon else None
+
+
+def is_multilabel(name: str | None) -> bool:
+    """Returns whether the images of a data set have any number of labels."""
+    return form_of(name) == MULTILABEL
 
 
 def path_of(name: str) -> str:

@@ -217,6 +217,11 @@ class RecordSplit(Packed):
             np.concatenate([lengths for _, lengths in places]),
         )
 
+    @property
+    def multilabel(self) -> bool:
+        """See `AnySplit`; known without a look into the records."""
+        return False
+
     @cached_property
     def labels(self) -> np.ndarray:
         """Labels of the images, int32, shape (count,): all records are read for them.

@@ -12,6 +12,7 @@ from keras_classics.data.builders import prepared_builder, tensorflow_datasets
 from keras_classics.data.folders import load_folder
 from keras_classics.data.image_size import limited
 from keras_classics.data.lists import load_list
+from keras_classics.data.multilabel import load_multilabel
 from keras_classics.data.names import NPZ, form_of, is_upright, path_of
 from keras_classics.data.npz import load_npz
 from keras_classics.data.packaged import is_packaged, load_packaged
@@ -30,6 +31,7 @@ LOADERS = {
     names.LIST: load_list,
     names.NPZ: load_npz,
     names.PARQUET: load_parquet,
+    names.MULTILABEL: load_multilabel,
 }
 
 Resize = Callable[[tf.Tensor], tf.Tensor]
@@ -59,6 +61,11 @@ class ImageData:
         Raises:
             UserError: If a class is unknown or named twice.
         """
+        if self.train.multilabel:
+            raise UserError(
+                f"only_classes needs one label for each image. Received: {self.name}, whose images "
+                "have several. Remove columns of the table instead."
+            )
         known = range(len(self.class_names))
         if len(set(labels)) < len(labels) or not set(labels) <= set(known):
             raise UserError(
@@ -106,11 +113,12 @@ def load(
     Args:
         name: `digits` and `mnist_5000` (embedded, see `packaged.load_packaged`), `folder:PATH` for
             a folder, tar or zip archive of images (see `folders.load_folder`), `list:PATH` for a
-            list of image files (see `lists.load_list`), `folder_exif:PATH` and `list_exif:PATH`
-            for the same with images turned as their EXIF orientation says, `parquet:PATH` and
-            `parquet_exif:PATH` for tables of images (see `parquet.load_parquet`), `npz:PATH` for
-            arrays (see `npz.read_npz`), or the name of an image classification set of TensorFlow
-            Datasets, such as `fashion_mnist`.
+            list of image files (see `lists.load_list`), `multilabel:PATH` for a table of image
+            files with any number of labels each (see `multilabel.load_multilabel`),
+            `parquet:PATH` for tables of images (see `parquet.load_parquet`), `folder_exif:PATH`
+            and the like for the same with images turned as their EXIF orientation says,
+            `npz:PATH` for arrays (see `npz.read_npz`), or the name of an image classification set
+            of TensorFlow Datasets, such as `fashion_mnist`.
         data_dir: Folder of TensorFlow Datasets, by default its own.
         resize: Resizes images, uint8 of shape (1, height, width, channels), to one size. Required
             for data sets whose images differ in size, unless `encoded`.
@@ -212,8 +220,9 @@ def _as_text(name: str) -> str:
 def _check_labels(name: str, part: str, split: AnySplit, classes: int) -> None:
     if not len(split):
         raise UserError(f"The {part} split of {name} is empty.")
-    if isinstance(split, RecordSplit):
-        # The labels are in the records, and TensorFlow Datasets has checked them.
+    if isinstance(split, RecordSplit) or split.multilabel:
+        # The labels are in the records, and TensorFlow Datasets has checked them; or they are 0 and
+        # 1, from a table.
         return
     low, high = split.labels.min(), split.labels.max()
     if low < 0 or high >= classes:
@@ -241,6 +250,8 @@ def _order(name: str, class_names: Sequence[str], wanted: Sequence[str]) -> list
 
 def _renumbered(split: AnySplit, order: Sequence[int]) -> AnySplit:
     """Returns a split whose label `order[i]` has become i."""
+    if split.multilabel:
+        return split.relabelled(split.labels[:, order])
     by_label = np.argsort(order)
     places = np.searchsorted(order, split.labels, sorter=by_label)
     return split.relabelled(by_label[places].astype("int32"))

@@ -32,10 +32,16 @@ class AnySplit(ABC):
     """Labelled images, in an order.
 
     Attributes:
-        labels: int32, shape (count,).
+        labels: int32, shape (count,); of images with any number of labels shape (count, classes),
+            1 where a class applies, else 0.
     """
 
     labels: np.ndarray
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether images have any number of labels."""
+        return self.labels.ndim == 2
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -72,7 +78,7 @@ class Split(AnySplit):
 
     Attributes:
         images: uint8, shape (count, height, width, channels).
-        labels: int32, shape (count,).
+        labels: See `AnySplit`.
     """
 
     images: np.ndarray
@@ -125,7 +131,7 @@ class FileSplit(EncodedSplit):
 
     Attributes:
         paths: Path of each image.
-        labels: int32, shape (count,).
+        labels: See `AnySplit`.
         exif: Whether images are turned as their EXIF orientation says. Those that have one are
             decoded whole for it, and handed on as PNG files.
     """

@@ -6,8 +6,10 @@ from keras_classics.evaluation.ensemble import average
 from keras_classics.evaluation.evaluate import Evaluation, Evaluator
 from keras_classics.evaluation.metrics import (
     ClassMetrics,
+    average_precision,
     classification_metrics,
     confusion_matrix,
+    multilabel_metrics,
     roc_auc,
 )
 from keras_classics.evaluation.predictions import Predictions
@@ -22,10 +24,12 @@ __all__ = [
     "Predictions",
     "Views",
     "average",
+    "average_precision",
     "classification_metrics",
     "confusion_matrix",
     "fully_convolutional",
     "mcnemar",
+    "multilabel_metrics",
     "one_view",
     "recompute_batch_norm",
     "roc_auc",

@@ -13,7 +13,13 @@ from keras_classics.data.splits import AnySplit
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError
 from keras_classics.evaluation.finite import check_finite
-from keras_classics.evaluation.metrics import classification_metrics, confusion_matrix
+from keras_classics.evaluation.metrics import (
+    ClassMetrics,
+    classification_metrics,
+    confusion_matrix,
+    exact_matches,
+    multilabel_metrics,
+)
 from keras_classics.evaluation.views import Stacks
 from keras_classics.models.builder import scores_and_probabilities
 
@@ -28,7 +34,7 @@ class Evaluation:
     Attributes:
         probabilities: float32, shape (count, classes): the mean over an image's views.
         losses: float32, shape (count,): the mean over an image's views.
-        labels: int32, shape (count,).
+        labels: int32, shape (count,); of images with several labels shape (count, classes), 0 or 1.
 
     Raises:
         NonFiniteOutputError: If a probability or a loss is not a finite number.
@@ -48,13 +54,20 @@ class Evaluation:
         return self.probabilities.argmax(axis=1)
 
     @property
+    def multilabel(self) -> bool:
+        """Whether the images have any number of labels."""
+        return self.labels.ndim == 2
+
+    @property
     def loss(self) -> float:
         """Mean loss over the images."""
         return float(self.losses.mean(dtype=np.float64))
 
     @property
     def accuracy(self) -> float:
-        """Fraction of images whose prediction is their label, 0 to 1."""
+        """Fraction of images whose prediction is their label, 0 to 1; of several, all are right."""
+        if self.multilabel:
+            return float(exact_matches(self.labels, self.probabilities).mean())
         return float((self.predictions == self.labels).mean())
 
     def in_top(self, count: int) -> np.ndarray:
@@ -74,8 +87,16 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Balanced accuracy, averages over classes and others, see `classification_metrics`."""
-        return classification_metrics(self.labels, self.probabilities)
+        """See `classification_metrics`, or for images with several labels `multilabel_metrics`."""
+        metrics_of = multilabel_metrics if self.multilabel else classification_metrics
+        return metrics_of(self.labels, self.probabilities)
+
+    @property
+    def class_metrics(self) -> ClassMetrics:
+        """Precision, recall and F1 of each class."""
+        if self.multilabel:
+            return ClassMetrics.of_decisions(self.labels, self.probabilities)
+        return ClassMetrics.of_confusion(self.confusion)
 
 
 class Evaluator:
@@ -110,7 +131,7 @@ class Evaluator:
         def evaluate_stack(stack, labels):
             views = stack.shape[1]
             scores, probabilities = network(tf.reshape(stack, (-1, *_sides(stack))), training=False)
-            losses = loss.call(tf.repeat(labels, views), tf.cast(scores, tf.float32))
+            losses = loss.call(tf.repeat(labels, views, axis=0), tf.cast(scores, tf.float32))
             by_image = tf.reshape(probabilities, (-1, views, probabilities.shape[-1]))
             return by_image, tf.reshape(losses, (-1, views))
 

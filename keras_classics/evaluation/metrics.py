@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Probability above which a label is predicted, where images have several.
+THRESHOLD = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class ClassMetrics:
@@ -27,6 +30,12 @@ class ClassMetrics:
     def of_confusion(cls, confusion: np.ndarray) -> "ClassMetrics":
         """Returns the metrics of what `confusion_matrix` returned."""
         return cls(np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0))
+
+    @classmethod
+    def of_decisions(cls, labels: np.ndarray, probabilities: np.ndarray) -> "ClassMetrics":
+        """Returns the metrics of images with several labels, see `multilabel_metrics`."""
+        decided, labelled = probabilities > THRESHOLD, labels > 0
+        return cls((decided & labelled).sum(axis=0), labelled.sum(axis=0), decided.sum(axis=0))
 
     @property
     def precision(self) -> np.ndarray:
@@ -84,6 +93,61 @@ def classification_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dic
     if len(confusion) == 2 and has_images.all():
         metrics["roc_auc"] = roc_auc(labels == 1, probabilities[:, 1])
     return metrics
+
+
+def multilabel_metrics(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Returns the metrics of predictions of any number of classes for each image.
+
+    Args:
+        labels: 0 or 1, shape (count, classes).
+        probabilities: Shape (count, classes); classes above 0.5 are predicted.
+
+    Returns:
+        `exact_match`: the fraction of images all of whose labels are right.
+        `mean_average_precision`: the mean of `average_precision` over the classes that have images;
+        it is left out if none has. The entries of `ClassMetrics.averages` over all classes;
+        `precision_micro`, `recall_micro` and `f1_micro`: those of all labels together.
+    """
+    classes = ClassMetrics.of_decisions(labels, probabilities)
+    together = ClassMetrics(
+        *(np.array(v.sum()) for v in (classes.right, classes.labelled, classes.predicted))
+    )
+    metrics = {
+        "exact_match": float(exact_matches(labels, probabilities).mean()),
+        **classes.averages(np.full(labels.shape[1], True)),
+        "precision_micro": float(together.precision),
+        "recall_micro": float(together.recall),
+        "f1_micro": float(together.f1),
+    }
+    precisions = [p for p in average_precisions(labels, probabilities) if p is not None]
+    if precisions:
+        metrics["mean_average_precision"] = float(np.mean(precisions))
+    return metrics
+
+
+def exact_matches(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Returns whether all labels of an image are right, bool, shape (count,)."""
+    return ((probabilities > THRESHOLD) == (labels > 0)).all(axis=1)
+
+
+def average_precisions(labels: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
+    """Returns the average precision of each class, None for classes without images."""
+    pairs = zip(labels.T > 0, probabilities.T, strict=True)
+    return [average_precision(*pair) if pair[0].any() else None for pair in pairs]
+
+
+def average_precision(positive: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the mean precision over the positive images, each at its own score as threshold.
+
+    Args:
+        positive: Whether an image is positive, bool, shape (count,); at least one is.
+        scores: Shape (count,); images of equal scores count together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    falls = np.append(np.diff(scores[order]) < 0, True)
+    found = np.cumsum(positive[order])[falls]
+    precision = found / (np.flatnonzero(falls) + 1)
+    return float(np.diff(found, prepend=0) @ precision / positive.sum())
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:

@@ -21,7 +21,8 @@ class Predictions:
 
     Attributes:
         probabilities: float32, shape (count, classes).
-        labels: int32, shape (count,), each from 0 to classes - 1.
+        labels: int32, shape (count,), each from 0 to classes - 1; of images with several labels
+            shape (count, classes), 0 or 1.
         dataset: Name of the data set.
         images: `digest` of the split, which identifies its images and their order.
         class_names: Name of each class.
@@ -43,7 +44,11 @@ class Predictions:
 
     def __post_init__(self):
         p, labels = self.probabilities, self.labels
-        if (p.ndim, p.dtype) != (2, np.float32) or (labels.ndim, labels.dtype) != (1, np.int32):
+        several = labels.ndim == 2 and labels.shape == p.shape
+        if (p.ndim, p.dtype) != (2, np.float32) or (labels.ndim, labels.dtype) != (
+            1 + several,
+            np.int32,
+        ):
             raise UserError(
                 "Probabilities must be float32 of shape (count, classes) and labels int32 of shape "
                 f"(count,). Received: {p.dtype} of {p.shape} and {labels.dtype} of {labels.shape}."
@@ -56,9 +61,10 @@ class Predictions:
         if not len(labels):
             raise UserError("Predictions must be of at least one image. Received: none.")
         check_finite(p, "Probabilities")
-        outside = labels[(labels < 0) | (labels >= p.shape[1])]
+        most = 1 if several else p.shape[1] - 1
+        outside = labels[(labels < 0) | (labels > most)]
         if outside.size:
-            raise UserError(f"Labels must be 0 to {p.shape[1] - 1}. Received: {outside[0]}.")
+            raise UserError(f"Labels must be 0 to {most}. Received: {outside[0]}.")
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` file atomically; the same predictions give the same bytes.

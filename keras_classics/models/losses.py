@@ -52,6 +52,18 @@ class DiscriminativeMAP(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("keras_classics")
+class BinaryCrossEntropy(keras.losses.Loss):
+    """The logistic loss of images with several labels: the mean over the classes.
+
+    Called with labels 0 or 1 and scores, both of shape (batch, classes). A class's probability is
+    the sigmoid of its score.
+    """
+
+    def call(self, y_true, y_pred):
+        return keras.losses.binary_crossentropy(y_true, y_pred, from_logits=True)
+
+
+@keras.saving.register_keras_serializable("keras_classics")
 class SmoothedCrossEntropy(keras.losses.Loss):
     """Cross-entropy with label smoothing: 1 - smoothing for the true class, the rest for all alike.
 

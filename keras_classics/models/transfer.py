@@ -86,12 +86,15 @@ def _is_batch_norm(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)
 
 
-def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:
-    """Adds a new classifier, a dense layer and its softmax, to a network without top.
+def with_classifier(
+    backbone: keras.Model, classes: int, activation: str = "softmax"
+) -> keras.Model:
+    """Adds a new classifier, a dense layer and its activation, to a network without top.
 
     Args:
         backbone: A network that was built with `include_top=False` and a `pooling`.
         classes: Number of classes.
+        activation: `"softmax"`, or `"sigmoid"` for images with several labels.
 
     Raises:
         UserError: The network ends in a feature map.
@@ -102,7 +105,7 @@ def with_classifier(backbone: keras.Model, classes: int) -> keras.Model:
             f"{backbone.output.shape}. Build the network with pooling='avg'."
         )
     scores = keras.layers.Dense(classes, name="predictions")(backbone.output)
-    return keras.Model(backbone.input, probabilities_of(scores), name=backbone.name)
+    return keras.Model(backbone.input, probabilities_of(scores, activation), name=backbone.name)
 
 
 def copy_first_and_last(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -44,12 +45,21 @@ def write_run_card(
             "commit of keras-classics": result["environment"].get("commit"),
         },
         trained_on=data,
-        measured=[Measured({"accuracy": result["metrics"]["test_accuracy"]}, protocol, data)],
+        measured=[Measured(_accuracies(result), protocol, data)],
         preprocessing=preprocessing_of(preprocess),
         class_names=result["class_names"],
         citation=citation(recipe.model, recipe.model_arguments),
     )
     write_card(run.card, facts)
+
+
+def _accuracies(result: RunResult) -> dict[str, float]:
+    """Returns the accuracy; of images with any number of labels their own figures."""
+    names = {"mean_average_precision": "mean average precision", "exact_match": "exact match"}
+    metrics: Mapping[str, Any] = result["metrics"]
+    own = {words: metrics.get(f"test_{name}") for name, words in names.items()}
+    known = {words: value for words, value in own.items() if value is not None}
+    return known or {"accuracy": metrics["test_accuracy"]}
 
 
 def _own_arguments(recipe: Recipe) -> dict | None:

@@ -14,12 +14,13 @@ import keras
 
 from keras_classics.data import ImageData, load
 from keras_classics.data.augment import AffineDistortion, Augmentation, CropFlip
+from keras_classics.data.names import is_multilabel
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import find_weights, list_weights, preprocessing
 from keras_classics.models.registry import arguments_for_weights
 from keras_classics.training.optimizer import Momentum
-from keras_classics.training.recipe import Recipe
+from keras_classics.training.recipe import MULTILABEL, Recipe
 from keras_classics.training.schedules import Cosine, Warmup
 from keras_classics.weights.identify import read_metadata
 from keras_classics.weights.load import means_file
@@ -121,6 +122,7 @@ def finetuning_recipes(
         preprocessing=kind,
         preprocessing_arguments={k: v for k, v in layer.get_config().items() if k != "name"},
         augmentation=_augmentation(layer, sides),
+        loss=MULTILABEL if is_multilabel(dataset) else "cross_entropy",
         last_batch="carry",
         clip_norm=GREY_CLIP_NORM if grey else None,
         trainable="head",

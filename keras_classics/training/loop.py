@@ -26,8 +26,6 @@ from keras_classics.training.interrupts import (
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.result import (
     RunResult,
-    draw_mistakes,
-    draw_plots,
     make_result,
     outcome_digest,
     result_of_finished,
@@ -35,6 +33,7 @@ from keras_classics.training.result import (
     write_result,
 )
 from keras_classics.training.run_directory import RunDirectory
+from keras_classics.training.run_plots import draw_mistakes, draw_plots
 from keras_classics.training.strategy import from_chief, is_chief
 from keras_classics.training.trainer import Progress, Trainer
 from keras_classics.training.training_data import load_data, select_data, training_mean

@@ -17,15 +17,24 @@ from keras_classics.data.random_crops import RANDOM_CROPS
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.models import find_model
-from keras_classics.models.losses import CodeDistance, DiscriminativeMAP, SmoothedCrossEntropy
+from keras_classics.models.losses import (
+    BinaryCrossEntropy,
+    CodeDistance,
+    DiscriminativeMAP,
+    SmoothedCrossEntropy,
+)
 from keras_classics.models.transfer import BATCH_NORMS
 from keras_classics.training import typed_json
 from keras_classics.training.class_weights import check_class_weights
 from keras_classics.training.optimizer import Optimizer
 from keras_classics.training.schedules import Plateau, Schedule
 
+# The loss of images with several labels.
+MULTILABEL = "binary_cross_entropy"
+
 # Losses on a network's output before its `probabilities`.
 LOSSES = {
+    MULTILABEL: BinaryCrossEntropy,
     "cross_entropy": SmoothedCrossEntropy,
     "code_distance": CodeDistance,
     "discriminative_map": DiscriminativeMAP,
@@ -95,7 +104,8 @@ class Recipe:
             layer/variable, such as `"*/bias"`; the first match counts. All others use `schedule`.
         model_arguments: Arguments of the network's builder. A network that is built without its
             top gets a new last layer.
-        loss: One of `LOSSES`.
+        loss: One of `LOSSES`. `"binary_cross_entropy"`: for images with several labels; the network
+            ends in sigmoids.
         loss_arguments: Its arguments.
         preprocessing: One of `PREPROCESSINGS`.
         preprocessing_arguments: Its arguments. `mean` may be `"per_pixel"` or `"per_channel"`:
@@ -210,6 +220,11 @@ class Recipe:
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
         check_class_weights(self.class_weights)
+        if self.multilabel and (self.class_weights is not None or self.sampling != "shuffle"):
+            raise UserError(
+                "class_weights and balanced sampling need one label for each image. Received: the "
+                f"loss {self.loss}. Leave them out."
+            )
         if self.batch_norm_group is not None and self.batch_norm != "train":
             raise UserError(
                 "batch_norm_group groups the images of a replica, with batch_norm='train'. "
@@ -267,6 +282,11 @@ class Recipe:
         for path, value in values.items():
             typed_json.set_at(content, path, value, typed_json.mapping_fields(Recipe))
         return Recipe.from_json(content)
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether images have any number of labels, and the network ends in sigmoids."""
+        return self.loss == MULTILABEL
 
     def make_loss(self) -> keras.losses.Loss:
         """Returns the loss on the network's output before its `probabilities`."""

@@ -13,13 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.analysis import plots
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, short_reason
-from keras_classics.evaluation import ClassMetrics, Evaluation
+from keras_classics.evaluation import Evaluation
+from keras_classics.evaluation.metrics import average_precisions
 from keras_classics.image_preprocessing import PREPROCESSINGS
 from keras_classics.training import typed_json
-from keras_classics.training.events import Events
 from keras_classics.training.optimizer import copies, values
 from keras_classics.training.recipe import LOSSES, MEANS, Paper, Recipe, recipe_digest
 from keras_classics.training.run_directory import RunDirectory, is_run, run_folder
@@ -42,7 +41,9 @@ DIGESTED = ("test_accuracy", "test_error", "test_loss", "train_accuracy", "train
 class Metrics(TypedDict):
     """The figures of a run; accuracies, errors and others but losses from 0 to 1.
 
-    Older runs lack those after the losses, see `evaluation.classification_metrics`.
+    Older runs lack those after the losses, see `evaluation.classification_metrics`. The last five
+    are of images with several labels, see `evaluation.multilabel_metrics`; an accuracy is then the
+    fraction of images all of whose labels are right.
     """
 
     test_accuracy: float
@@ -58,15 +59,24 @@ class Metrics(TypedDict):
     test_recall_weighted: NotRequired[float]
     test_f1_weighted: NotRequired[float]
     test_roc_auc: NotRequired[float]
+    test_exact_match: NotRequired[float]
+    test_precision_micro: NotRequired[float]
+    test_recall_micro: NotRequired[float]
+    test_f1_micro: NotRequired[float]
+    test_mean_average_precision: NotRequired[float]
 
 
 class ByClass(TypedDict):
-    """Figures of the classes on the test split, in the order of `class_names`."""
+    """Figures of the classes on the test split, in the order of `class_names`.
+
+    Only images with several labels have average precisions; None for classes without images.
+    """
 
     images: list[int]
     precision: list[float]
     recall: list[float]
     f1: list[float]
+    average_precision: NotRequired[list[float | None]]
 
 
 class Environment(TypedDict):
@@ -196,19 +206,23 @@ def make_result(
 
 def _never_predicted(evaluation: Evaluation, class_names: Sequence[str]) -> list[str]:
     """Returns the classes that have images, and are predicted for none."""
-    counts = evaluation.confusion
-    missed = (counts.sum(axis=1) > 0) & (counts.sum(axis=0) == 0)
+    metrics = evaluation.class_metrics
+    missed = (metrics.labelled > 0) & (metrics.predicted == 0)
     return [class_names[label] for label in np.flatnonzero(missed)]
 
 
 def _by_class(evaluation: Evaluation) -> ByClass:
-    metrics = ClassMetrics.of_confusion(evaluation.confusion)
-    return {
+    metrics = evaluation.class_metrics
+    by_class: ByClass = {
         "images": metrics.labelled.tolist(),
         "precision": metrics.precision.tolist(),
         "recall": metrics.recall.tolist(),
         "f1": metrics.f1.tolist(),
     }
+    if evaluation.multilabel:
+        precisions = average_precisions(evaluation.labels, evaluation.probabilities)
+        by_class["average_precision"] = precisions
+    return by_class
 
 
 def write_result(path: Path, result: RunResult) -> None:
@@ -288,28 +302,6 @@ def write_final_files(trainer: Trainer, run: RunDirectory, data: ImageData) -> k
     with files.atomic_write(run.model) as aside:
         model.save(aside)
     return model
-
-
-def draw_plots(
-    trainer: Trainer, run: RunDirectory, data: ImageData, evaluation: Evaluation, events: Events
-) -> None:
-    """Draws the plots of a run whose result is written; one that cannot be drawn is a warning."""
-    names = data.class_names
-    with plots.optional(run.plots / "curves.png") as path:
-        plots.curves(trainer.progress.history, path)
-    with plots.optional(run.plots / "confusion.png") as path:
-        plots.confusion(evaluation.confusion, names, path)
-    draw_mistakes(run, data, evaluation, events, trainer.progress.epoch)
-
-
-def draw_mistakes(
-    run: RunDirectory, data: ImageData, evaluation: Evaluation, events: Events, epoch: int
-) -> None:
-    """Draws the worst mistakes after an epoch, also for TensorBoard."""
-    labels, probabilities = evaluation.labels, evaluation.probabilities
-    with plots.optional(run.plots / "mistakes.png") as path:
-        plots.mistakes(data.test.image, labels, probabilities, data.class_names, path)
-        events.add_image("mistakes", path.read_bytes(), epoch)
 
 
 def _copy_on_one_device(trainer: Trainer) -> keras.Model:

@@ -118,8 +118,8 @@ class Step:
             if self._scale is not None:
                 mean *= self._scale.value
         gradients = tape.gradient(mean, self._weights)
-        correct = tf.argmax(probabilities, axis=1, output_type=labels.dtype) == labels
-        return gradients, [loss_sum, tf.reduce_sum(tf.cast(correct, tf.float32))]
+        correct = tf.cast(_correct(probabilities, labels), tf.float32)
+        return gradients, [loss_sum, tf.reduce_sum(correct)]
 
     def _summed_over_replicas(self, gradients, sums):
         """Also averages the moving statistics of normalisations, so that all replicas agree."""
@@ -143,6 +143,14 @@ class Step:
         self._updater.update(gradients, [rates[group] for group in self._groups])
         if self._average is not None:
             self._average.update()
+
+
+def _correct(probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns whether an image is classified correctly; of several labels, all must be right."""
+    if labels.shape.rank == 1:
+        return tf.argmax(probabilities, axis=1, output_type=labels.dtype) == labels
+    decisions = tf.cast(probabilities > 0.5, labels.dtype)
+    return tf.reduce_all(decisions == labels, axis=1)
 
 
 def compiled_block(step: Step, strategy: tf.distribute.Strategy, jit_compile: bool) -> Callable:

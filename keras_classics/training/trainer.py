@@ -2,12 +2,10 @@
 
 import dataclasses
 import fnmatch
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,14 +21,13 @@ from keras_classics.evaluation import Evaluation, Evaluator, one_view, recompute
 from keras_classics.evaluation.finite import NonFiniteOutputError
 from keras_classics.models import get_model, transfer
 from keras_classics.training import schedules, typed_json
+from keras_classics.training.checks import check_images, check_recipe
 from keras_classics.training.class_weights import weights_of_classes
 from keras_classics.training.optimizer import LossScale, MovingAverage, values
 from keras_classics.training.recipe import Recipe
 from keras_classics.training.run_directory import HISTORY_COLUMNS, VALIDATION_COLUMNS
 from keras_classics.training.step import Step, compiled_block
 from keras_classics.weights import load_weights
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -102,7 +99,7 @@ class Trainer:
         preprocess: keras.layers.Layer,
         strategy: tf.distribute.Strategy,
     ):
-        _check(recipe, data, strategy)
+        check_recipe(recipe, data, strategy)
         self.recipe = recipe
         self.progress = Progress()
         self.strategy = strategy
@@ -111,7 +108,7 @@ class Trainer:
         loss = recipe.make_loss()
         with strategy.scope():
             self.model = initial_network(recipe, data)
-            _check_images(recipe, preprocess, self.model)
+            check_images(recipe, preprocess, self.model)
             self._updater = recipe.optimizer.start(self.model, loss)
             self._average = recipe.average and MovingAverage(self.model, recipe.average)
             scale = LossScale() if recipe.dtype_policy == "mixed_float16" else None
@@ -310,9 +307,13 @@ def initial_network(recipe: Recipe, data: ImageData) -> keras.Model:
     keras.config.set_dtype_policy(recipe.dtype_policy)
     try:
         classes = len(data.class_names)
-        model = get_model(recipe.model, classes=classes, **recipe.model_arguments)
+        arguments = dict(recipe.model_arguments)
+        if recipe.multilabel:
+            arguments["classifier_activation"] = "sigmoid"
+        model = get_model(recipe.model, classes=classes, **arguments)
         if not recipe.model_arguments.get("include_top", True):
-            model = transfer.with_classifier(model, classes)
+            activation = "sigmoid" if recipe.multilabel else "softmax"
+            model = transfer.with_classifier(model, classes, activation)
     finally:
         keras.config.set_dtype_policy(policy)
     if recipe.initial_model is not None:
@@ -358,67 +359,3 @@ def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
     if recipe.steps is not None:
         return plan
     return dataclasses.replace(plan, steps=plan.first_step(recipe.epochs))
-
-
-def _check(recipe: Recipe, data: ImageData, strategy: tf.distribute.Strategy) -> None:
-    replicas = strategy.num_replicas_in_sync
-    accumulated = recipe.gradient_accumulation_steps
-    if recipe.batch_size % (replicas * accumulated):
-        times = f" times {accumulated} gradient_accumulation_steps" if accumulated > 1 else ""
-        raise UserError(
-            f"batch_size must be a multiple of the {replicas} replicas{times}. "
-            f"Received: {recipe.batch_size}."
-        )
-    if (group := recipe.batch_norm_group) and recipe.batch_size // replicas // accumulated % group:
-        raise UserError(
-            f"batch_norm_group must divide the images that a replica takes at once. Received: "
-            f"{group}, of {recipe.batch_size // replicas // accumulated}. Use another batch_size, "
-            "fewer replicas, or --set=batch_norm_group=null."
-        )
-    if len(data.class_names) < 2:
-        raise UserError(
-            f"Training needs at least two classes. Received: {data.name} with "
-            f"{', '.join(data.class_names) or 'none'}."
-        )
-    if recipe.batch_size > len(data.train):
-        raise UserError(
-            f"batch_size must be at most the {len(data.train)} training images. "
-            f"Received: {recipe.batch_size}."
-        )
-    if recipe.dtype_policy == "mixed_float16" and replicas > 1:
-        raise UserError(
-            "mixed_float16, which scales the loss, trains on one device. "
-            f"Received: {replicas} replicas. Use mixed_bfloat16."
-        )
-    if recipe.dtype_policy == "mixed_bfloat16" and not _fast_bfloat16():
-        logger.warning("This CPU has no bfloat16 instructions: float32 is faster on it.")
-
-
-def _check_images(recipe: Recipe, preprocess: keras.layers.Layer, model: keras.Model) -> None:
-    """Raises a `UserError` if a network does not take the images that its recipe makes."""
-    takes = model.input_shape[1:]
-    made = {"preprocessing": preprocess.compute_output_shape((None, None, None, 3))[1:]}
-    if recipe.crops_on_decode:
-        # Before it comes what preprocessing does with the values alone.
-        side = recipe.augmentation.size  # type: ignore[union-attr]
-        made["augmentation"] = (side, side, 3)
-    for field_name, shape in made.items():
-        if any(side not in (None, other) for side, other in zip(takes, shape, strict=True)):
-            raise UserError(
-                f"{recipe.model} takes images of {_sides(takes)}, and the {field_name} of recipe "
-                f"{recipe.name} makes {_sides(shape)}. Set model_arguments.input_shape, or the "
-                f"sizes in {field_name}."
-            )
-
-
-def _sides(shape: tuple[int | None, ...]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _fast_bfloat16() -> bool:
-    """Whether the devices compute in bfloat16; assumed for CPUs outside Linux."""
-    cpu = Path("/proc/cpuinfo")
-    if tf.config.list_physical_devices("GPU") or not cpu.exists():
-        return True
-    text = cpu.read_text()
-    return "avx512_bf16" in text or "amx_bf16" in text or "bf16" in text.split()

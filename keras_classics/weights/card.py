@@ -99,9 +99,9 @@ def published(record: WeightsRecord) -> list[Measured]:
 
 
 def data_name(dataset: str | None) -> str | None:
-    """Returns the name of a data set for a card: a folder's without the folders that it is in."""
+    """Returns the name of a data set for a card: of a path its last part."""
     kind, _, path = (dataset or "").partition(":")
-    return f"{kind}:{Path(path).name}" if path and kind.startswith("folder") else dataset
+    return f"{kind}:{Path(path).name}" if path else dataset
 
 
 def weights_name(model: str, weights: str) -> str:

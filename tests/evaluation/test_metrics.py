@@ -57,6 +57,44 @@ def test_the_area_under_the_roc_curve_is_scikit_learn_s(evaluation):
     assert got["roc_auc"] == pytest.approx(expected, abs=1e-12, rel=0)
 
 
+@st.composite
+def several_labels(draw) -> Evaluation:
+    shape = draw(st.tuples(st.integers(1, 12), st.integers(2, 4)))
+    labels = draw(arrays.arrays("int32", shape, elements=st.integers(0, 1)))
+    tenths = draw(arrays.arrays("int32", shape, elements=st.integers(0, 10)))
+    return Evaluation((tenths / 10).astype("float32"), np.zeros(shape[0], "float32"), labels)
+
+
+@settings(max_examples=100, deadline=None)
+@given(several_labels())
+def test_metrics_of_several_labels_are_scikit_learn_s(evaluation):
+    labels, probabilities = evaluation.labels, evaluation.probabilities
+    decided = (probabilities > 0.5).astype(int)
+    got = evaluation.metrics
+    names = ("precision", "recall", "f1")
+
+    def scores(average):
+        return sklearn_metrics.precision_recall_fscore_support(
+            labels, decided, average=average, zero_division=0
+        )
+
+    for name, values in zip((*names, "labelled"), scores(None), strict=True):
+        np.testing.assert_allclose(
+            getattr(evaluation.class_metrics, name), values, rtol=0, atol=1e-12
+        )
+    for average in ("micro", "macro", "weighted"):
+        for name, value in zip(names, scores(average), strict=False):
+            assert got[f"{name}_{average}"] == pytest.approx(value, abs=1e-12, rel=0)
+    exact = sklearn_metrics.accuracy_score(labels, decided)
+    assert got["exact_match"] == evaluation.accuracy == pytest.approx(exact, abs=1e-12, rel=0)
+    present = labels.any(axis=0)
+    if not present.any():
+        assert "mean_average_precision" not in got
+        return
+    mean = sklearn_metrics.average_precision_score(labels[:, present], probabilities[:, present])
+    assert got["mean_average_precision"] == pytest.approx(mean, abs=1e-12, rel=0)
+
+
 def test_metrics_of_many_images_and_of_more_classes():
     draw = np.random.default_rng(0)
     labels = draw.integers(0, 2, 50_000)
