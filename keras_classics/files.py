@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import filelock
 import numpy as np
@@ -67,11 +67,27 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a CSV file with a header atomically."""
-    with atomic_write(path) as aside, open(aside, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+    """Writes a CSV file with a header atomically, row by row.
+
+    It is UTF-8; what is not, such as bytes of a file's name, is escaped as in Python's strings.
+    """
+    with (
+        atomic_write(path) as aside,
+        open(aside, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = csv.DictWriter(_EndingInNewline(file), columns)
         writer.writeheader()
         writer.writerows(rows)
+
+
+class _EndingInNewline:
+    """Takes rows that end in CR LF, as `csv` has to write them to quote a CR inside of one."""
+
+    def __init__(self, file: TextIO):
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 def read_bytes(path: str | os.PathLike, most: int | None = None) -> bytes:

@@ -1,6 +1,7 @@
 """Files and folders are written completely, or not at all."""
 
 import contextlib
+import csv
 import io
 import os
 import shutil
@@ -194,3 +195,13 @@ def test_a_lock_empties_no_file_behind_a_link(tmp_path, link):
     with contextlib.suppress(OSError), files.process_lock(tmp_path / ".lock", timeout=0):
         pass
     assert (tmp_path / "precious").read_text() == "content"
+
+
+def test_texts_of_a_csv_file_come_back(tmp_path):
+    texts = ["a,b", 'say "x"', "new\nline", "back\rto", "\r\n", "\u00e9", "caf\udce9", ""]
+    files.write_csv(tmp_path / "a.csv", ("one", "two"), ({"one": t, "two": 1} for t in texts))
+    assert (tmp_path / "a.csv").read_bytes().startswith(b'one,two\n"a,b",1\n')
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["one"] for row in rows] == [t.replace("\udce9", r"\udce9") for t in texts]
+    assert {row["two"] for row in rows} == {"1"}

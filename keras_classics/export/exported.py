@@ -20,8 +20,9 @@ from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.source import preprocessing_of
 from keras_classics.export.tflite import runtime as tflite_runtime
 
-# From encoded images of at most so many pixels to probabilities.
-Predict = Callable[[Sequence[bytes]], np.ndarray]
+# From the bytes of an image to what the runtime takes; from a list of that to outputs, float32.
+Prepare = Callable[[bytes], Any]
+Run = Callable[[Sequence[Any]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,34 @@ class Exported:
     """A loaded export.
 
     Attributes:
-        predict: Function from encoded images (JPEG, PNG, GIF, BMP or WebP) to probabilities,
-            float32, shape (count, outputs). A `UserError` names an image that cannot be decoded.
+        prepare: Function from an encoded image (JPEG, PNG, GIF, BMP or WebP) to what `run` takes.
+            Raises `tf.errors.OpError` if it cannot be decoded. Threads may call it side by side.
+        run: Function from prepared images, at least one, to probabilities, float32, shape
+            (count, outputs).
         labels: Name of each output.
         max_pixels: Most pixels of an image.
         upright: Whether it was trained on images turned as their EXIF orientation says. `predict`
             turns none.
     """
 
-    predict: Predict
+    prepare: Prepare
+    run: Run
     labels: tuple[str, ...]
     max_pixels: int
     upright: bool = False
+
+    def predict(self, encoded: Sequence[bytes]) -> np.ndarray:
+        """Returns the probabilities of encoded images, float32, shape (count, outputs).
+
+        Raises:
+            UserError: If an image cannot be decoded; it names the first.
+        """
+        if not len(encoded):
+            return np.zeros((0, len(self.labels)), "float32")
+        try:
+            return self.run([self.prepare(one) for one in encoded])
+        except tf.errors.OpError as error:
+            raise _unusable(encoded, self.max_pixels, error) from error
 
 
 def load_exported(path: str | os.PathLike) -> Exported:
@@ -59,17 +76,12 @@ def load_exported(path: str | os.PathLike) -> Exported:
         export = export / next(iter(_manifest(export)["exports"]))
     metadata = _manifest(export.parent)
     labels, max_pixels = tuple(metadata["output"]["labels"]), metadata["max_pixels"]
-    run = _load(export, _saved_model) if export.is_dir() else _of_file(export, metadata)
-
-    def predict(encoded: Sequence[bytes]) -> np.ndarray:
-        if not len(encoded):
-            return np.zeros((0, len(labels)), "float32")
-        try:
-            return run(encoded)
-        except tf.errors.OpError as error:
-            raise _unusable(encoded, max_pixels, error) from error
-
-    return Exported(predict, labels, max_pixels, metadata.get("exif_orientation") == "applied")
+    if export.is_dir():
+        prepare, run = functools.partial(_decodable, max_pixels), _load(export, _saved_model)
+    else:
+        prepare, run = _of_file(export, metadata)
+    upright = metadata.get("exif_orientation") == "applied"
+    return Exported(prepare, run, labels, max_pixels, upright)
 
 
 def of_network(
@@ -83,8 +95,8 @@ def of_network(
         labels: Name of each output.
         upright: Whether it was trained on images turned as their EXIF orientation says.
     """
-    predict = _of_layer(preprocessing, _in_keras(model), MAX_PIXELS)
-    return Exported(predict, tuple(labels), MAX_PIXELS, upright)
+    prepare, run = _of_layer(preprocessing, _in_keras(model), MAX_PIXELS)
+    return Exported(prepare, run, tuple(labels), MAX_PIXELS, upright)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -106,7 +118,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _of_file(export: Path, metadata: dict[str, Any]) -> Predict:
+def _of_file(export: Path, metadata: dict[str, Any]) -> tuple[Prepare, Run]:
     if export.suffix not in RUNTIMES:
         raise UserError(
             f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
@@ -125,17 +137,22 @@ def _of_file(export: Path, metadata: dict[str, Any]) -> Predict:
 
 
 def _of_layer(
-    prepare: Callable[[tf.Tensor], tf.Tensor],
+    layer: Callable[[tf.Tensor], tf.Tensor],
     run: Callable[[np.ndarray], np.ndarray],
     max_pixels: int,
     dtype: str = "float32",
-) -> Predict:
-    def predict(encoded: Sequence[bytes]) -> np.ndarray:
-        images = (image_files.decode(tf.constant(one), max_pixels) for one in encoded)
-        inputs = [np.asarray(prepare(image[tf.newaxis]), dtype) for image in images]
-        return np.asarray(run(np.concatenate(inputs)), "float32")
+) -> tuple[Prepare, Run]:
+    def prepare(encoded: bytes) -> np.ndarray:
+        image = image_files.decode(tf.constant(encoded), max_pixels)
+        return np.asarray(layer(image[tf.newaxis]), dtype)
 
-    return predict
+    return prepare, lambda images: np.asarray(run(np.concatenate(images)), "float32")
+
+
+def _decodable(max_pixels: int, encoded: bytes) -> bytes:
+    """Returns an image as it is, for a runtime that decodes it itself, if it can be decoded."""
+    image_files.decode(tf.constant(encoded), max_pixels)
+    return encoded
 
 
 def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:
@@ -160,7 +177,7 @@ def _in_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 RUNTIMES = {".tflite": tflite_runtime, ".onnx": onnx_runtime, ".keras": _keras}
 
 
-def _saved_model(path: Path) -> Predict:
+def _saved_model(path: Path) -> Run:
     serve = tf.saved_model.load(str(path)).signatures["serve_bytes"]
     return lambda encoded: serve(encoded=tf.constant(list(encoded)))["probabilities"].numpy()
 
