@@ -128,14 +128,14 @@ def test_which_part_is_tested_on_is_said(tmp_path, caplog):
     caplog.set_level("INFO", "keras_classics")
     layout = {f"{name}.parquet": REST for name in ("val", "test", "valid")}
     name = parts(tmp_path, {"train.parquet": FIRST, **layout})
-    assert len(load_test(name)[0]) == 4
+    assert len(load_test(name, encoded=True)[0]) == 4
     assert caplog.messages == [
         f"{tmp_path} has test and val and valid: test images are those of test; val, valid is not "
         "used"
     ]
     # As Hugging Face has the test split of ImageNet.
     write(table(PNG[:5], [-1] * 5, NAMES), tmp_path / "test.parquet")
-    assert len(load(name).test) == 4
+    assert len(load(name, encoded=True).test) == 4
     assert "those of val; test, valid" in caplog.messages[-1]
 
 
@@ -358,8 +358,8 @@ def test_prepare_from_tables(tmp_path):
         tmp_path / "mnist" / "test-00000-of-00001.parquet",
     )
     importers.prepare("mnist", tmp_path / "mnist", str(tmp_path / "tfds"))
-    data = load("mnist", str(tmp_path / "tfds"))
-    np.testing.assert_array_equal(data.train.images, pixels)
-    np.testing.assert_array_equal(data.test.labels, labels)
+    split, _ = load_test("mnist", str(tmp_path / "tfds"), encoded=True)
+    assert all((split.image(i)[..., :1] == pixels[i]).all() for i in range(20))
+    np.testing.assert_array_equal(split.labels, labels)
     with pytest.raises(UserError, match="must hold images of"):
         importers.prepare("cifar10", tmp_path / "mnist", str(tmp_path / "tfds"))

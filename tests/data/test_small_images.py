@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 
 from keras_classics.data import importers, load, members, pickles
 from keras_classics.data.builders import IMPORTABLE
+from keras_classics.data.small_images import read_format
 from keras_classics.errors import UserError
 from tests.helpers import small_image_files as written
 from tests.helpers.idx_files import idx, write_idx_set
@@ -66,16 +67,31 @@ def prepared(dataset: str, content: bytes, folder: Path, name: str = "archive") 
 @pytest.mark.parametrize("case", SETS)
 def test_reads_what_was_written(case, tmp_path):
     dataset, archive, parts = SETS[case]
-    folder = prepared(dataset, archive, tmp_path)
-    assert folder == Path(tfds.builder(dataset, data_dir=str(tmp_path / "tfds")).data_dir)
-    data = load(dataset, str(tmp_path / "tfds"))
-    for part, split in (("train", data.train), ("test", data.test)):
-        images = parts[part]["image"][..., : 1 if "emnist" in dataset else 3]
-        np.testing.assert_array_equal(split.images, images)
-        np.testing.assert_array_equal(split.labels, parts[part]["label"])
-    names = {"cifar10": written.NAMES_10, "stl10": written.NAMES_10, "cifar100": written.NAMES_100}
-    numbers = tuple(map(str, range(37 if "emnist" in dataset else 10)))
-    assert data.class_names == names.get(dataset, numbers)
+    path = tmp_path / "archive"
+    path.write_bytes(archive)
+    builder = tfds.builder(dataset, data_dir=str(tmp_path))
+    found = read_format(path, importers._formats(builder))
+    for part, columns in parts.items():
+        assert found.splits[part].keys() == columns.keys()
+        channels = 1 if "emnist" in dataset else 3
+        np.testing.assert_array_equal(found.splits[part]["image"], columns["image"][..., :channels])
+        for name in columns.keys() - {"image"}:
+            expected = -1 if part == "unlabelled" else columns[name]
+            np.testing.assert_array_equal(found.splits[part][name], expected)
+    fine, coarse = written.NAMES_100, written.NAMES_20
+    names = {"cifar10": written.NAMES_10, "stl10": written.NAMES_10, "cifar100": fine}
+    expected = {"label": names[dataset]} if dataset in names else {}
+    assert found.class_names == expected | ({"coarse_label": coarse} if "100" in dataset else {})
+
+
+def test_loads_as_usual(tmp_path):
+    folder = prepared("cifar10", SETS["pickles of Python 2"][1], tmp_path)
+    assert folder == tmp_path / "tfds" / "cifar10" / "3.0.2"
+    data = load("cifar10", str(tmp_path / "tfds"))
+    assert data.class_names == written.NAMES_10
+    for split, columns in ((data.train, TRAIN), (data.test, TEST)):
+        np.testing.assert_array_equal(split.images, columns["image"])
+        np.testing.assert_array_equal(split.labels, columns["label"])
 
 
 def of_tensorflow_datasets(dataset: str, folder: Path) -> dict[str, list[dict]]:
@@ -141,10 +157,9 @@ def test_a_folder_a_file_in_it_and_other_names(tmp_path):
     raw = tmp_path / "a" / "raw"
     (raw / "train-images-idx3-ubyte.gz").write_bytes(b"a download that was cut")
     (raw / "t10k-images-idx3-ubyte").rename(raw / "t10k-images.idx3-ubyte")
-    for number, source in enumerate((raw, raw.parent, raw / "train-labels-idx1-ubyte.gz")):
-        importers.prepare("mnist", source, str(tmp_path / str(number)))
-        data = load("mnist", str(tmp_path / str(number)))
-        np.testing.assert_array_equal(data.train.images[..., 0], images["train"])
+    for source in (raw, raw.parent, raw / "train-labels-idx1-ubyte.gz"):
+        found = read_format(source, importers.FORMATS["mnist"])
+        np.testing.assert_array_equal(found.splits["train"]["image"][..., 0], images["train"])
 
 
 def said(caplog) -> list[str]:
