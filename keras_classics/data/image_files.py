@@ -5,6 +5,7 @@ the check. The check cannot see one kind of damage: changed bytes in the middle 
 These formats have no checksum, and their decoders continue after the damage.
 """
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,17 @@ import tensorflow as tf
 
 from keras_classics import files
 from keras_classics.data.exif import orientation, turned
+from keras_classics.data.fingerprints import Fingerprints, fingerprint
+from keras_classics.data.image_modes import (
+    JPEG_MODES,
+    MODES,
+    bmp_bits,
+    has_bmp_colours,
+    has_gif_transparency,
+    has_png_alpha,
+    mode_of,
+    png_head,
+)
 from keras_classics.data.image_size import MAX_PIXELS, first_frame, image_size, limited
 from keras_classics.errors import UserError
 
@@ -102,19 +114,22 @@ def upright(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
 
 
 def faults(
-    paths: Sequence[Path], progress: Callable[[int], object] | None = None
+    paths: Sequence[Path],
+    progress: Callable[[int], object] | None = None,
+    prints: Fingerprints | None = None,
 ) -> Iterator[Fault]:
     """Decodes files completely, on all cores, and reports each one with a fault.
 
     Args:
         paths: The files.
         progress: Called with the number of files done since its last call, as `tqdm.update`.
+        prints: If given, its rows are filled with the fingerprints of these files.
 
     Yields:
         One fault for each file that has any, in the order of the files.
     """
     rest = iter(paths)
-    for states in _scan(paths):
+    for states in _scan(paths, prints):
         for state, path in zip(states, rest, strict=False):
             fault = _look_at(path, state)
             if fault is not None:
@@ -142,7 +157,7 @@ def fault_of(encoded: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> 
     return _unusual(encoded, Path(name))
 
 
-def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
+def _scan(paths: Sequence[Path], prints: Fingerprints | None) -> Iterator[np.ndarray]:
     """Yields the states of all files, in order, about `BATCH` at a time.
 
     A file that cannot be read or decoded drops out of the pipeline. The numbers of the files that
@@ -152,10 +167,16 @@ def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
     readable = [path if path.is_file() else Path(os.devnull) for path in paths]
     names = tf.constant([os.fsencode(path) for path in readable], tf.string)
     dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
-    dataset = dataset.map(_read_and_decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(
+        functools.partial(_read_and_decode, with_print=prints is not None),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
     dataset = dataset.ignore_errors().batch(BATCH).prefetch(tf.data.AUTOTUNE)
     done = 0
-    for numbers, plain in dataset.as_numpy_iterator():
+    for numbers, plain, rows in dataset.as_numpy_iterator():
+        if prints is not None:
+            prints.fill(numbers, rows)
         states = np.full(numbers[-1] + 1 - done, _FATAL)
         states[numbers - done] = np.where(plain, _PLAIN, _ODD)
         yield states
@@ -164,18 +185,31 @@ def _scan(paths: Sequence[Path]) -> Iterator[np.ndarray]:
         yield np.full(len(paths) - done, _FATAL)
 
 
-def _read_and_decode(number: tf.Tensor, path: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the file's number and whether it is an upright JPEG that is not CMYK."""
+def _read_and_decode(
+    number: tf.Tensor, path: tf.Tensor, with_print: bool
+) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+    """Returns the file's number, whether it is an upright JPEG not of CMYK, and its fingerprint."""
     encoded = tf.io.read_file(path)
+    image = decode(encoded)
     # TensorFlow skips an operation that no output depends on, so the output depends on the pixels.
-    decoded = tf.size(decode(encoded)) > 0
-    plain = tf.cond(
+    decoded = tf.size(image) > 0
+    channels = tf.cond(
         tf.io.is_jpeg(encoded),
-        lambda: tf.io.extract_jpeg_shape(encoded)[2] != 4,
-        lambda: tf.constant(False),
+        lambda: tf.io.extract_jpeg_shape(encoded)[2],
+        lambda: tf.constant(0),
     )
-    turn = tf.numpy_function(orientation, [encoded], tf.int64, stateful=False)
-    return number, plain & decoded & (turn == 1)
+    plain = (channels > 0) & (channels != 4)
+    turn, mode = tf.numpy_function(
+        _header, [encoded, channels], (tf.int64, tf.int64), stateful=False
+    )
+    rows = fingerprint(encoded, image, tf.ensure_shape(mode, ())) if with_print else {}
+    return number, plain & decoded & (turn == 1), rows
+
+
+def _header(encoded: bytes, channels: int) -> tuple[np.int64, np.int64]:
+    """Returns the EXIF orientation, and the index of the colour mode in `MODES`."""
+    mode = JPEG_MODES[channels] if channels else mode_of(encoded, format_of(encoded))
+    return np.int64(orientation(encoded)), np.int64(MODES.index(mode))
 
 
 def _look_at(path: Path, state: int) -> Fault | None:
@@ -223,15 +257,6 @@ def _is_cmyk(jpeg: bytes) -> bool:
     return int(tf.io.extract_jpeg_shape(jpeg)[2]) == 4
 
 
-def _png_head(png: bytes) -> bytes:
-    return png[: png.find(b"IDAT")]
-
-
-def _has_png_alpha(png: bytes) -> bool:
-    # Colour types 4 and 6 have the channel, and any other may name what is transparent.
-    return png[25] in (4, 6) or b"tRNS" in _png_head(png)
-
-
 def _is_gif_animated(gif: bytes) -> bool:
     rest = gif[len(first_frame(gif)) - 1 :]
     try:
@@ -241,38 +266,19 @@ def _is_gif_animated(gif: bytes) -> bool:
         return True
 
 
-def _has_gif_transparency(gif: bytes) -> bool:
-    # The lowest bit of the first graphic control extension, which is that of the first frame.
-    control = gif.find(b"!\xf9\x04")
-    return control >= 0 and gif[control + 3] & 1 == 1
-
-
-def _bmp_bits(bmp: bytes) -> int:
-    return int.from_bytes(bmp[28:30], "little")
-
-
-def _has_bmp_colours(bmp: bytes) -> bool:
-    """Whether the image has a palette, other than that of a grey image."""
-    pixels, head = (int.from_bytes(bmp[at : at + 4], "little") for at in (10, 14))
-    palette = bmp[14 + head : pixels]
-    palette = np.frombuffer(palette[: len(palette) // 4 * 4], "uint8").reshape(-1, 4)
-    greys = np.arange(len(palette))[:, np.newaxis]
-    return _bmp_bits(bmp) == 8 and bool((palette[:, :3] != greys).any())
-
-
 _ANIMATED = "animated; only the first frame is used"
 _ALPHA = "alpha channel, which is dropped"
 
 # What may be unusual about a file of each format, and how it is described.
 LOOKS = {
     "JPEG": [(_is_cmyk, "CMYK, which is converted to RGB")],
-    "PNG": [(lambda png: b"acTL" in _png_head(png), _ANIMATED), (_has_png_alpha, _ALPHA)],
+    "PNG": [(lambda png: b"acTL" in png_head(png), _ANIMATED), (has_png_alpha, _ALPHA)],
     "GIF": [
         (_is_gif_animated, _ANIMATED),
-        (_has_gif_transparency, "transparent pixels, which become black"),
+        (has_gif_transparency, "transparent pixels, which become black"),
     ],
     "BMP": [
-        (lambda bmp: _bmp_bits(bmp) == 32, _ALPHA),
-        (_has_bmp_colours, "colour palette, which TensorFlow ignores: colours are wrong"),
+        (lambda bmp: bmp_bits(bmp) == 32, _ALPHA),
+        (has_bmp_colours, "colour palette, which TensorFlow ignores: colours are wrong"),
     ],
 }
