@@ -45,7 +45,7 @@ SECTIONS = {
         "them from one of the parts.",
     ),
     LABELS: (
-        "Copies under different classes",
+        "Copies with different classes",
         "At least one of the labels is wrong, or the image belongs to several classes.",
     ),
     REPEATED: ("Copies within a class", "Each of these images counts more than once."),
@@ -242,7 +242,7 @@ def _sizes(found: Survey) -> Iterator[str]:
     sizes, counts = np.unique(found.sizes, axis=0, return_counts=True)
     yield "<section>\n<h2>Sizes</h2>"
     yield (
-        f"<p>{len(sizes):,} sizes of images; {len(found.elongated()):,} images have one side more "
+        f"<p>{len(sizes):,} different sizes. One side of {len(found.elongated()):,} images is more "
         f"than {ELONGATED} times the other. A larger dot stands for more images.</p>"
     )
     if len(sizes) > SIZES:

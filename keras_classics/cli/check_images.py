@@ -8,8 +8,8 @@ can be read but are unusual, such as a PNG file named .jpg, are listed too, and 
 leaves out, because TensorFlow does not read them, are counted.
 
 Copies are images with the same bytes or pixels, and images that are nearly the same: compressed
-anew, scaled, mirrored or turned. Copies of training images among those of the evaluation (a leak)
-are listed first, then copies under different classes. Neither changes the exit status.
+anew, scaled, mirrored or turned. Copies across parts, such as train and validation, are listed
+first, then copies with different classes. They are warnings, which leave the exit status 0.
 """
 
 from collections.abc import Iterator
@@ -110,10 +110,10 @@ def _report(found: Survey) -> Iterator[str]:
         total = found.parts.count(part)
         yield f"Warning: {count:,} of {total:,} images of {part} are in {earlier} too."
     yield from _copies(found, LEAK, "across parts")
-    yield from _copies(found, LABELS, "under different classes")
+    yield from _copies(found, LABELS, "with different classes")
     yield from _copies(found, REPEATED, "within a class")
     if not found.copies:
-        yield "No image is there twice."
+        yield "No image has a copy."
 
 
 def _sizes(found: Survey) -> str:
@@ -123,7 +123,7 @@ def _sizes(found: Survey) -> str:
         for i in (areas.argmin(), areas.argsort()[len(areas) // 2], areas.argmax())
     )
     long = len(found.elongated())
-    note = f"; {long:,} have one side more than {ELONGATED} times the other" if long else ""
+    note = f"; one side of {long:,} is more than {ELONGATED} times the other" if long else ""
     return f"Width x height: {small} to {large} pixels, median {middle}{note}"
 
 
@@ -131,8 +131,11 @@ def _classes(part: str, counts: dict[str, int]) -> str | None:
     if len(counts) < 2:
         return None
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
-    range_ = f"{counts[least]:,} ({least or NO_CLASS}) to {counts[most]:,} ({most or NO_CLASS})"
-    line = f"{len(counts):,} classes{f' in {part}' if part else ''}: {range_} images"
+    line = f"{len(counts):,} classes{f' in {part}' if part else ''}: "
+    if counts[least] == counts[most]:
+        return f"{line}{counts[most]:,} images each"
+    line += f"{counts[least]:,} ({least or NO_CLASS}) to "
+    line += f"{counts[most]:,} ({most or NO_CLASS}) images"
     if counts[most] > UNEQUAL * counts[least]:
         return f"Warning: {line}, a ratio above {UNEQUAL}"
     return line
@@ -142,12 +145,14 @@ def _copies(found: Survey, meaning: str, where: str) -> Iterator[str]:
     groups = found.groups(meaning)
     if not groups:
         return
-    images = sum(map(len, groups))
     level = "" if meaning == REPEATED else "Warning: "
-    yield f"{level}{images:,} images are copies of others {where}, in {len(groups):,} groups:"
+    line = f"{level}{sum(map(len, groups)):,} images are copies of each other {where}"
+    line += f", in {len(groups):,} group{'s' if len(groups) > 1 else ''}"
+    differ = sum(map(found.differ_in_class, groups))
+    yield line + (f", {differ:,} with different classes:" if differ and meaning == LEAK else ":")
     yield from (f"  {_group(found, group)}" for group in groups[:GROUPS])
     if len(groups) > GROUPS:
-        yield f"  and {len(groups) - GROUPS:,} groups more, which --json lists"
+        yield f"  and {len(groups) - GROUPS:,} more, which --json lists"
 
 
 def _group(found: Survey, group: tuple[Copy, ...]) -> str:

@@ -33,11 +33,9 @@ NEIGHBOURS = 16
 
 # Largest distance of copies, relative to the contrast.
 DISTANCE = 0.05
-# What compression adds to it, in grey levels: at most NOISE, and less if the smaller side has more
-# than QUIET_SIDE pixels. Both together are at most MOST.
-NOISE = 0.35
-QUIET_SIDE = 64
-MOST = 0.2
+# What compression adds to it, in grey levels, if the smaller side is one pixel; MOST limits both.
+NOISE = 22.0
+MOST = 0.12
 # Smallest contrast, in grey levels, and the largest share of its energy that a gradient may have.
 FLAT = 3.0
 GRADIENT = 0.9
@@ -51,14 +49,12 @@ COLOUR = 40.0
 GREY = 6
 # In images of much detail, as of grass or noise, scaling changes more and chance less. With the
 # contrast of the detail, relative to the rest, their distance may grow to TEXTURE times as much.
-TEXTURE = 4.0
+TEXTURE = 2.0
 TEXTURED = (0.8, 1.2)
-# Copies agree everywhere: correlation in each of TILES x TILES tiles, unless it is almost uniform,
-# of images whose smaller side is at least TILED_SIDE.
+# Copies agree everywhere, in each of TILES x TILES tiles. For images whose smaller side has so many
+# pixels: the contrast from which on a tile counts, and its least correlation.
 TILES = 4
-TILED_SIDE = 48
-TILE_CONTRAST = 3.0
-TILE_CORRELATION = 0.9
+TILED = ((48, 3.0, 0.95), (24, 8.0, 0.85))
 
 # Images whose frequencies are computed at once.
 BLOCK = 8192
@@ -171,16 +167,16 @@ def compare(
     squared = differences.min(1) / contrast.prod(0)
 
     side = np.minimum(prints.sizes[one], prints.sizes[other]).min(1)
-    noise = NOISE * np.minimum(1, QUIET_SIDE / side)
+    most = np.sqrt(DISTANCE**2 + (NOISE / side) ** 2 / contrast.prod(0)).clip(max=MOST)
     detail = (norms[..., -1] / contrast).min(0)
-    most = DISTANCE * np.interp(detail, TEXTURED, (1, TEXTURE))
-    alike = squared < np.minimum(most**2 + noise**2 / contrast.prod(0), MOST**2)
+    alike = squared < (most * np.interp(detail, TEXTURED, (1, TEXTURE))) ** 2
     alike &= contrast.max(0) < CONTRAST_RATIO * contrast.min(0)
     mosaic = _oriented(prints.mosaic[other], orientation, _reverse)
     alike &= _same_colours(prints.mosaic[one], mosaic)
     # Few are left, and what follows costs more.
-    left = np.flatnonzero(alike & (side >= TILED_SIDE))
-    alike[left] = _same_tiles(ours[left], _oriented(theirs[left], orientation[left], _negate_odd))
+    left = np.flatnonzero(alike)
+    turned = _oriented(theirs[left], orientation[left], _negate_odd)
+    alike[left] = _same_tiles(ours[left], turned, side[left])
     return alike, orientation
 
 
@@ -215,13 +211,19 @@ def _same_colours(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     return np.where(spread < GREY, brightness, colours) < COLOUR
 
 
-def _same_tiles(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def _same_tiles(ours: np.ndarray, theirs: np.ndarray, side: np.ndarray) -> np.ndarray:
     """Returns whether all tiles that are not almost uniform agree, given frequencies."""
     ours, theirs = _tiles(ours), _tiles(theirs)
     products = (ours * theirs).mean(-1)
     energies = [(tiles**2).mean(-1) for tiles in (ours, theirs)]
-    uniform = np.minimum(*energies) < TILE_CONTRAST**2
-    return (uniform | (products >= TILE_CORRELATION * np.sqrt(np.prod(energies, axis=0)))).all(1)
+    correlation = products / np.sqrt(np.prod(energies, axis=0)).clip(1e-6)
+    smaller = np.minimum(*energies)
+    same = np.ones(len(side), bool)
+    ends = (np.inf, *(least for least, _, _ in TILED))
+    for end, (least, contrast, most) in zip(ends, TILED, strict=False):
+        agree = ((smaller < contrast**2) | (correlation >= most)).all(1)
+        same &= agree | (side < least) | (side >= end)
+    return same
 
 
 def _tiles(frequencies: np.ndarray) -> np.ndarray:

@@ -29,8 +29,7 @@ def mode_of(encoded: bytes, file_format: str | None) -> str:
         if bmp_bits(encoded) == 8:
             return "palette" if has_bmp_colours(encoded) else "grey"
         return "RGB with alpha" if bmp_bits(encoded) == 32 else "RGB"
-    if file_format == "WebP":
-        return "RGB with alpha" if _has_webp_alpha(encoded) else "RGB"
+    # TensorFlow reads no WebP with an alpha channel.
     return "RGB"
 
 
@@ -64,8 +63,3 @@ def has_bmp_colours(bmp: bytes) -> bool:
     palette = np.frombuffer(palette[: len(palette) // 4 * 4], "uint8").reshape(-1, 4)
     greys = np.arange(len(palette))[:, np.newaxis]
     return bmp_bits(bmp) == 8 and bool((palette[:, :3] != greys).any())
-
-
-def _has_webp_alpha(webp: bytes) -> bool:
-    # The extended header has a flag, and the lossless one a bit after the sizes of 14 bits each.
-    return webp[12:16] in (b"VP8X", b"VP8L") and webp[24 if webp[15:16] == b"L" else 20] & 16 == 16

@@ -63,6 +63,10 @@ class Survey:
         """Returns `LEAK`, `LABELS` or `REPEATED`."""
         return _meaning(group, self.parts, self.classes)
 
+    def differ_in_class(self, group: Sequence[Copy]) -> bool:
+        """Returns whether the images of a group have different classes."""
+        return _differ_in_class(group, self.classes)
+
     def groups(self, meaning: str) -> list[tuple[Copy, ...]]:
         """Returns the groups with one meaning."""
         return [group for group in self.copies if self.meaning(group) == meaning]
@@ -116,6 +120,7 @@ class Survey:
             "duplicates": [
                 {
                     "meaning": self.meaning(group),
+                    "different_classes": self.differ_in_class(group),
                     "images": [
                         {
                             "image": self.names[copy.number],
@@ -191,9 +196,12 @@ def _common(folders: Sequence[tuple[str, ...]]) -> int:
 def _meaning(group: Sequence[Copy], parts: Sequence[str], classes: Sequence[str]) -> str:
     if len({parts[copy.number] for copy in group}) > 1:
         return LEAK
+    return LABELS if _differ_in_class(group, classes) else REPEATED
+
+
+def _differ_in_class(group: Sequence[Copy], classes: Sequence[str]) -> bool:
     # An image in no folder of a class has no label.
-    labels = {classes[copy.number] for copy in group} - {""}
-    return LABELS if len(labels) > 1 else REPEATED
+    return len({classes[copy.number] for copy in group} - {""}) > 1
 
 
 def _with_links(group: Group, paths: Sequence[Path]) -> list[str]:

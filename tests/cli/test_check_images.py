@@ -1,15 +1,29 @@
 """The command that looks through a folder of images."""
 
+import json
 import os
+import re
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image, ImageOps
 
 from keras_classics.cli import check_images
 from keras_classics.errors import UserError
-from tests.helpers.image_files import FATAL, JPEG, PNG, WEBP, side
+from tests.helpers.image_files import FATAL, JPEG, NEGATIVE, PHOTO, PNG, WEBP, encoded, side
 from tests.helpers.programs import assert_one_line
 
 NOTES = "1 left out, because TensorFlow does not read them as images (1 .txt): train/cat/notes.txt"
+
+SIZES = "Width x height: 120x90 to 120x90 pixels, median 120x90"
+# What follows the faults for a.jpg and b.JPEG.
+COPIES = [
+    SIZES,
+    "Colour modes: 2 RGB",
+    "2 images are copies of each other within a class, in 1 group:",
+    "  train/cat/a.jpg: train/cat/b.JPEG (same bytes)",
+]
 
 PROGRAM = """
 from keras_classics.cli import _program
@@ -17,6 +31,15 @@ def main({parameters}):
     print({parameters})
 _program.run(main, ["program", *{arguments}])
 """
+
+
+@pytest.fixture(autouse=True)
+def _flags():
+    """Flags have their defaults, as in a program without any."""
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver():
+        yield
+    flags.FLAGS.unparse_flags()
 
 
 def folder(root, **images):
@@ -33,6 +56,7 @@ def test_all_is_well(tmp_path, capsys):
     assert printed.out.splitlines() == [
         NOTES,
         "2 images: 0 cannot be used, 0 are unusual.",
+        *COPIES,
     ]
     assert printed.err == ""
 
@@ -43,6 +67,10 @@ def test_unusual_ones_are_no_failure(tmp_path, capsys):
         "train/cat/png.jpg: PNG under the name of a JPEG",
         NOTES,
         "3 images: 0 cannot be used, 1 are unusual.",
+        SIZES,
+        "Colour modes: 3 RGB",
+        "3 images are copies of each other within a class, in 1 group:",
+        "  train/cat/a.jpg: train/cat/b.JPEG (same bytes), train/cat/png.jpg (nearly the same)",
     ]
 
 
@@ -58,6 +86,13 @@ def test_linked_folders_are_looked_through_once(tmp_path, capsys):
         "2 left out, because TensorFlow does not read them as images (2 .txt): "
         "linked/train/cat/notes.txt, train/cat/notes.txt",
         "5 images: 1 cannot be used, 0 are unusual.",
+        SIZES,
+        "Colour modes: 4 RGB",
+        "Warning: 2 of 2 images of linked are in train too.",
+        "Warning: 4 images are copies of each other across parts, in 1 group, 1 with different "
+        "classes:",
+        "  linked/train/cat/a.jpg: linked/train/cat/b.JPEG (same bytes), "
+        "train/cat/a.jpg (same bytes), train/cat/b.JPEG (same bytes)",
     ]
 
 
@@ -79,6 +114,11 @@ def test_what_is_no_image(tmp_path, capsys):
         "4 left out, because TensorFlow does not read them as images (1 .tif, 1 .txt, 1 FIFO, "
         "1 folder): train/cat/a.tif, train/cat/notes.txt, train/fifo.png, train/folder.png",
         "7 images: 1 cannot be used, 1 are unusual.",
+        "Width x height: 120x90 to 120x90 pixels, median 120x90",
+        "Colour modes: 6 RGB",
+        "6 images are copies of each other within a class, in 1 group:",
+        r"  train/caf\udce9.jpg: train/cat/a.jpg (nearly the same), train/cat/b.JPEG (nearly the "
+        "same), train/cat/c.webp (nearly the same), 2 more",
     ]
 
 
@@ -99,6 +139,120 @@ def test_folders_that_are_not_right(tmp_path):
         check_images.main(str(tmp_path))
 
 
+def data_set(root):
+    """Parts with copies of all kinds, unequal classes, an odd size, and names for HTML."""
+    files = {
+        "train/cat/a.jpg": JPEG,
+        "train/cat/b.png": encoded(NEGATIVE, "PNG"),
+        "train/dog/b.jpg": encoded(ImageOps.mirror(NEGATIVE), "JPEG"),
+        "train/dog/d&amp;.png": encoded(NEGATIVE.crop((0, 0, 60, 45)), "PNG"),
+        "train/dog/<script>alert('1')<\n.png": encoded(NEGATIVE.crop((0, 0, 60, 45)), "BMP"),
+        "validation/cat/a.png": encoded(PHOTO.resize((80, 60)), "PNG"),
+        "validation/dog/a.jpg": JPEG,
+        "validation/dog/wide.png": encoded(Image.new("L", (400, 100), 7), "PNG"),
+        "validation/dog/cut.jpg": JPEG[:-2],
+    }
+    for number in range(31):
+        files[f"train/fox/{number:02}.png"] = encoded(Image.new("L", (9, 9), 8 * number), "PNG")
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    (root / "train" / "fox" / os.fsdecode(b"caf\xe9.png")).symlink_to("00.png")
+    return root
+
+
+def test_copies_sizes_and_classes(tmp_path, capsys):
+    with pytest.raises(UserError, match="would stop"):
+        check_images.main(str(data_set(tmp_path)))
+    assert capsys.readouterr().out.splitlines() == [
+        r"train/dog/<script>alert('1')<\n.png: BMP under the name of a PNG",
+        "validation/dog/cut.jpg: JPEG, cut short",
+        "41 images: 1 cannot be used, 1 are unusual.",
+        "Width x height: 9x9 to 400x100 pixels, median 9x9; one side of 1 is more than 3 times the "
+        "other",
+        "Colour modes: 33 grey, 7 RGB",
+        "Warning: 3 classes in train: 2 (cat) to 32 (fox) images, a ratio above 10",
+        "2 classes in validation: 1 (cat) to 2 (dog) images",
+        "Warning: 2 of 3 images of validation are in train too.",
+        "Warning: 3 images are copies of each other across parts, in 1 group, 1 with different "
+        "classes:",
+        "  train/cat/a.jpg: validation/cat/a.png (nearly the same), validation/dog/a.jpg (same "
+        "bytes)",
+        "Warning: 2 images are copies of each other with different classes, in 1 group:",
+        "  train/cat/b.png: train/dog/b.jpg (nearly the same, mirrored)",
+        "4 images are copies of each other within a class, in 2 groups:",
+        r"  train/dog/<script>alert('1')<\n.png: train/dog/d&amp;.png (same pixels)",
+        r"  train/fox/00.png: train/fox/caf\udce9.png (same file, by a link)",
+    ]
+
+
+def test_copies_as_json(tmp_path, capsys):
+    with flagsaver.flagsaver(json=True), pytest.raises(UserError, match="would stop"):
+        check_images.main(str(data_set(tmp_path)))
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [
+        *("images", "faults", "left_out", "parts", "modes", "sizes", "leaks", "duplicates")
+    ]
+    assert found["images"] == 41
+    assert found["faults"][-1] == {
+        "image": "validation/dog/cut.jpg",
+        "fault": "JPEG, cut short",
+        "fatal": True,
+    }
+    assert found["parts"]["train"]["classes"] == {"cat": 2, "dog": 3, "fox": 32}
+    assert {"width": 400, "height": 100, "images": 1} in found["sizes"]
+    assert found["leaks"] == [{"part": "validation", "also_in": "train", "images": 2}]
+    leak, labels, *rest = found["duplicates"]
+    assert (leak["meaning"], leak["different_classes"]) == ("across parts", True)
+    assert [image["kind"] for image in leak["images"]] == ["first", "nearly the same", "same bytes"]
+    assert labels["images"][1] == {
+        "image": "train/dog/b.jpg",
+        "part": "train",
+        "class": "dog",
+        "kind": "nearly the same, mirrored",
+    }
+    assert [group["meaning"] for group in rest] == ["same class"] * 2
+
+
+def test_a_page(tmp_path, capsys):
+    page = tmp_path / "new" / "page.html"
+    root = data_set(tmp_path / "<b>set")
+    with flagsaver.flagsaver(page=str(page)), pytest.raises(UserError, match="would stop"):
+        check_images.main(str(root))
+    assert capsys.readouterr().out.splitlines()[-1] == f"page    {page}"
+    text = page.read_text("utf-8")
+    assert "<h1>Images of" in text
+    assert "&lt;b&gt;set" in text
+    assert "2 of 3 images of validation are in train too." in text
+    assert "train/dog/&lt;script&gt;alert(&#x27;1&#x27;)&lt;\\n.png" in text
+    assert "train/dog/d&amp;amp;.png" in text
+    assert "train/fox/caf\\udce9.png" in text
+    # Nothing is loaded, and no element is a script.
+    assert not re.search(r"<(script|link|iframe|img(?! (class=.small. )?src=.data:))|https?:", text)
+    assert text.count("<figure>") == 3 + 2 + 2 + 2
+
+
+def test_the_page_of_a_folder_of_one_image(tmp_path):
+    for number in range(300):
+        name = tmp_path / ("train" if number % 2 else "val") / f"c{number % 5}" / f"{number}.png"
+        name.parent.mkdir(parents=True, exist_ok=True)
+        name.write_bytes(encoded(Image.new("RGB", (20, 20), "red"), "PNG"))
+    with flagsaver.flagsaver(page=str(tmp_path / "page.html")):
+        check_images.main(str(tmp_path))
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("<figure>") == 6
+    assert "and 294 images more" in text
+
+
+@pytest.mark.parametrize("page", ["", "file.txt/page.html"])
+def test_pages_that_cannot_be_written(tmp_path, page):
+    root = folder(tmp_path)
+    (tmp_path / "file.txt").touch()
+    with flagsaver.flagsaver(page=str(tmp_path / page)), pytest.raises(UserError) as error:
+        check_images.main(str(root))
+    assert "HTML file" in str(error.value) or "cannot be written" in str(error.value)
+
+
 def test_as_a_command(run_program, tmp_path):
     root = folder(tmp_path, cut_jpg=JPEG[:900], png_jpg=PNG, zero_jpg=b"")
     done = run_program("-m", "keras_classics.cli", "check_images", str(root))
@@ -110,6 +264,10 @@ def test_as_a_command(run_program, tmp_path):
         "train/cat/zero.jpg: empty",
         NOTES,
         "5 images: 2 cannot be used, 1 are unusual.",
+        SIZES,
+        "Colour modes: 3 RGB",
+        "3 images are copies of each other within a class, in 1 group:",
+        "  train/cat/a.jpg: train/cat/b.JPEG (same bytes), train/cat/png.jpg (nearly the same)",
     ]
 
 
