@@ -33,6 +33,8 @@ def report(evaluation: Evaluation, predictions: Predictions, row: Row) -> str:
         "",
         f"{predictions.model} on {images} images of {predictions.dataset}: {predictions.protocol}",
     ]
+    if "answers" in row:
+        lines.append(f"answers         {row['answers']} classes, those of the data set")
     for top in ("top1", "top5"):
         if f"{top}_error" in row:
             error, low, high = (100 * row[f"{top}_{part}"] for part in ("error", "low", "high"))

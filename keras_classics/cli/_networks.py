@@ -9,6 +9,8 @@ from absl import flags
 
 from keras_classics.cli._paths import define_paths
 from keras_classics.cli._weights import known_weights
+from keras_classics.data.names import OF_IMAGE_FILES, form_of
+from keras_classics.data.shares import VALIDATION_SHARE
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import BinaryCrossEntropy, SmoothedCrossEntropy
@@ -51,7 +53,8 @@ class Network:
         weights: Description of its weights.
         arguments: Arguments of its builder.
         name: Its name in the registry.
-        training: For a run: `dataset`, `train_images`, `epochs`, `seed`.
+        training: For a run: `dataset`, `validation_share`, `train_images`, `epochs`, `seed`.
+        answers: If it answers with some of its classes alone: how many, such as `10 of 1000`.
     """
 
     model: keras.Model
@@ -62,6 +65,7 @@ class Network:
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    answers: str | None = None
 
 
 def networks() -> list[Network]:
@@ -108,6 +112,9 @@ def network_of_run(path: str) -> Network:
     """
     run = load_run(path)
     known = ("dataset", "train_images", "epochs", "seed")
+    share = run.recipe.validation_share
+    if form_of(run.result["dataset"]) in OF_IMAGE_FILES:
+        share = share or VALIDATION_SHARE
     return Network(
         run.model,
         run.preprocessing,
@@ -116,7 +123,7 @@ def network_of_run(path: str) -> Network:
         weights=f"recipe {run.result['recipe']}",
         name=run.result["model"],
         arguments=run.result["model_arguments"],
-        training={name: run.result[name] for name in known},
+        training={**{name: run.result[name] for name in known}, "validation_share": share},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import flags
 
+from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
@@ -142,6 +143,7 @@ FIELDS = (
     GRADIENT_ACCUMULATION_STEPS,
     INITIAL_WEIGHTS,
     VALIDATION,
+    VALIDATION_SHARE,
     LIMIT_TRAIN,
     LIMIT_TEST,
 )
@@ -210,7 +212,9 @@ def with_flags(recipe: Recipe) -> Recipe:
     if EPOCHS.value or STEPS.value:
         changes |= {"epochs": EPOCHS.value, "steps": STEPS.value}
     recipe = dataclasses.replace(recipe, **changes)
-    recipe = dataclasses.replace(recipe, dataset=with_exif(recipe.dataset))
+    class_names = given_class_names() or recipe.class_names
+    dataset = with_exif(recipe.dataset)
+    recipe = dataclasses.replace(recipe, dataset=dataset, class_names=class_names)
     if is_multilabel(recipe.dataset) and "loss" not in given_fields():
         recipe = dataclasses.replace(recipe, loss=MULTILABEL, loss_arguments={})
     if fields := settings(recipe):

@@ -11,9 +11,11 @@ folder for the predictions, which --compare reads, the figures and two plots.
 
 import hashlib
 import json
+import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from absl import flags
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
+from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._output import JSON, print_json
@@ -32,12 +35,14 @@ from keras_classics.data.splits import AnySplit
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.evaluation import Dense, Evaluation, Evaluator, Views, average
+from keras_classics.evaluation.answers import labels_in_network
 from keras_classics.evaluation.evaluate import BATCH_SIZE as MOST_VIEWS
 from keras_classics.evaluation.predictions import Predictions, check_same_images, digest
 from keras_classics.evaluation.statistics import mcnemar, wilson
 from keras_classics.evaluation.views import LAYOUTS
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.losses import BinaryCrossEntropy
+from keras_classics.models.transfer import with_classes
 from keras_classics.training import make_strategy
 from keras_classics.training.strategy import strategy_metadata
 
@@ -88,6 +93,8 @@ COMPARE = define_path_list("compare", "Two folders written by --out.")
 
 Row = dict[str, Any]
 
+logger = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Evaluates networks, or compares two evaluations."""
@@ -112,6 +119,8 @@ def main() -> None:
     start = time.perf_counter()
     everything, class_names = _images(dataset, nets)
     _check_kind(dataset, everything, nets)
+    with strategy.scope():
+        nets = [_answering(net, dataset, class_names) for net in nets]
     split = everything.limited(LIMIT_TEST.value)
     members = []
     pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
@@ -181,15 +190,30 @@ def _images(dataset: str, nets: Sequence[Network]) -> tuple[AnySplit, tuple[str,
         raise UserError(
             "All networks of an ensemble must have the same kind of preprocessing, image or canvas."
         )
-    split, class_names = load_test(dataset, DATA_DIR.value, first.resize, encoded=encoded)
-    for net in nets:
-        classes = net.model.output_shape[-1]
-        if classes != len(class_names):
-            raise UserError(
-                f"{dataset} has {len(class_names)} classes. Received: {net.model.name} with "
-                f"{classes}. Use a network that was trained on these classes."
-            )
-    return split, class_names
+    # A network is tested on what its own training held out.
+    own = next((net for net in nets if net.training.get("dataset") == dataset), None)
+    return load_test(
+        dataset,
+        DATA_DIR.value,
+        first.resize,
+        encoded,
+        VALIDATION_SHARE.value or (own and own.training["validation_share"]),
+        given_class_names() or (own and own.class_names),
+    )
+
+
+def _answering(net: Network, dataset: str, class_names: Sequence[str]) -> Network:
+    """Returns a network that answers with the classes of a data set; says it if they are few."""
+    classes = net.model.output_shape[-1]
+    labels = labels_in_network(dataset, class_names, net.model.name, net.class_names, classes)
+    if labels is None:
+        return net
+    logger.info(
+        "%s answers with the %d classes of %s alone, of its %s",
+        *(net.model.name, len(labels), dataset, f"{classes:,}"),
+    )
+    answers = f"{len(labels)} of {classes:,}"
+    return replace(net, model=with_classes(net.model, labels), answers=answers)
 
 
 def _check_kind(dataset: str, split: AnySplit, nets: Sequence[Network]) -> None:

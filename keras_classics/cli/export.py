@@ -126,7 +126,15 @@ def _images(net: Network) -> tuple[dict, int | None]:
         return {"labels": net.class_names}, None
     resize = net.preprocessing.resize
     encoded = isinstance(net.preprocessing, ImagePreprocessing) and not is_packaged(dataset)
-    data = load(dataset, DATA_DIR.value, resize, encoded)
+    own = dataset == net.training.get("dataset")
+    data = load(
+        dataset,
+        DATA_DIR.value,
+        resize,
+        encoded,
+        net.training["validation_share"] if own else None,
+        net.class_names if own else None,
+    )
     test_images = len(data.test)
     data = data.limited(export.CALIBRATION_IMAGES, LIMIT_TEST.value)
     images, labels = pipeline.resized(data.test, resize)

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 from absl import flags
 
+from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._described import print_input
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
@@ -165,6 +166,8 @@ def _recipes(dataset: str, run_dir: Path, **of_data: Any) -> list[Recipe]:
         rate=RATE.value,
         rate_whole=RATE_WHOLE.value,
         batch_norm=BATCH_NORM.value,
+        validation_share=VALIDATION_SHARE.value,
+        class_names=given_class_names(),
         seed=SEED.value,
         **of_data,
     )

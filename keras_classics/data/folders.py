@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_classics.data import image_files, imagenet
 from keras_classics.data.archives import is_archive, open_archive
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out
+from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import EncodedSplit
 from keras_classics.data.trees import NAMED, FolderTree, Tree, join
 from keras_classics.errors import UserError
@@ -56,7 +56,7 @@ def load_folder(
         path: The folder or archive.
         parts: Some of `train` and `test`.
         exif: Whether images are turned as their EXIF orientation says.
-        share: For a folder without a test part: the fraction of the images that is held out for it,
+        share: If there is no test part: the fraction of the images that is held out for it,
             see `shares.is_held_out`. If None, `VALIDATION_SHARE`; but without any parts, if only
             `test` is asked for, it has all images.
 
@@ -77,11 +77,7 @@ def load_folder(
         everything = share is None and TRAIN not in parts and TRAIN not in names
         found = {"test": _classes(tree, folder)} if everything else _shared(tree, folder, share)
     else:
-        if share is not None:
-            raise UserError(
-                f"validation_share is for images without parts. Received: {tree.root}, which has "
-                f"{names[test]}. Leave it out."
-            )
+        say_unused(share, tree.root, names[test])
         found = {"test": _part(tree, top, names[test])}
         if TRAIN in names:
             found[TRAIN] = _part(tree, top, names[TRAIN])

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_classics import files
 from keras_classics.data.folders import TESTS, TRAIN
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out
+from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import FileSplit
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
@@ -130,11 +130,7 @@ def rows_of_parts(
         logger.info("%s: test images are those of %s; %s is not used", root, first, unused)
     if first is None and TRAIN in by_part:
         return _shared(by_part[TRAIN], share, root)
-    if share is not None:
-        raise UserError(
-            f"validation_share is for images without parts. Received: {root}, which has {first}. "
-            "Leave it out."
-        )
+    say_unused(share, root, str(first))
     if TRAIN in parts and TRAIN not in by_part:
         raise UserError(f"{root} lists no images of {TRAIN}.")
     return {TRAIN: by_part.get(TRAIN, []), "test": by_part[str(first)]}
@@ -208,7 +204,7 @@ def _cells(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
         if len(head) != 2:
             raise UserError(
                 f"{path} must have a header with columns such as {PATH_COLUMNS[0]} and "
-                f"{LABEL_COLUMNS[0]}. Received: {', '.join(head)}."
+                f"{LABEL_COLUMNS[0]}. Received: {start[:80]!r}."
             )
         places = [0, 1, None]
     else:
@@ -221,7 +217,7 @@ def _cells(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, str, str]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             found = PLACE.fullmatch(line.strip())
             if found is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_classics.data.folders import TESTS, TRAIN
 from keras_classics.data.packed import BytesSplit
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out
+from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES
 from keras_classics.data.tables import Table, too_large
 from keras_classics.errors import UserError, natural_key, require
@@ -70,11 +70,7 @@ def load_parquet(
         else:
             splits = _shared(root, split, share, said)
     else:
-        if share is not None:
-            raise UserError(
-                f"validation_share is for images without parts. Received: {root}, which has "
-                f"{test}. Leave it out."
-            )
+        say_unused(share, root, str(test))
         used = {
             part: tables[own] for part, own in ((TRAIN, TRAIN), ("test", test)) if own in tables
         }

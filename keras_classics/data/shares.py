@@ -1,11 +1,15 @@
 """Which images of a data set without parts are held out."""
 
 import hashlib
+import logging
 import os
 import unicodedata
+from pathlib import Path
 
 # Of data sets without parts: the fraction of the images that is held out for the test split.
 VALIDATION_SHARE = 0.2
+
+logger = logging.getLogger(__name__)
 
 
 def is_held_out(name: str, share: float) -> bool:
@@ -22,3 +26,9 @@ def is_held_out(name: str, share: float) -> bool:
     normal = unicodedata.normalize("NFC", name)
     start = hashlib.sha256(os.fsencode(normal)).digest()[:8]
     return int.from_bytes(start, "big") < share * 2**64
+
+
+def say_unused(share: float | None, root: Path, part: str) -> None:
+    """Says that no share of the images is held out, because there is a test part."""
+    if share not in (None, VALIDATION_SHARE):
+        logger.warning("%s has %s, so validation_share=%g is not used", root, part, share)

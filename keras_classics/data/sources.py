@@ -188,6 +188,8 @@ def _loaded(
     if share is not None and form not in LOADERS:
         known = " and ".join(f"{form}:PATH" for form in LOADERS)
         raise UserError(f"validation_share is for {known}. Received: {name}. Leave it out.")
+    if share is not None and not 0 < share < 1:
+        raise UserError(f"validation_share must be between 0 and 1. Received: {share}.")
     splits: list[AnySplit]
     if form is not None:
         splits, class_names = LOADERS[form](

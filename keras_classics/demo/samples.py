@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from keras_classics.data import RecordSplit, load_test
 from keras_classics.data.builders import find_builder, tensorflow_datasets
-from keras_classics.data.names import form_of
+from keras_classics.data.names import OF_IMAGE_FILES, form_of
 from keras_classics.data.packaged import is_packaged
+from keras_classics.data.shares import VALIDATION_SHARE
 from keras_classics.data.splits import AnySplit
 from keras_classics.demo.datasets import printed_name
 from keras_classics.errors import UserError
@@ -72,8 +73,9 @@ def _copy_packaged(dataset: str, labels: Sequence[str], folder: Path) -> list[di
 def _write_held_out(dataset: str, labels: Sequence[str], folder: Path) -> list[dict[str, str]]:
     if not _is_here(dataset):
         return []
+    share = VALIDATION_SHARE if form_of(dataset) in OF_IMAGE_FILES else None
     try:
-        split, class_names = load_test(dataset, encoded=True)
+        split, class_names = load_test(dataset, encoded=True, validation_share=share)
     except UserError:
         return []
     written: list[dict[str, str]] = []

@@ -1,6 +1,6 @@
 """Transfer learning: which layers train, a new classifier, and a deeper network's first weights."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 import keras
 
@@ -106,6 +106,38 @@ def with_classifier(
         )
     scores = keras.layers.Dense(classes, name="predictions")(backbone.output)
     return keras.Model(backbone.input, probabilities_of(scores, activation), name=backbone.name)
+
+
+def with_classes(model: keras.Model, labels: Sequence[int]) -> keras.Model:
+    """Returns a copy of a network that answers with some of its classes alone.
+
+    Its probabilities are those of the network on the condition that it is one of these classes.
+
+    Args:
+        model: A network that ends in a dense layer and its softmax.
+        labels: Labels of the classes, in the order of their new labels 0, 1, ...
+
+    Raises:
+        UserError: If it does not end in such a layer.
+    """
+    last = [layer for layer in model.layers if layer.weights][-1]
+    if not isinstance(last, keras.layers.Dense) or last.units != model.output_shape[-1]:
+        raise UserError(
+            f"Only a network that ends in a dense layer can answer with some of its classes. "
+            f"Received: {model.name}, whose last layer is {type(last).__name__}."
+        )
+
+    def copied(layer: keras.Layer) -> keras.Layer:
+        config = layer.get_config()
+        return type(layer).from_config(
+            {**config, "units": len(labels)} if layer is last else config
+        )
+
+    copy = keras.models.clone_model(model, clone_function=copied)
+    for old, new in zip(model.layers, copy.layers, strict=True):
+        values = old.get_weights()
+        new.set_weights([value[..., labels] for value in values] if old is last else values)
+    return copy
 
 
 def copy_first_and_last(

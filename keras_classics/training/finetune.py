@@ -60,6 +60,8 @@ def finetuning_recipes(
     rate: float | None = None,
     rate_whole: float | None = None,
     batch_norm: str = "frozen",
+    validation_share: float | None = None,
+    class_names: tuple[str, ...] | None = None,
     seed: int = 0,
 ) -> tuple[Recipe, Recipe]:
     """Returns the two recipes of a fine-tuning: of the new last layer, then of the whole network.
@@ -88,6 +90,8 @@ def finetuning_recipes(
         rate_whole: Learning rate of the whole network in the second run, by default a tenth of
             `rate`, or 0.4 of it for a network of grey images.
         batch_norm: `"frozen"` or `"train"`, see `models.transfer.freeze_backbone`.
+        validation_share: See `data.load`.
+        class_names: See `data.load`.
         seed: Determines the initial weights and the order.
 
     Raises:
@@ -96,7 +100,12 @@ def finetuning_recipes(
     weights = on_this_machine(weights)
     kind, layer = _preprocessing(model, weights, images, side)
     if None in (head_epochs, epochs, batch_size):
-        data = data or load(dataset, resize=layer.resize)
+        data = data or load(
+            dataset,
+            resize=layer.resize,
+            validation_share=validation_share,
+            class_names=class_names,
+        )
         count = len(data.train)
         batch_size = batch_size or default_batch_size(count)
         fitting = min(batch_size, count)
@@ -127,6 +136,8 @@ def finetuning_recipes(
         clip_norm=GREY_CLIP_NORM if grey else None,
         trainable="head",
         batch_norm=batch_norm,
+        validation_share=validation_share,
+        class_names=class_names,
         seed=seed,
     )
     decided = arguments_for_weights(model, {"weights": weights})

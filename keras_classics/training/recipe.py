@@ -148,6 +148,9 @@ class Recipe:
             class, or numbers by class name or label; see `class_weights.weights_of_classes`. Losses
             and gradients are means over the images of a batch, not over their weights. Test and
             validation losses are not weighted. None: all classes have weight 1.
+        validation_share: Of a folder or list without a test part: the fraction of the images that
+            is held out for it, or None for that of `data.load`.
+        class_names: All classes in the order of their labels, or None for the data set's order.
         sampling: `"shuffle"`: each image is in an epoch once; `"balanced"`: an epoch has as many
             images as that, and equally many of each class; see `data.sampling.BalancedSampling`.
     """
@@ -190,6 +193,8 @@ class Recipe:
     tags: Mapping[str, str] = field(default_factory=dict)
     class_weights: str | Mapping[str, float] | tuple[float, ...] | None = None
     sampling: str = "shuffle"
+    validation_share: float | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self):
         for name, (low, high) in RANGES.items():
@@ -211,6 +216,10 @@ class Recipe:
             )
         if self.average is not None and not 0 < self.average < 1:
             raise UserError(f"average must be between 0 and 1. Received: {self.average}.")
+        if self.validation_share is not None and not 0 < self.validation_share < 1:
+            raise UserError(
+                f"validation_share must be between 0 and 1. Received: {self.validation_share}."
+            )
         if isinstance(self.schedule, Plateau) and not self.validation:
             raise UserError(
                 "The schedule Plateau needs images held out of training. Received: validation=0. "

@@ -323,6 +323,7 @@ class FinishedRun:
         loss: The loss that it was trained with.
         class_names: Name of each class.
         result: The content of `result.json`.
+        recipe: What it was trained by.
     """
 
     path: Path
@@ -331,6 +332,7 @@ class FinishedRun:
     loss: keras.losses.Loss
     class_names: tuple[str, ...]
     result: RunResult
+    recipe: Recipe
 
 
 def load_run(path: str | os.PathLike) -> FinishedRun:
@@ -363,6 +365,7 @@ def load_run(path: str | os.PathLike) -> FinishedRun:
         loss=_loss(recipe, run),
         class_names=class_names,
         result=result,
+        recipe=recipe,
     )
 
 

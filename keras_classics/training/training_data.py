@@ -27,7 +27,14 @@ class _BadImage(TypedDict):
 def load_data(recipe: Recipe, data_dir: str | None = None) -> ImageData:
     """Loads a recipe's data set in the form that its augmentation needs. See `data.load`."""
     resize = recipe.make_preprocessing().resize
-    data = load(recipe.dataset, data_dir, resize, encoded=recipe.crops_on_decode)
+    data = load(
+        recipe.dataset,
+        data_dir,
+        resize,
+        encoded=recipe.crops_on_decode,
+        validation_share=recipe.validation_share,
+        class_names=recipe.class_names,
+    )
     return data if recipe.only_classes is None else data.of_classes(recipe.only_classes)
 
 

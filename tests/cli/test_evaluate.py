@@ -213,3 +213,32 @@ def test_says_what_is_wrong_in_a_comparison(run_program, tmp_path):
         assert_one_line(compared, 2, "takes folders that --out wrote")
         assert f"keras-classics evaluate --model={network} --out=FOLDER" in compared.stderr
     assert_one_line(run_program(*EVALUATE, "--dataset=digits"), 2, "Name at least one --model")
+
+
+def test_some_classes_of_a_network(run_program, tmp_path):
+    """Digits 3 and 8 alone: the answers are restricted to them, and it is said."""
+    data = load_test("digits")[0]
+    for label in (8, 3):
+        (tmp_path / "validation" / str(label)).mkdir(parents=True)
+        for i in np.flatnonzero(data.labels == label):
+            png = tf.io.encode_png(data.images[i]).numpy()
+            (tmp_path / "validation" / str(label) / f"{i}.png").write_bytes(png)
+    done = run_program(*DIGITS[:-1], f"--dataset=folder:{tmp_path}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert f"lenet5 answers with the 2 classes of folder:{tmp_path} alone, of its 10" in done.stderr
+    assert "answers         2 of 10 classes, those of the data set" in done.stdout
+    result = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert result["answers"] == "2 of 10"
+    assert result["top1_error"] < 0.05
+    saved = Predictions.load(tmp_path / "out" / "predictions.npz")
+    assert saved.class_names == ("3", "8")
+    np.testing.assert_allclose(saved.probabilities.sum(axis=1), 1, atol=1e-5)
+    (tmp_path / "order.txt").write_text("8\n3\n")
+    again = run_program(
+        *DIGITS[:-1],
+        f"--dataset=folder:{tmp_path}",
+        f"--classes={tmp_path / 'order.txt'}",
+        "--json",
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["top1_error"] == result["top1_error"]

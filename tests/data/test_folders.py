@@ -1,5 +1,6 @@
 """Folders of image files: what is taken, what is left out and said, and what is no class."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -12,9 +13,11 @@ from keras_classics.data import load, load_test, pipeline, trees
 from keras_classics.data import names as names_of_sets
 from keras_classics.data.crops_on_decode import decode_crop
 from keras_classics.data.random_crops import RandomResizedCrop
+from keras_classics.data.shares import is_held_out
 from keras_classics.errors import UserError
-from tests.helpers.folders import folder_of_images
+from tests.helpers.folders import folder_of_images, write_image
 from tests.helpers.image_files import FATAL, JPEG, PNG, WEBP, side
+from tests.helpers.splits import contents
 
 SYSTEM = ("@eaDir", ".ipynb_checkpoints", "__MACOSX", ".git", "$RECYCLE.BIN", "lost+found")
 
@@ -152,3 +155,166 @@ def test_exif_is_for_folders():
     assert names_of_sets.turned_upright("folder_exif:a") == "folder_exif:a"
     with pytest.raises(UserError, match="folder:PATH or list:PATH. Received: mnist"):
         names_of_sets.turned_upright("mnist")
+
+
+# Parts, and folders without parts
+
+
+def moved(root, target, **parts):
+    """The same images, with other names of parts."""
+    for old, new in parts.items():
+        shutil.copytree(root / old, target / new)
+    return target
+
+
+@pytest.mark.parametrize("test", ["val", "valid", "test", "Validation"])
+@pytest.mark.parametrize("train", ["train", "Train"])
+def test_other_names_of_parts(root, tmp_path, train, test):
+    other = moved(root, tmp_path / "other", train=train, validation=test)
+    found, expected = (load(f"folder:{path}", encoded=True) for path in (other, root))
+    assert contents(found.train) == contents(expected.train)
+    assert contents(found.test) == contents(expected.test)
+
+
+def test_of_several_parts_one_is_taken_and_said(root, caplog):
+    shutil.copytree(root / "validation", root / "val")
+    shutil.copytree(root / "validation", root / "test")
+    write_image(root / "test" / "dog" / "9.png")
+    with caplog.at_level(logging.INFO, "keras_classics"):
+        data = load(f"folder:{root}", encoded=True)
+    assert len(data.test) == 7
+    (message,) = caplog.messages
+    assert message == (
+        f"{root} has test and validation, val: test images are those of test; validation, val is "
+        "not used"
+    )
+
+
+def test_a_part_without_classes_is_not_taken(root, caplog):
+    """As ImageNet's and Kaggle's test images, which have no labels."""
+    write_image(root / "test" / "0.png")
+    data = load(f"folder:{root}", encoded=True)
+    assert len(data.test) == 6
+    assert caplog.messages == [f"{root}: test has no folders of classes and is not used"]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("bus", "train", "car"):
+        for i in range(9):
+            write_image(tmp_path / name / f"{i}.png")
+    assert load(f"folder:{tmp_path}").class_names == ("bus", "car", "train")
+
+
+def single_root(root, count=40):
+    for name in ("cat", "dog"):
+        for i in range(count):
+            write_image(root / name / f"{i}.png")
+    return root
+
+
+def test_a_folder_without_parts_holds_out_a_share(tmp_path, caplog):
+    root = single_root(tmp_path)
+    with caplog.at_level(logging.INFO, "keras_classics"):
+        data = load(f"folder:{root}", encoded=True)
+    # By the names alone: the first bytes of their SHA-256.
+    held = {
+        f"{name}/{i}.png"
+        for name in ("cat", "dog")
+        for i in range(40)
+        if hashlib.sha256(f"{name}/{i}.png".encode()).digest()[:8] < bytes([51, 51] + 6 * [51])
+    }
+    assert {os.path.relpath(path, root) for path in data.test.paths} == held
+    assert len(data.train) == 80 - len(held)
+    assert 8 < len(held) < 25
+    (message,) = caplog.messages
+    assert message.startswith(f"{root} has no test images of its own: {len(held)} of 80 are held")
+    more = load(f"folder:{root}", encoded=True, validation_share=0.5).test
+    assert held < {os.path.relpath(path, root) for path in more.paths}
+    # To be evaluated alone, all images.
+    assert len(load_test(f"folder:{root}", encoded=True)[0]) == 80
+    assert len(load_test(f"folder:{root}", encoded=True, validation_share=0.2)[0]) == len(held)
+
+
+def test_old_images_stay_where_they_are(tmp_path):
+    before = set(load(f"folder:{single_root(tmp_path)}", encoded=True).test.paths)
+    single_root(tmp_path, 60)
+    (tmp_path / "bird").mkdir()
+    write_image(tmp_path / "bird" / "0.png")
+    after = set(load(f"folder:{tmp_path}", encoded=True).test.paths)
+    assert before == {path for path in after if int(os.path.basename(path)[:-4]) < 40} - {
+        str(tmp_path / "bird" / "0.png")
+    }
+
+
+def test_names_decide_alike_on_all_systems():
+    composed, decomposed = "café/0.png", "cafe\u0301/0.png"
+    for share in np.linspace(0.05, 0.95, 19):
+        assert is_held_out(composed, share) == is_held_out(decomposed, share)
+    assert not is_held_out(os.fsdecode(b"caf\xe9.png"), 0.0)
+    assert is_held_out(os.fsdecode(b"caf\xe9.png"), 1.0)
+
+
+def test_train_alone_holds_out_a_share(tmp_path):
+    root = single_root(tmp_path / "train").parent
+    data = load(f"folder:{root}", encoded=True)
+    assert contents(data.test) == contents(load(f"folder:{root / 'train'}", encoded=True).test)
+    # Its training images are not evaluated on.
+    assert len(load_test(f"folder:{root}", encoded=True)[0]) == len(data.test)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1, float("nan")])
+def test_shares_that_leave_nothing(root, share):
+    with pytest.raises(UserError, match="validation_share must be between 0 and 1"):
+        load(f"folder:{root}", validation_share=share)
+
+
+def test_a_share_is_not_for_folders_with_parts(root, caplog):
+    load(f"folder:{root}", validation_share=0.5)
+    assert "has validation, so validation_share=0.5 is not used" in caplog.text
+    with pytest.raises(UserError, match="validation_share is for folder:PATH and .* Received: dig"):
+        load("digits", validation_share=0.5)
+
+
+def test_folders_in_a_class_are_of_this_class(root):
+    write_image(root / "train" / "cat" / "kittens" / "grey" / "0.png")
+    write_image(root / "train" / "cat" / "0a.png")
+    split = load(f"folder:{root}", encoded=True).train
+    assert [os.path.relpath(path, root / "train") for path in split.paths[:5]] == [
+        *("cat/0.png", "cat/0a.png", "cat/1.png", "cat/2.png", "cat/kittens/grey/0.png")
+    ]
+    assert split.labels.tolist() == [0] * 5 + [1] * 3
+
+
+def test_links_that_lead_back_are_not_followed(root, tmp_path):
+    cat, dog = (root / "train" / name for name in ("cat", "dog"))
+    (cat / "self").symlink_to(cat)
+    (cat / "dogs").symlink_to(dog)
+    (dog / "cats").symlink_to(cat)
+    (cat / "link.png").symlink_to(dog / "0.png")
+    split = load(f"folder:{root}", encoded=True).train
+    found = [os.path.relpath(path, root / "train") for path in split.paths]
+    assert found == [
+        *("cat/0.png", "cat/1.png", "cat/2.png", "cat/dogs/0.png", "cat/dogs/1.png"),
+        *("cat/dogs/2.png", "cat/link.png", "dog/0.png", "dog/1.png", "dog/2.png"),
+        *("dog/cats/0.png", "dog/cats/1.png", "dog/cats/2.png", "dog/cats/link.png"),
+    ]
+
+
+def test_classes_in_another_order(root):
+    data = load(f"folder:{root}", class_names=("dog", "cat"))
+    assert data.class_names == ("dog", "cat")
+    assert data.train.labels.tolist() == [1, 1, 1, 0, 0, 0]
+    for wanted, message in {
+        ("dog",): r"must be the 2 classes of folder:.*Received: 1; it lacks cat",
+        ("dog", "cat", "cow"): "Received: 3; it has cow",
+        ("dog", "dog"): "Received: 2; it lacks cat",
+        ("dog", "cat", "cat"): "Received: 3; it names one twice",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            load(f"folder:{root}", class_names=wanted)
+
+
+def test_images_beside_the_classes_are_said(root, caplog):
+    write_image(root / "train" / "lost.png")
+    assert len(load(f"folder:{root}").train) == 6
+    assert "1 images are in no class folder and are not used: lost.png" in caplog.text
