@@ -112,7 +112,7 @@ def network_of_run(path: str) -> Network:
     """
     run = load_run(path)
     known = ("dataset", "train_images", "epochs", "seed")
-    share = run.recipe.validation_share
+    share = run.recipe.get("validation_share")
     if form_of(run.result["dataset"]) in OF_IMAGE_FILES:
         share = share or VALIDATION_SHARE
     return Network(

@@ -175,15 +175,10 @@ def _classes(tree: Tree, folder: str) -> Part:
     images, classes, left_out = [], [], []
     for class_name in listing.folders:
         found, others = tree.images_below(join(folder, class_name))
-        if not found:
-            raise UserError(
-                f"Each class needs images ({', '.join(image_files.EXTENSIONS)}). "
-                f"{tree.root / folder / class_name} holds none."
-            )
         images += found
         classes += [class_name] * len(found)
         left_out += others
-    if not images:
+    if not listing.folders:
         raise UserError(f"{tree.root / folder} holds no class folders.")
     if listing.images:
         shown = ", ".join(listing.images[:NAMED])
@@ -219,7 +214,8 @@ def _some(part: Part, chosen: np.ndarray) -> Part:
 def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str]) -> None:
     """Refuses a class of the test part that is not in train, and one without training images."""
     test = found["test"]
-    unknown = sorted(set(test.classes) - set(class_names))
+    of_test = test.class_names if test.complete else test.classes
+    unknown = sorted(set(of_test) - set(class_names))
     if unknown:
         raise UserError(
             f"The classes of {tree.root} are those of its training images. {test.folder} has "
@@ -231,7 +227,8 @@ def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str
         if missing and part.complete:
             folders = dict.fromkeys(part.folder or "." for part in found.values())
             raise UserError(
-                f"Each class needs images in {' and in '.join(folders)}. "
+                f"Each class needs images ({', '.join(image_files.EXTENSIONS)}) in "
+                f"{' and in '.join(folders)}. "
                 f"{tree.root / part.folder / missing[0]} holds none."
             )
         if missing:

@@ -323,7 +323,7 @@ class FinishedRun:
         loss: The loss that it was trained with.
         class_names: Name of each class.
         result: The content of `result.json`.
-        recipe: What it was trained by.
+        recipe: The content of `recipe.json`.
     """
 
     path: Path
@@ -332,7 +332,7 @@ class FinishedRun:
     loss: keras.losses.Loss
     class_names: tuple[str, ...]
     result: RunResult
-    recipe: Recipe
+    recipe: Mapping[str, Any]
 
 
 def load_run(path: str | os.PathLike) -> FinishedRun:
