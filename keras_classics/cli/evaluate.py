@@ -23,8 +23,8 @@ from absl import flags
 
 from keras_classics import files
 from keras_classics.analysis import plots
-from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
+from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
 from keras_classics.cli._output import JSON, print_json
@@ -253,6 +253,7 @@ def _row(nets: Sequence[Network], evaluation: Evaluation, predictions: Predictio
         "images_digest": predictions.images,
         "protocol": predictions.protocol,
         "members": len(nets),
+        **({"answers": nets[0].answers} if nets[0].answers else {}),
         **({} if evaluation.multilabel else _errors(evaluation)),
         **evaluation.metrics,
     }

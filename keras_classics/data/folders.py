@@ -221,11 +221,11 @@ def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str
             f"The classes of {tree.root} are those of its training images. {test.folder} has "
             f"others: {', '.join(unknown[:NAMED])}."
         )
-    for part in found.values():
+    for part in (found[name] for name in (TRAIN, "test") if name in found):
         present = set(part.classes)
         missing = [name for name in class_names if name not in present]
         if missing and part.complete:
-            folders = dict.fromkeys(part.folder or "." for part in found.values())
+            folders = sorted({of.folder or "." for of in found.values()})
             raise UserError(
                 f"Each class needs images ({', '.join(image_files.EXTENSIONS)}) in "
                 f"{' and in '.join(folders)}. "

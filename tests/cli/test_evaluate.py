@@ -188,10 +188,13 @@ def test_says_what_is_wrong(run_program, run, flags, message):
 
 def test_says_what_is_wrong_with_images(run_program, run, tmp_path):
     command = (*EVALUATE, f"--model={run}", f"--dataset=folder:{folder_of_images(tmp_path)}")
+    for part in ("train", "validation"):
+        for name, of_network in (("cat", "roof"), ("dog", "sky")):
+            (tmp_path / part / name).rename(tmp_path / part / of_network)
     (tmp_path / "validation" / "bird").mkdir()
     assert_one_line(run_program(*command), 2, "validation has others: bird")
     (tmp_path / "validation" / "bird").rmdir()
-    cut = tmp_path / "validation" / "cat" / "0.png"
+    cut = tmp_path / "validation" / "roof" / "0.png"
     cut.write_bytes(cut.read_bytes()[:40])
     assert_one_line(run_program(*command), 2, "0.png cannot be used: PNG, cut short")
 
