@@ -13,6 +13,8 @@ synchronized batch normalisation, against one device.
 `optimizer`: one update of AlexNet's weights with momentum and coupled decay, against Keras's SGD.
 `input`: images of 500x375 that are decoded, cropped, flipped and normalised to 224x224, against
 decoding alone, and from 20,000 files against 2,000.
+`forms`: the same for a list, a zip and a tar archive, Parquet tables and the records of TensorFlow
+Datasets, against a folder.
 `eval`: views per second of ResNet-50, ten per image against one; multiply-adds per second of
 VGG-16 applied densely to images with a short side of 384, against single views of 224x224.
 `export`: predictions for one image by ResNet-50's SavedModel, against the export of
@@ -52,6 +54,7 @@ BENCHMARKS = {
     "replicas": "training",
     "optimizer": "training",
     "input": "images",
+    "forms": "forms",
     "eval": "images",
     "export": "exports",
     "export_cost": "exports",

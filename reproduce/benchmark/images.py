@@ -12,6 +12,7 @@ from keras_classics.analysis.profile import profile
 from keras_classics.data import FileSplit, load, pipeline
 from keras_classics.data.plan import Plan
 from keras_classics.data.random_crops import ScaleJitter
+from keras_classics.data.splits import EncodedSplit
 from keras_classics.evaluation import Dense, Evaluator, Views, fully_convolutional
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import resnet50, vgg16
@@ -30,8 +31,8 @@ def benchmark_input() -> None:
     # The same files ten times, as many as a large data set has.
     many = train.take(np.tile(np.arange(len(train)), 10))
     sides = {
-        f"cropped, of {len(train):,}": _cropped(train),
-        f"cropped, of {len(many):,}": _cropped(many),
+        f"cropped, of {len(train):,}": cropped(train),
+        f"cropped, of {len(many):,}": cropped(many),
         "decoding alone": _decoded(train),
     }
     compare(sides, TURN_IMAGES, "images/s")
@@ -73,7 +74,7 @@ def _evaluation(model: keras.Model, shown: Views | Dense, split: FileSplit) -> T
     )
 
 
-def _cropped(split: FileSplit) -> Turn:
+def cropped(split: EncodedSplit) -> Turn:
     """Images through the whole pipeline: read, decoded, cropped, flipped, normalised."""
     preprocess = ImagePreprocessing(mean=(123.68, 116.779, 103.939))
     plan = Plan(
