@@ -12,22 +12,26 @@ import numpy as np
 from keras_classics import files
 from keras_classics.cli._answers import Answer, batched
 from keras_classics.errors import UserError, require
+from keras_classics.evaluation.metrics import THRESHOLD
 
-# A row for each of an image's answers, the best first, or one with a fault.
+# A row for each of an image's answers, the best first, or one with a fault. An image of which no
+# class is likely to apply has a row without an answer.
 COLUMNS = ("image", "rank", "class", "label", "probability", "fault")
 # Rows of a Parquet file that are written at once.
 ROWS = 10_000
 
 
-def best(outputs: np.ndarray, labels: Sequence[str], top: int) -> list[dict[str, Any]]:
-    """Returns the most probable classes of an image."""
+def best(outputs: np.ndarray, labels: Sequence[str], top: int | None) -> list[dict[str, Any]]:
+    """Returns the most probable classes of an image, or for None those that are likely to apply."""
+    if top is None:
+        top = int((outputs > THRESHOLD).sum())
     return [
         {"class": int(i), "label": labels[i], "probability": float(outputs[i])}
         for i in np.argsort(-outputs, kind="stable")[:top]
     ]
 
 
-def as_json(answers: Iterable[Answer], labels: Sequence[str], top: int) -> Iterator[str]:
+def as_json(answers: Iterable[Answer], labels: Sequence[str], top: int | None) -> Iterator[str]:
     """Yields the lines of a JSON list: of each image its name and its predictions, or its fault."""
     before = "["
     for answer in answers:
@@ -47,7 +51,9 @@ def refuse_ending(path: Path, known: Iterable[str]) -> None:
         raise UserError(f"--out must end in {', '.join(known)}. Received: {path}.")
 
 
-def write_answers(path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int) -> None:
+def write_answers(
+    path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int | None
+) -> None:
     """Writes a file of answers, whole or not at all; its ending decides the format.
 
     Raises:
@@ -56,25 +62,36 @@ def write_answers(path: Path, answers: Iterable[Answer], labels: Sequence[str], 
     FORMATS[path.suffix](path, answers, labels, top)
 
 
-def _rows(answers: Iterable[Answer], labels: Sequence[str], top: int) -> Iterator[dict[str, Any]]:
+def _rows(
+    answers: Iterable[Answer], labels: Sequence[str], top: int | None
+) -> Iterator[dict[str, Any]]:
     for answer in answers:
         if answer.outputs is None:
             yield {"image": answer.image.path, "fault": answer.fault}
             continue
-        for rank, found in enumerate(best(answer.outputs, labels, top), 1):
+        likely = best(answer.outputs, labels, top)
+        if not likely:
+            yield {"image": answer.image.path}
+        for rank, found in enumerate(likely, 1):
             yield {"image": answer.image.path, "rank": rank, **found}
 
 
-def _write_csv(path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int) -> None:
+def _write_csv(
+    path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int | None
+) -> None:
     files.write_csv(path, COLUMNS, _rows(answers, labels, top))
 
 
-def _write_json(path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int) -> None:
+def _write_json(
+    path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int | None
+) -> None:
     with files.atomic_write(path) as aside, open(aside, "w", encoding="ascii") as file:
         file.writelines(as_json(answers, labels, top))
 
 
-def _write_parquet(path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int) -> None:
+def _write_parquet(
+    path: Path, answers: Iterable[Answer], labels: Sequence[str], top: int | None
+) -> None:
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     kinds = (arrow.string(), arrow.int32(), arrow.int32(), arrow.string(), arrow.float32())
     schema = arrow.schema(list(zip(COLUMNS, (*kinds, arrow.string()), strict=True)))

@@ -20,6 +20,9 @@ An image that cannot be read has its fault in place of answers, and the others a
 on standard error counts such images. The status is 2 if one of them is named by an argument of its
 own, or if no image can be read, and then nothing is written; it is 0 if they are among those of
 folders, patterns and standard input.
+
+For a network that was trained on images with any number of labels, the answers are all classes with
+a probability above 0.5; an image without any has a row without an answer.
 """
 
 import contextlib
@@ -111,9 +114,9 @@ def _write(answers: Answers, network: Exported) -> None:
     if FEATURES.value:
         write_features(Path(OUT.value), answers, len(answers.images), len(network.labels))
     elif OUT.value:
-        write_answers(Path(OUT.value), answers, network.labels, TOP.value)
+        write_answers(Path(OUT.value), answers, network.labels, _top(network))
     elif JSON.value:
-        sys.stdout.writelines(as_json(answers, network.labels, TOP.value))
+        sys.stdout.writelines(as_json(answers, network.labels, _top(network)))
     else:
         _print(answers, network)
 
@@ -125,8 +128,16 @@ def _print(answers: Iterable[Answer], network: Exported) -> None:
         if answer.outputs is None:
             print(f"  {one_line(answer.fault)}")
             continue
-        for found in best(answer.outputs, network.labels, TOP.value):
+        likely = best(answer.outputs, network.labels, _top(network))
+        if not likely:
+            print("  no class above 50 %")
+        for found in likely:
             print(f"  {found['label']:<{width}}  {100 * found['probability']:6.2f} %")
+
+
+def _top(network: Exported) -> int | None:
+    """Returns how many classes to answer; None for all that are likely to apply."""
+    return None if network.multilabel else TOP.value
 
 
 def _print_summary(answers: Answers, seconds: float) -> None:

@@ -102,7 +102,7 @@ def _is_here(dataset: str) -> bool:
 
 def _spread(split: AnySplit, classes: Sequence[int]) -> Iterator[tuple[int, int | None]]:
     """Yields index and label of the first images of each class; the label is None if unknown."""
-    if isinstance(split, RecordSplit):
+    if isinstance(split, RecordSplit) or split.multilabel:
         for index in np.linspace(0, len(split) - 1, min(COUNT, len(split)), dtype=int):
             yield int(index), None
         return

@@ -25,6 +25,10 @@ Prepare = Callable[[bytes], Any]
 Run = Callable[[Sequence[Any]], np.ndarray]
 
 
+# Name of the activation of outputs that do not exclude each other.
+SIGMOID = "sigmoid"
+
+
 @dataclass(frozen=True)
 class Exported:
     """A loaded export.
@@ -38,6 +42,7 @@ class Exported:
         max_pixels: Most pixels of an image.
         upright: Whether it was trained on images turned as their EXIF orientation says. `predict`
             turns none.
+        multilabel: Whether an image may have any number of labels: each output is a sigmoid.
     """
 
     prepare: Prepare
@@ -45,6 +50,7 @@ class Exported:
     labels: tuple[str, ...]
     max_pixels: int
     upright: bool = False
+    multilabel: bool = False
 
     def predict(self, encoded: Sequence[bytes]) -> np.ndarray:
         """Returns the probabilities of encoded images, float32, shape (count, outputs).
@@ -81,7 +87,8 @@ def load_exported(path: str | os.PathLike) -> Exported:
     else:
         prepare, run = _of_file(export, metadata)
     upright = metadata.get("exif_orientation") == "applied"
-    return Exported(prepare, run, labels, max_pixels, upright)
+    multilabel = metadata["output"].get("activation") == SIGMOID
+    return Exported(prepare, run, labels, max_pixels, upright, multilabel)
 
 
 def of_network(
@@ -96,7 +103,9 @@ def of_network(
         upright: Whether it was trained on images turned as their EXIF orientation says.
     """
     prepare, run = _of_layer(preprocessing, _in_keras(model), MAX_PIXELS)
-    return Exported(prepare, run, tuple(labels), MAX_PIXELS, upright)
+    activation = getattr(model.layers[-1], "activation", None)
+    multilabel = getattr(activation, "__name__", None) == SIGMOID
+    return Exported(prepare, run, tuple(labels), MAX_PIXELS, upright, multilabel)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError
+from keras_classics.export.exported import of_network
 from keras_classics.models.losses import BinaryCrossEntropy
 from keras_classics.training import Adam, Recipe, load_data, load_run, train
 from keras_classics.training.schedules import Constant
@@ -98,6 +100,29 @@ def test_evaluate(several, run_program, tmp_path):
     assert_one_line(compared, 2, "--compare tests predictions of one label for each image")
     digits = run_program(*EVALUATE, f"--model={run_dir}", "--dataset=digits")
     assert_one_line(digits, 2, "digits has")
+
+
+def test_predict_answers_with_all_labels_above_one_half(several, data, run_program, tmp_path):
+    run_dir, _ = several
+    folder = Path(data.name.partition(":")[2]).parent
+    images = sorted(folder.glob("*.png"))[:24]
+    run = load_run(run_dir)
+    network = of_network(run.model, run.preprocessing, run.class_names, upright=False)
+    assert network.multilabel
+    outputs = network.predict([path.read_bytes() for path in images])
+    out = tmp_path / "answers.csv"
+    command = ("-m", "keras_classics.cli", "predict", f"--model={run_dir}", f"--out={out}")
+    done = run_program(*command, *map(str, images))
+    assert done.returncode == 0, done.stderr
+    found: dict[str, set[str]] = {}
+    for row in csv.DictReader(out.read_text().splitlines()):
+        found.setdefault(row["image"], set()).update(filter(None, [row["label"]]))
+    expected = {
+        str(path): {name for name, p in zip(run.class_names, row, strict=True) if p > 0.5}
+        for path, row in zip(images, outputs, strict=True)
+    }
+    assert found == expected
+    assert {len(names) for names in found.values()} == {0, 1, 2, 3}
 
 
 def test_the_loss_is_keras_s_and_stable():
