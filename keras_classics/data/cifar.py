@@ -15,6 +15,9 @@ from keras_classics.data.pickles import array_of, read_pickle
 from keras_classics.data.small_images import Format, SmallImages
 from keras_classics.errors import UserError
 
+# Most bytes of a file: three times the largest, CIFAR-100's training images.
+FILE_BYTES = 2**29
+
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE
 
@@ -60,7 +63,7 @@ def _read_python(parts: Parts, meta: str, labels: Labels, members: Members) -> S
 
 def _read_binary(parts: Parts, labels: Labels, members: Members) -> SmallImages:
     def batch(name: str) -> Columns:
-        content = members[name].read()
+        content = members[name].read(FILE_BYTES)
         width = len(labels) + PIXELS
         if not content or len(content) % width:
             raise UserError(
@@ -72,7 +75,7 @@ def _read_binary(parts: Parts, labels: Labels, members: Members) -> SmallImages:
         return {"image": rows[:, len(labels) :], **columns}
 
     class_names = {
-        column: _names(members[_text_file(key, labels)].read().split(b"\n"))
+        column: _names(members[_text_file(key, labels)].read(FILE_BYTES).split(b"\n"))
         for column, (_, key) in labels.items()
     }
     return SmallImages(_joined(parts, batch, members), class_names)
@@ -84,7 +87,7 @@ def _text_file(key: str, labels: Labels) -> str:
 
 def _mapping(member: Member) -> dict[str, Any]:
     """Returns the dictionary in a pickle, its keys as text."""
-    pickled = member.read()
+    pickled = member.read(FILE_BYTES)
     try:
         content = read_pickle(pickled)
         if not isinstance(content, dict):

@@ -1,6 +1,8 @@
 """Imports data sets from local files into the format that TensorFlow Datasets reads."""
 
+import contextlib
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -82,7 +84,8 @@ def prepare(dataset: str, source: str | os.PathLike, data_dir: str | None = None
     images = _read(builder, path)
     images.check(path, builder.info.features["image"].shape, classes)
     _name_classes(builder, images, path)
-    with files.atomic_write(target) as aside:
+    # It prints that it downloads.
+    with files.atomic_write(target) as aside, contextlib.redirect_stdout(io.StringIO()):
         _store(tfds, builder, images, aside)
     _warn_of_others(builder, path)
     if images.left_out:

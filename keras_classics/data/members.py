@@ -69,16 +69,19 @@ class Member:
         with naming_damage(self.name), gzip.open(stored) if is_gzip else stored as file:
             yield file
 
-    def read(self) -> bytes:
+    def read(self, most: int = UNPACKED_BYTES) -> bytes:
         """Returns the bytes of the file, unpacked if it is one of gzip.
 
+        Args:
+            most: Largest size that it may have, in bytes.
+
         Raises:
-            UserError: If it is damaged, or has more than `UNPACKED_BYTES`.
+            UserError: If it is damaged, or larger.
         """
         with self.opened() as file:
-            content = file.read(UNPACKED_BYTES + 1)
-        if len(content) > UNPACKED_BYTES:
-            raise _too_large(self.name)
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise _too_large(self.name, most)
         return content
 
 
@@ -173,7 +176,7 @@ def _of_zip(path: Path, names: Mapping[str, str]) -> dict[str, Member]:
     with naming_damage(str(path)), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if sum(member.file_size for member in members) > UNPACKED_BYTES:
-            raise _too_large(str(path))
+            raise _too_large(str(path), UNPACKED_BYTES)
         for member in members:
             name = _checked_name(member.filename, path)
             if _is_wanted(name, names) and not member.is_dir():
@@ -193,7 +196,7 @@ def _of_tar(path: Path, names: Mapping[str, str]) -> dict[str, Member]:
             if _is_wanted(name, names) and member.isreg():
                 _check_single(name, found, path)
                 if member.size > UNPACKED_BYTES:
-                    raise _too_large(str(path))
+                    raise _too_large(str(path), UNPACKED_BYTES)
                 content = archive.extractfile(member).read()
                 found[name] = Member(f"{path}, {member.name}", content)
             archive.members.clear()
@@ -225,7 +228,7 @@ class _Limited:
 
     def _check(self, position: int) -> None:
         if position > UNPACKED_BYTES + CHUNK_BYTES:
-            raise _too_large(str(self.path))
+            raise _too_large(str(self.path), UNPACKED_BYTES)
 
 
 def _checked_name(name: str, path: Path) -> str:
@@ -245,5 +248,5 @@ def _check_single(name: str, found: Mapping[str, object], path: Path) -> None:
         raise UserError(f"{path} holds two files {name}. Give the folder or archive of one set.")
 
 
-def _too_large(name: str) -> UserError:
-    return UserError(f"{name} must unpack to at most {UNPACKED_BYTES:,} bytes. It has more.")
+def _too_large(name: str, most: int) -> UserError:
+    return UserError(f"{name} must unpack to at most {most:,} bytes. It has more.")

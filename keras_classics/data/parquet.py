@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ SHARD = re.compile(r"(?P<start>.*-)(?P<number>\d+)-of-(?P<count>\d+)")
 def is_table(path: Path) -> bool:
     """Returns whether a file is of Parquet or Arrow, or a folder has such files."""
     if path.is_dir():
-        return any(file.suffix.lower() in ENDINGS for file in path.rglob("*.*"))
+        return any(file.suffix.lower() in ENDINGS for file in _files_below(path))
     return path.suffix.lower() in ENDINGS
 
 
@@ -95,7 +95,7 @@ def files_of_parts(root: Path) -> dict[str, list[Path]]:
     if not root.is_dir():
         raise UserError(f"parquet:PATH takes a file or a folder of files. {root} is not there.")
     found: dict[str, dict[tuple[Path, str], list[Path]]] = {}
-    for path in sorted(root.rglob("*"), key=lambda path: natural_key(str(path))):
+    for path in sorted(_files_below(root), key=lambda path: natural_key(str(path))):
         # Files that the library stores besides, and hidden ones.
         hidden = any(part[0] in "._" for part in path.relative_to(root).parts)
         if path.suffix.lower() in ENDINGS and path.is_file() and not hidden:
@@ -121,6 +121,11 @@ def files_of_parts(root: Path) -> dict[str, list[Path]]:
     for paths in files.values():
         _check_shards(paths)
     return files
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yields what is in a folder, as deep as the hub's `CONFIG/SPLIT/0000.parquet`."""
+    return itertools.chain(*(folder.glob(pattern) for pattern in ("*", "*/*", "*/*/*")))
 
 
 def _part_of(path: Path) -> str:

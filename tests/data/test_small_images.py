@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_classics.data import importers, load, members, pickles
+from keras_classics.data import cifar, importers, load, members, pickles
 from keras_classics.data.builders import IMPORTABLE
 from keras_classics.data.small_images import read_format
 from keras_classics.errors import UserError
@@ -459,8 +459,9 @@ def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch):
     zeros = {"readme": bytes(2**23)}
     for pack in (written.tar_gz, written.zipped):
         assert_refused("cifar10", pack(PYTHON | zeros), "at most 4,194,304 bytes", tmp_path)
+    monkeypatch.setattr(cifar, "FILE_BYTES", 2**21)
     packed = {name: gzip.compress(bytes(2**23)) for name in BINARY}
-    assert_refused("cifar10", written.tar(packed), "at most 4,194,304 bytes", tmp_path)
+    assert_refused("cifar10", written.tar(packed), "at most 2,097,152 bytes", tmp_path)
 
 
 def test_links_in_archives_are_not_followed(tmp_path):
