@@ -13,7 +13,7 @@ from keras_classics.data.folders import TESTS, TRAIN
 from keras_classics.data.packed import BytesSplit
 from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES
-from keras_classics.data.tables import Table, too_large
+from keras_classics.data.tables import Table
 from keras_classics.errors import UserError, natural_key, require
 from keras_classics.files import user_path
 
@@ -211,7 +211,10 @@ def _split(
         for content, start, length, in_memory in table.images():
             memory += int(length.sum()) if in_memory else 0
             if memory > MEMORY_LIMIT:
-                raise too_large(root)
+                raise UserError(
+                    f"The images of {root} must fit into {MEMORY_LIMIT // 2**30} GiB of memory, as "
+                    "they are stored. They are more. Write them into files and use folder:PATH."
+                )
             files.append(str(table.path))
             buffers.append(content)
             starts.append(start)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_classics.data.splits import MEMORY_LIMIT
 from keras_classics.errors import UserError, require, short_reason
 
 # Columns that hold images and labels, by their names.
@@ -40,12 +39,13 @@ class Table:
         self.mapped = (0, 0)
         with _naming_damage(path):
             schema = self._opened()[0]
+            columns = schema.names
+            types = {field.name: field.type for field in schema}
         features = _features(schema)
-        types = {field.name: field.type for field in schema}
         images = [name for name, kind in types.items() if self._is_image(kind)]
-        self.image = self._column("image", IMAGES, images, schema.names)
+        self.image = self._column("image", IMAGES, images, columns)
         named = [name for name in types if features.get(name, {}).get("_type") == "ClassLabel"]
-        self.label = self._column("label", LABELS, named, schema.names)
+        self.label = self._column("label", LABELS, named, columns)
         if self.image not in images:
             raise UserError(
                 f"{path} must have the bytes of image files in its column {self.image}. Received: "
@@ -149,7 +149,6 @@ class Table:
             start = file.read(len(ARROW))
         if start.startswith(PARQUET):
             parquet = require("pyarrow.parquet", "parquet").ParquetFile(self.path)
-            self._check_size(parquet.metadata, column)
             columns = None if column is None else [column]
             return parquet.schema_arrow, parquet.iter_batches(ROWS, columns=columns)
         mapped = self.pa.memory_map(str(self.path))
@@ -162,18 +161,6 @@ class Table:
             return reader.schema, batches
         stream = self.pa.ipc.open_stream(mapped)
         return stream.schema, iter(stream)
-
-    def _check_size(self, metadata: Any, column: str | None) -> None:
-        """Refuses a file that says that a column needs too much memory, before reading it."""
-        size = sum(
-            chunk.total_uncompressed_size
-            for group in range(metadata.num_row_groups)
-            for index in range(metadata.num_columns)
-            if (chunk := metadata.row_group(group).column(index)).path_in_schema.split(".")[0]
-            == column
-        )
-        if size > MEMORY_LIMIT:
-            raise too_large(self.path)
 
 
 @contextlib.contextmanager
@@ -207,11 +194,3 @@ def _names(feature: dict[str, Any]) -> tuple[str, ...] | None:
     if feature.get("_type") != "ClassLabel" or not isinstance(names, list):
         return None
     return tuple(map(str, names))
-
-
-def too_large(path: Path) -> UserError:
-    """Returns the error for images that do not fit into memory."""
-    return UserError(
-        f"The images of {path} must fit into {MEMORY_LIMIT // 2**30} GiB of memory, as they are "
-        "stored. They are more. Write them into files and use folder:PATH."
-    )
