@@ -111,9 +111,10 @@ def _rows(table: Path, reader: csv.DictReader) -> tuple[list[Row], tuple[str, ..
     cell = _column(columns, LABELS_COLUMNS)
     classes = tuple(name for name in columns if name not in (path, part))
     if path is None or not classes or len(set(columns)) < len(columns):
+        shown = ", ".join(columns)[:200]
         raise UserError(
             f"{table} must have a header with a column such as {PATH_COLUMNS[0]}, and with a "
-            f"column {LABELS_COLUMNS[0]} or one for each class. Received: {', '.join(columns)}."
+            f"column {LABELS_COLUMNS[0]} or one for each class. Received: {shown!r}."
         )
     rows: dict[str, Row] = {}
     cells: list[str] = []
@@ -148,7 +149,7 @@ def _marked(table: Path, line: Mapping[str, str], classes: Sequence[str]) -> fro
     for name in classes:
         if line[name].strip() not in APPLIES:
             raise UserError(
-                f"{table} must hold 0 or 1 in the column of a class. Received, in column {name}: "
+                f"{table} must hold 0 or 1 in the column of a class. Received, in column {name!r}: "
                 f"{line[name]!r}. Remove columns of other things, or name all labels of an image "
                 f"in one column {LABELS_COLUMNS[0]}."
             )

@@ -26,7 +26,8 @@ def warnings_about(result: RunResult) -> list[str]:
         lines.append(
             f"{len(missed)} of {len(result['class_names'])} classes {_be(missed)} predicted for "
             f"none of the {result['images']:,} test images: {names}. Train longer with --epochs "
-            f"(now {result['epochs']}), or give these classes more images."
+            f"(now {result['epochs']}), give these classes more images, or if they have fewer than "
+            "others, use --sampling=balanced."
         )
     if result["steps"] < FEW_STEPS:
         lines.append(

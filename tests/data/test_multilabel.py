@@ -75,8 +75,8 @@ def test_a_table_without_parts_holds_out_a_share(tmp_path):
     ("text", "message"),
     [
         ("", "must have a header with a column such as path"),
-        ("image,split\na.png,train\n", "a column labels or one for each class. Received: image"),
-        ("image,cat,dog\na.png,1,2\n", "0 or 1 in the column of a class. Received, in column dog"),
+        ("image,split\na.png,train\n", "a column labels or one for each class. Received: .image"),
+        ("image,cat,dog\na.png,1,2\n", "0 or 1 in the column of a class. Received, in column .dog"),
         ("image,labels\na.png\n", "must have 2 cells in line 2"),
         ("image,labels\na.png,x,y\n", "must have 2 cells in line 2"),
         ("image,labels\na.png,x\na.png,y\n", "each once. Received, in line 3: 'a.png', which is l"),

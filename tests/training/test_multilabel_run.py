@@ -98,8 +98,6 @@ def test_evaluate(several, run_program, tmp_path):
     assert not list(out.glob("*.png"))
     compared = run_program(*EVALUATE, f"--compare={out},{out}")
     assert_one_line(compared, 2, "--compare tests predictions of one label for each image")
-    digits = run_program(*EVALUATE, f"--model={run_dir}", "--dataset=digits")
-    assert_one_line(digits, 2, "digits has")
 
 
 def test_predict_answers_with_all_labels_above_one_half(several, data, run_program, tmp_path):
