@@ -36,7 +36,7 @@ QUALITY = 80
 
 # Width and height of the plot of sizes, and its margins: left, top, right, bottom.
 PLOT = (640, 420)
-MARGINS = (56, 12, 12, 44)
+MARGINS = (56, 12, 24, 44)
 
 SECTIONS = {
     LEAK: (

@@ -27,9 +27,11 @@ BANDS = (0.5, 2.2, 4.2, 6.2, 8.2)
 DETAIL = 16.2
 # Those below it are searched by the k-d tree.
 SEARCHED = 4.2
-# Largest distance of neighbours in the tree, and the number of neighbours that are compared.
-RADIUS = 0.15
+# Largest distance of neighbours in the tree, and the number of neighbours that are compared. The
+# tree also holds mean brightness, from 0 to 1, and the logarithm of the contrast with this factor.
+RADIUS = 0.1
 NEIGHBOURS = 16
+CONTRAST_FACTOR = 0.4
 
 # Largest distance of copies, relative to the contrast.
 DISTANCE = 0.05
@@ -104,11 +106,11 @@ def find_duplicates(prints: Fingerprints) -> list[Group]:
 def _near_pairs(prints: Fingerprints, numbers: np.ndarray) -> Iterator[np.ndarray]:
     """Yields pairs of images that are nearly the same, shape (2, count)."""
     spatial = require("scipy.spatial", "train")
-    features = np.zeros((len(numbers), len(_UPPER) + np.count_nonzero(_PAIRED)), "float32")
+    features = np.zeros((len(numbers), 2 + len(_UPPER) + np.count_nonzero(_PAIRED)), "float32")
     useful = np.zeros(len(numbers), bool)
     for at in range(0, len(numbers), BLOCK):
         block = slice(at, at + BLOCK)
-        features[block], useful[block] = _features(prints.frequencies[numbers[block]])
+        features[block], useful[block] = _features(prints, numbers[block])
     numbers, features = numbers[useful], features[useful]
     if len(numbers) < 2:
         return
@@ -130,17 +132,24 @@ def _near_pairs(prints: Fingerprints, numbers: np.ndarray) -> Iterator[np.ndarra
             yield pairs[:, compare(prints, *pairs)[0]]
 
 
-def _features(frequencies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _features(prints: Fingerprints, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns what the k-d tree searches, and which images have enough content for it."""
-    frequencies = frequencies.astype("float32")
+    frequencies = prints.frequencies[numbers].astype("float32")
     energy = frequencies[:, _IS_LOW] ** 2
     total = energy.sum(1)
     gradient = frequencies[:, 0, 1] ** 2 + frequencies[:, 1, 0] ** 2
     useful = (total > FLAT**2) & (gradient < GRADIENT * total)
     useful |= (total > FAINT**2) & (total**2 > SPREAD * (energy**2).sum(1))
-    sizes = np.abs(frequencies) / np.sqrt(np.maximum(total, 1e-6))[:, np.newaxis, np.newaxis]
+    contrast = np.sqrt(total).clip(1e-3)[:, np.newaxis]
+    brightness = prints.mosaic[numbers].mean((1, 2)) @ LUMA / 255
+    sizes = np.abs(frequencies) / contrast[..., np.newaxis]
     here, there = sizes[:, _UPPER, _ACROSS], sizes[:, _ACROSS, _UPPER]
-    features = [np.maximum(here, there), np.minimum(here, there)[:, _PAIRED]]
+    features = [
+        brightness[:, np.newaxis],
+        CONTRAST_FACTOR * np.log(contrast),
+        np.maximum(here, there),
+        np.minimum(here, there)[:, _PAIRED],
+    ]
     return np.concatenate(features, axis=1), useful
 
 
