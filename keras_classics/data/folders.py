@@ -72,7 +72,9 @@ def load_folder(
     top = _top(tree)
     names = part_folders(tree, top)
     test = _test_folder(tree, top, names)
-    if test is None or (TRAIN not in names and TRAIN in parts):
+    if test is not None and TRAIN in parts and TRAIN not in names:
+        raise UserError(f"{tree.root} has {names[test] or 'test images'} and no {TRAIN}.")
+    if test is None:
         folder = join(top, names[TRAIN]) if TRAIN in names else top
         everything = share is None and TRAIN not in parts and TRAIN not in names
         found = {"test": _classes(tree, folder)} if everything else _shared(tree, folder, share)
@@ -122,6 +124,9 @@ def part_folders(tree: Tree, top: str = "") -> dict[str, str]:
     of_train = tree.listing(join(top, names.get(TRAIN, "")))
     if TRAIN in names and of_train.images and not of_train.folders:
         return {}  # A class may be called train.
+    here = tree.listing(top)
+    if not here.folders and imagenet.is_flat(here.images):
+        return {"val": ""}
     labelled = {p: n for p, n in names.items() if p == TRAIN or _has_labels(tree, join(top, n))}
     for part in names.keys() - labelled.keys() if TRAIN in names else ():
         logger.warning("%s: %s has no folders of classes and is not used", tree.root, names[part])
@@ -160,7 +165,7 @@ def _test_folder(tree: Tree, top: str, names: dict[str, str]) -> str | None:
 
 def _part(tree: Tree, top: str, name: str) -> Part:
     """Returns the images of a part with those of its classes, or of ImageNet's flat folder."""
-    folder = join(top, name)
+    folder = join(top, name) if name else top
     listing = tree.listing(folder)
     if not listing.folders:
         classes, class_names = imagenet.classes_of_flat(tree, top, folder, listing.images)

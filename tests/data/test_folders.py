@@ -254,6 +254,13 @@ def test_names_decide_alike_on_all_systems():
     assert is_held_out(os.fsdecode(b"caf\xe9.png"), 1.0)
 
 
+def test_a_test_part_alone_cannot_be_trained_on(root):
+    shutil.rmtree(root / "train")
+    assert len(load_test(f"folder:{root}", encoded=True)[0]) == 6
+    with pytest.raises(UserError, match="images has validation and no train"):
+        load(f"folder:{root}", encoded=True)
+
+
 def test_train_alone_holds_out_a_share(tmp_path):
     root = single_root(tmp_path / "train").parent
     data = load(f"folder:{root}", encoded=True)

@@ -94,6 +94,15 @@ def test_labels_of_the_devkit(root, place, train):
     assert_validation_labels(split, class_names)
 
 
+def test_the_flat_folder_itself(root):
+    write_devkit(root)
+    split, class_names = load_test(f"folder:{root / 'val'}", encoded=True)
+    assert class_names == SORTED
+    assert_validation_labels(split, class_names)
+    with pytest.raises(UserError, match="val has test images and no train"):
+        load(f"folder:{root / 'val'}", encoded=True)
+
+
 def test_the_archive_of_the_devkit(root, tmp_path):
     write_devkit(tmp_path / "kit" / "data")
     with tarfile.open(root / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
