@@ -221,6 +221,10 @@ def _split(
             lengths.append(length)
             rows.append(np.arange(row, row + len(start)))
             row += len(start)
+        if row != len(table.labels):
+            raise UserError(
+                f"{table.path} is damaged: it has {row:,} images and {len(table.labels):,} labels."
+            )
     labels = np.concatenate([table.labels for table in tables])
     if labels.dtype.kind != "i":
         number_of = {name: number for number, name in enumerate(class_names)}
