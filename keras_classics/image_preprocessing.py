@@ -1,7 +1,8 @@
 """Preprocessing layers, from uint8 images to the network's input.
 
 The same layer is used in training, in evaluation and in exports. Each layer has two steps, which
-can be called separately: `resize` brings images to one size, `normalize` maps their values.
+can be called separately: `resize` brings images to one size, `normalize` maps their values. What
+follows `resize` in a call is `finish`.
 """
 
 import functools
@@ -98,11 +99,14 @@ class CanvasPreprocessing(keras.layers.Layer):
         """Maps 0..255 to background..foreground."""
         return images * ((self.foreground - self.background) / 255.0) + self.background
 
-    @takes_one_image
-    def call(self, images: "tf.Tensor") -> "tf.Tensor":
-        images = self.resize(images)
+    def finish(self, images: "tf.Tensor") -> "tf.Tensor":
+        """Adds the border to a batch of resized images, and maps their values."""
         images = tf.pad(images, [[0, 0], [self.border] * 2, [self.border] * 2, [0, 0]])
         return self.normalize(images)
+
+    @takes_one_image
+    def call(self, images: "tf.Tensor") -> "tf.Tensor":
+        return self.finish(self.resize(images))
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*input_shape[:-3], self.size, self.size, self.channels)
@@ -194,9 +198,13 @@ class ImagePreprocessing(keras.layers.Layer):
             images = images[..., ::-1]
         return (images - np.array(self.mean, "float32")) / np.array(self.std, "float32")
 
+    def finish(self, images: "tf.Tensor") -> "tf.Tensor":
+        """Normalises a batch of resized images."""
+        return self.normalize(images)
+
     @takes_one_image
     def call(self, images: "tf.Tensor") -> "tf.Tensor":
-        return self.normalize(self.resize(images))
+        return self.finish(self.resize(images))
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return (*input_shape[:-3], self.crop, self.crop, 3)

@@ -19,6 +19,7 @@ from keras_classics.export.interface import rounded_pixels
 from keras_classics.export.onnx import runtime as onnx_runtime
 from keras_classics.export.source import preprocessing_of
 from keras_classics.export.tflite import runtime as tflite_runtime
+from keras_classics.image_preprocessing import PREPROCESSINGS
 
 # From the bytes of an image to what the runtime takes; from a list of that to outputs, float32.
 Prepare = Callable[[bytes], Any]
@@ -102,7 +103,7 @@ def of_network(
         labels: Name of each output.
         upright: Whether it was trained on images turned as their EXIF orientation says.
     """
-    prepare, run = _of_layer(preprocessing, _in_keras(model), MAX_PIXELS)
+    prepare, run = _preprocessed(preprocessing, MAX_PIXELS), _joined(_in_keras(model))
     activation = getattr(model.layers[-1], "activation", None)
     multilabel = getattr(activation, "__name__", None) == SIGMOID
     return Exported(prepare, run, tuple(labels), MAX_PIXELS, upright, multilabel)
@@ -135,32 +136,46 @@ def _of_file(export: Path, metadata: dict[str, Any]) -> tuple[Prepare, Run]:
         )
     if not export.is_file():
         raise UserError(f"The export must exist. Received: {export}, which does not.")
-    layer = preprocessing_of(metadata["preprocessing"])
-    run = _load(export, RUNTIMES[export.suffix])
+    layer, max_pixels = preprocessing_of(metadata["preprocessing"]), metadata["max_pixels"]
+    run = _joined(_load(export, RUNTIMES[export.suffix]))
     # model.keras is not among the exports: it takes what the network takes.
     stated = metadata["exports"].get(export.name, {}).get("input", {})
     if stated.get("dtype") == "uint8":
-        pixels = functools.partial(rounded_pixels, layer)
-        return _of_layer(pixels, run, metadata["max_pixels"], "uint8")
-    return _of_layer(layer, run, metadata["max_pixels"])
+        return functools.partial(_whole_pixels, layer, max_pixels), run
+    return _preprocessed(layer, max_pixels), run
 
 
-def _of_layer(
-    layer: Callable[[tf.Tensor], tf.Tensor],
-    run: Callable[[np.ndarray], np.ndarray],
-    max_pixels: int,
-    dtype: str = "float32",
-) -> tuple[Prepare, Run]:
-    def prepare(encoded: bytes) -> np.ndarray:
-        image = image_files.decode(tf.constant(encoded), max_pixels)
-        return np.asarray(layer(image[tf.newaxis]), dtype)
+def _preprocessed(layer: keras.layers.Layer, max_pixels: int) -> Prepare:
+    """Returns the function from an encoded image to what a network in float32 takes."""
+    if not isinstance(layer, tuple(PREPROCESSINGS.values())):
+        return lambda encoded: np.asarray(layer(_decoded(encoded, max_pixels)), "float32")
 
-    return prepare, lambda images: np.asarray(run(np.concatenate(images)), "float32")
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    def resized(encoded: tf.Tensor) -> tf.Tensor:
+        return layer.resize(_decoded(encoded, max_pixels))
+
+    # In a graph, TensorFlow would replace the division of `finish`, which then rounds otherwise.
+    return lambda encoded: np.asarray(layer.finish(resized(tf.constant(encoded))), "float32")
+
+
+def _whole_pixels(layer: keras.layers.Layer, max_pixels: int, encoded: bytes) -> np.ndarray:
+    """Returns what an export of whole pixels takes of an encoded image."""
+    return rounded_pixels(layer, _decoded(encoded, max_pixels))
+
+
+def _decoded(encoded: bytes | tf.Tensor, max_pixels: int) -> tf.Tensor:
+    """Returns a batch of one image."""
+    return image_files.decode(tf.convert_to_tensor(encoded), max_pixels)[tf.newaxis]
+
+
+def _joined(run: Callable[[np.ndarray], np.ndarray]) -> Run:
+    """Returns a function of a list of images, from one of a batch."""
+    return lambda images: np.asarray(run(np.concatenate(images)), "float32")
 
 
 def _decodable(max_pixels: int, encoded: bytes) -> bytes:
     """Returns an image as it is, for a runtime that decodes it itself, if it can be decoded."""
-    image_files.decode(tf.constant(encoded), max_pixels)
+    _decoded(encoded, max_pixels)
     return encoded
 
 
@@ -180,7 +195,16 @@ def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _in_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda images: keras.ops.convert_to_numpy(model(images, training=False))
+    @tf.function(reduce_retracing=True)
+    def compiled(images: tf.Tensor) -> tf.Tensor:
+        return model(images, training=False)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        # To trace a deep network takes longer than one image.
+        outputs = compiled(images) if len(images) > 1 else model(images, training=False)
+        return keras.ops.convert_to_numpy(outputs)
+
+    return run
 
 
 RUNTIMES = {".tflite": tflite_runtime, ".onnx": onnx_runtime, ".keras": _keras}

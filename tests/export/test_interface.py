@@ -15,6 +15,7 @@ import keras_classics as kc
 from keras_classics import export
 from keras_classics.errors import UserError
 from keras_classics.export import verify
+from keras_classics.export.exported import of_network
 from keras_classics.export.interface import drawings, input_block, pixel_block
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights import find_weights, list_weights
@@ -139,6 +140,15 @@ EVERY = [
     for kind in ("digits", *LAYERS)
     for inputs in export.INPUTS
 ]
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_images_are_prepared_to_the_bits_of_their_layer(kind):
+    prepare = of_network(kc.lenet5(), LAYERS[kind], ("a",), upright=False).prepare
+    for image in (photograph(), *pictures()[:2]):
+        encoded = tf.io.encode_png(image).numpy()
+        expected = LAYERS[kind](tf.constant(image)[tf.newaxis]).numpy()
+        np.testing.assert_array_equal(prepare(encoded), expected)
 
 
 @pytest.mark.parametrize(("kind", "inputs"), EVERY)
