@@ -58,7 +58,8 @@ INITIAL_WEIGHTS = define_path("initial_weights", None, "File of weights that the
 DATASET = flags.DEFINE_string(
     "dataset",
     None,
-    "digits, a name of TensorFlow Datasets, or folder:PATH. The recipe's if unset.",
+    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
+    "parquet:PATH or npz:PATH. The recipe's if unset.",
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 LIMIT_TRAIN = flags.DEFINE_integer(

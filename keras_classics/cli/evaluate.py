@@ -49,7 +49,10 @@ from keras_classics.training.strategy import strategy_metadata
 PROTOCOLS = (*LAYOUTS, "dense")
 
 DATASET = flags.DEFINE_string(
-    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
+    "dataset",
+    None,
+    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
+    "parquet:PATH or npz:PATH. The run's if unset.",
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 PROTOCOL = flags.DEFINE_list(

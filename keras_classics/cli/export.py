@@ -39,7 +39,10 @@ INPUTS = flags.DEFINE_enum(
     "What TFLite and ONNX files take: float32, normalised values, or uint8, pixels 0..255.",
 )
 DATASET = flags.DEFINE_string(
-    "dataset", None, "digits, folder:PATH, or a name of TensorFlow Datasets. The run's if unset."
+    "dataset",
+    None,
+    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
+    "parquet:PATH or npz:PATH. The run's if unset.",
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 LIMIT_TEST = flags.DEFINE_integer(

@@ -54,7 +54,11 @@ IMAGES = flags.DEFINE_string(
     "For a file that does not say it: MODEL/WEIGHTS, known weights that take the same images.",
 )
 DATASET = flags.DEFINE_string(
-    "dataset", None, "folder:PATH, digits, or a name of TensorFlow Datasets.", required=True
+    "dataset",
+    None,
+    "Your own images (folder:PATH, list:PATH, parquet:PATH or npz:PATH), digits, or a name of "
+    "TensorFlow Datasets.",
+    required=True,
 )
 DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
 RUN_DIR = define_path(
