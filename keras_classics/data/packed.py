@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
-from keras_classics.data.splits import DAMAGED, EncodedSplit, identity_of_files
+from keras_classics.data.splits import DAMAGED, EncodedSplit, FileSplit, identity_of_files
 from keras_classics.errors import UserError
 
 # A record of the TFRecord format: length, its checksum, the content, its checksum.
@@ -83,10 +83,7 @@ class ArchiveSplit(Packed):
         exif: Whether images are turned as their EXIF orientation says, see `FileSplit`.
     """
 
-    way_out: ClassVar[str] = (
-        "Repair or remove it: unpacked, the images are read from their folder too, and "
-        "'keras-classics check_images PATH' lists all that cannot be used."
-    )
+    way_out: ClassVar[str] = FileSplit.way_out
 
     names: np.ndarray
     sizes: np.ndarray
@@ -145,9 +142,13 @@ class BytesSplit(Packed):
         images = tf.constant(contents, tf.string, (len(self),))
         return lambda index: (images[index], labels[index])
 
+    def name(self, index: int) -> str:
+        """Returns a name for an image: that of its table, and its row."""
+        return f"{self.files[self.numbers[index]]}, row {self.rows[index]:,}"
+
     def read(self, index: int) -> tuple[str, bytes]:
         """Returns a name for an image, that of its table first, and its bytes."""
-        return f"{self.files[self.numbers[index]]}, row {self.rows[index]:,}", self._content(index)
+        return self.name(index), self._content(index)
 
     def identity(self) -> Iterator[Any]:
         """Yields labels and all bytes."""

@@ -117,8 +117,12 @@ class EncodedSplit(AnySplit):
         """Returns a function from an index to the image file's bytes and its label, for a graph."""
 
     @abstractmethod
+    def name(self, index: int) -> str:
+        """Returns a name for an image, by which a user finds it."""
+
+    @abstractmethod
     def read(self, index: int) -> tuple[str, bytes]:
-        """Returns a name for an image, and the bytes of its file."""
+        """Returns the name of an image, and the bytes of its file."""
 
     def image(self, index: int) -> np.ndarray:
         """Returns one image, uint8, shape (height, width, 3)."""
@@ -167,11 +171,14 @@ class FileSplit(EncodedSplit):
 
         return read
 
+    def name(self, index: int) -> str:
+        """Returns the path of a file."""
+        return str(self.paths[index])
+
     def read(self, index: int) -> tuple[str, bytes]:
-        """Returns a file's name and bytes."""
-        path = Path(self.paths[index])
-        encoded = path.read_bytes()
-        return str(path), image_files.upright(encoded) if self.exif else encoded
+        """Returns a file's path and bytes."""
+        encoded = Path(self.name(index)).read_bytes()
+        return self.name(index), image_files.upright(encoded) if self.exif else encoded
 
     def identity(self) -> Iterator[Any]:
         """Yields labels, and the names and sizes of the files."""

@@ -1,13 +1,14 @@
 """Names the image that cannot be read, where TensorFlow says only that one cannot."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_classics.data import image_files
-from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, Split
+from keras_classics.data.splits import DAMAGED, AnySplit, EncodedSplit, FileSplit, Split
 from keras_classics.errors import UserError
 
 # What TensorFlow raises if an image cannot be decoded, is missing, or may not be read.
@@ -48,6 +49,15 @@ def unreadable(split: EncodedSplit, indices: Iterable[int]) -> UserError:
     else:
         return UserError("An image could not be read, and now it can. Repeat the command.")
     return UserError(f"{fault.path} cannot be used: {fault.fault}. {split.way_out}")
+
+
+def faults(split: EncodedSplit) -> Iterator[image_files.Fault]:
+    """Decodes all images of a split, on all cores, and yields what is wrong with them."""
+    if isinstance(split, FileSplit):
+        yield from image_files.faults([Path(path) for path in split.paths])
+        return
+    with ThreadPoolExecutor() as pool:
+        yield from filter(None, pool.map(lambda index: _fault(split, index), range(len(split))))
 
 
 def _fault(split: EncodedSplit, index: int) -> image_files.Fault | None:

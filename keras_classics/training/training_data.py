@@ -11,7 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
-from keras_classics.data import FileSplit, ImageData, image_files, load, pipeline
+from keras_classics.data import ImageData, load, pipeline
+from keras_classics.data.splits import EncodedSplit
+from keras_classics.data.unreadable import faults
 from keras_classics.errors import UserError
 from keras_classics.training import typed_json
 from keras_classics.training.recipe import Recipe
@@ -108,16 +110,15 @@ def _without_bad_images(
     """
     if not most:
         return data, 0
-    splits = (data.train, data.test)
-    if not all(isinstance(split, FileSplit) for split in splits):
+    splits = [split for split in (data.train, data.test) if isinstance(split, EncodedSplit)]
+    if len(splits) < 2:
         raise UserError(
-            f"max_bad_images needs the image files of folder:PATH, cropped while decoding. "
-            f"Received: {data.name}."
+            f"max_bad_images needs the image files of folder:PATH, or of another form of them, "
+            f"cropped while decoding. Received: {data.name}."
         )
 
     def check() -> None:
-        paths = [Path(path) for split in splits for path in split.paths]
-        bad = [fault for fault in image_files.faults(paths) if fault.fatal]
+        bad = [fault for split in splits for fault in faults(split) if fault.fatal]
         files.write_json(run.bad_images, [{"path": str(f.path), "fault": f.fault} for f in bad])
 
     bad = _bad_images(_computed_once(run.bad_images, check, run, strategy), run)
@@ -126,8 +127,11 @@ def _without_bad_images(
             f"{len(bad)} images cannot be read, the first {bad[0]['path']}: {bad[0]['fault']}. "
             f"Received: max_bad_images={most}. All are listed in {run.bad_images}."
         )
-    names = [row["path"] for row in bad]
-    train, test = (split.take(np.flatnonzero(~np.isin(split.paths, names))) for split in splits)
+    bad_names = {row["path"] for row in bad}
+    train, test = (
+        split.take(np.flatnonzero([split.name(i) not in bad_names for i in range(len(split))]))
+        for split in splits
+    )
     return replace(data, train=train, test=test), len(bad)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import tarfile
 
 import keras
 import numpy as np
@@ -236,6 +237,22 @@ def test_bad_images_are_left_out(image_folder, tmp_path):
     left = sorted(set((folder / "train").rglob("*.jpg")) - set(paths))
     mean = np.load(tmp_path / "run" / "mean.npy")
     np.testing.assert_allclose(mean, fitted_mean(left), rtol=1e-6)
+
+
+def test_bad_images_of_an_archive_are_left_out(image_folder, tmp_path):
+    folder, _ = damaged(image_folder, tmp_path, TRAIN[0], VALIDATION)
+    path = tmp_path / "set.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder, "set")
+    result = train(quick(path), tmp_path / "run", max_bad_images=2)
+    assert (result["bad_images"], result["train_images"], result["images"]) == (2, 23, 8)
+    listed = json.loads((tmp_path / "run" / "bad_images.json").read_text())
+    assert listed == [
+        {"path": f"{path}/set/{name}", "fault": "JPEG, cut short"}
+        for name in (TRAIN[0], VALIDATION)
+    ]
+    with pytest.raises(UserError, match=f"{path}/set/{TRAIN[0]} cannot be used: JPEG, cut short"):
+        train(quick(path), tmp_path / "other")
 
 
 def test_too_many_bad_images(image_folder, tmp_path):
