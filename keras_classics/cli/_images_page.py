@@ -1,9 +1,10 @@
 """The page that `check_images` writes: one HTML file that needs no network and no script."""
 
 import base64
+import functools
 import html
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,21 +76,24 @@ svg line { stroke: var(--line); } svg circle { fill: var(--bar); fill-opacity: .
 """
 
 
-def write_page(path: Path, found: Survey, faults: Sequence[Fault]) -> None:
+def write_page(
+    path: Path, found: Survey, faults: Sequence[Fault], read: Callable[[int], bytes]
+) -> None:
     """Writes the page of a survey.
 
     Args:
         path: HTML file to write.
         found: The survey.
         faults: The faults of the same folder.
+        read: Returns the file of an image, given its number among all images.
     """
     # A name that is not UTF-8 is escaped, so the text can be encoded.
-    text = "\n".join(_page(found, faults))
+    text = "\n".join(_page(found, faults, read))
     with files.atomic_write(path) as aside:
         aside.write_text(text + "\n", encoding="utf-8")
 
 
-def _page(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
+def _page(found: Survey, faults: Sequence[Fault], read: Callable[[int], bytes]) -> Iterator[str]:
     title = f"Images of {_text(str(found.root))}"
     yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -98,7 +102,7 @@ def _page(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
     yield f"<h1>{title}</h1>"
     yield from _summary(found, faults)
     for meaning, (heading, explanation) in SECTIONS.items():
-        yield from _copies(found, meaning, heading, explanation)
+        yield from _copies(found, meaning, heading, explanation, read)
     yield from _faults(found, faults)
     yield from _classes(found)
     if found.names:
@@ -124,7 +128,9 @@ def _summary(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
     yield "</ul>"
 
 
-def _copies(found: Survey, meaning: str, heading: str, explanation: str) -> Iterator[str]:
+def _copies(
+    found: Survey, meaning: str, heading: str, explanation: str, read: Callable[[int], bytes]
+) -> Iterator[str]:
     groups = found.groups(meaning)
     if not groups:
         return
@@ -134,7 +140,7 @@ def _copies(found: Survey, meaning: str, heading: str, explanation: str) -> Iter
     for group in groups[:GROUPS]:
         yield '<div class="group">'
         for copy in _shown(found, group):
-            yield _figure(found, copy)
+            yield _figure(found, copy, read)
         if len(group) > MEMBERS:
             yield f"<p>and {len(group) - MEMBERS:,} images more</p>"
         yield "</div>"
@@ -153,7 +159,7 @@ def _shown(found: Survey, group: Sequence[Copy]) -> list[Copy]:
     return [group[i] for i in sorted(order[:MEMBERS])]
 
 
-def _figure(found: Survey, copy: Copy) -> str:
+def _figure(found: Survey, copy: Copy, read: Callable[[int], bytes]) -> str:
     name = found.names[copy.number]
     height, width = found.sizes[copy.number]
     rows = [f"<b>{_text(copy.kind or 'first')}</b>{_text(name)}"]
@@ -166,16 +172,15 @@ def _figure(found: Survey, copy: Copy) -> str:
         if value
     ]
     rows.append(", ".join([*place, f"{width}x{height} pixels"]))
-    return (
-        f"<figure>{_image(found.root / name)}<figcaption>{'<br>'.join(rows)}</figcaption></figure>"
-    )
+    image = _image(functools.partial(read, found.numbers[copy.number]))
+    return f"<figure>{image}<figcaption>{'<br>'.join(rows)}</figcaption></figure>"
 
 
-def _image(path: Path) -> str:
+def _image(read: Callable[[], bytes]) -> str:
     """An image as an element with its content, made smaller."""
     try:
-        image = image_files.decode(tf.constant(files.read_bytes(path)))
-    except (UserError, tf.errors.OpError):  # It was changed since it was checked.
+        image = image_files.decode(tf.constant(read()))
+    except (OSError, UserError, tf.errors.OpError):  # It was changed since it was checked.
         return "<p>(cannot be read any more)</p>"
     height, width = image.shape[:2]
     scale = min(1.0, SIDE / max(height, width))

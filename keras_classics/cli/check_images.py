@@ -1,4 +1,4 @@
-"""Decodes all images of a folder, and lists faulty images and copies.
+"""Decodes all images of a folder or archive, and lists faulty images and copies.
 
 keras-classics check_images my_images
 keras-classics check_images my_images --page=report.html
@@ -20,8 +20,11 @@ from keras_classics.cli._images_page import write_page
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._progress import progress_bar
+from keras_classics.data.archives import is_archive
 from keras_classics.data.fingerprints import Fingerprints
+from keras_classics.data.folders import open_tree
 from keras_classics.data.image_files import EXTENSIONS, faults
+from keras_classics.data.splits import FileSplit
 from keras_classics.data.survey import (
     ELONGATED,
     LABELS,
@@ -32,7 +35,7 @@ from keras_classics.data.survey import (
     Survey,
     survey,
 )
-from keras_classics.data.trees import FolderTree
+from keras_classics.data.trees import Tree
 from keras_classics.errors import UserError, one_line
 
 PAGE = define_path(
@@ -49,13 +52,16 @@ NO_CLASS = "no class"
 def main(path: str) -> None:
     """Lists and counts the faults and the copies."""
     root = Path(path)
-    tree, images, left_out = _files(root)
+    tree, names, left_out = _files(root)
+    images = [root / name for name in names]
+    split = tree.split(names, [0] * len(names), exif=False)
+    archive = None if isinstance(split, FileSplit) else split
     if PAGE.value:
         _check_page(Path(PAGE.value))
     found = []
     prints = Fingerprints(len(images))
     with progress_bar(len(images)) as bar:
-        for fault in faults(images, bar.update, prints):
+        for fault in faults(images, bar.update, prints, archive):
             found.append(fault)
             if not JSON.value:
                 bar.write(one_line(f"{fault.path.relative_to(root)}: {fault.fault}"))
@@ -82,7 +88,7 @@ def main(path: str) -> None:
         for line in _report(surveyed):
             print(one_line(line))
     if PAGE.value:
-        write_page(Path(PAGE.value), surveyed, found)
+        write_page(Path(PAGE.value), surveyed, found, lambda number: split.read(number)[1])
         if not JSON.value:
             print(one_line(f"page    {PAGE.value}"))
     if fatal:
@@ -163,12 +169,12 @@ def _group(found: Survey, group: tuple[Copy, ...]) -> str:
     return f"{found.names[first.number]}: {', '.join(words)}"
 
 
-def _files(root: Path) -> tuple[FolderTree, list[Path], list[str]]:
+def _files(root: Path) -> tuple[Tree, list[str], list[str]]:
     """All image files below a folder, including linked folders, and the files left out, sorted."""
-    if not root.is_dir():
-        raise UserError(f"{root} is not a folder.")
-    tree = FolderTree(root)
+    if not root.is_dir() and not is_archive(root):
+        raise UserError(f"{root} is not a folder, nor a tar or zip archive of one.")
+    tree = open_tree(root)
     images, left_out = tree.images_below("")
     if not images:
         raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).")
-    return tree, [root / image for image in images], left_out
+    return tree, images, left_out

@@ -5,12 +5,14 @@ the check. The check cannot see one kind of damage: changed bytes in the middle 
 These formats have no checksum, and their decoders continue after the damage.
 """
 
+import errno
 import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -29,7 +31,7 @@ from keras_classics.data.image_modes import (
     png_head,
 )
 from keras_classics.data.image_size import MAX_PIXELS, first_frame, image_size, limited
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, short_reason
 
 # Format of a file by the end of its name.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".gif": "GIF"}
@@ -65,6 +67,16 @@ class Fault:
     path: Path
     fault: str
     fatal: bool
+
+
+class Archive(Protocol):
+    """Image files in a file, as `packed.ArchiveSplit`."""
+
+    def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+        """Returns a function for a graph, from an index to the bytes of the file and more."""
+
+    def read(self, index: int) -> tuple[str, bytes]:
+        """Returns a name for a file, and its bytes."""
 
 
 def decode(encoded: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
@@ -117,6 +129,7 @@ def faults(
     paths: Sequence[Path],
     progress: Callable[[int], object] | None = None,
     prints: Fingerprints | None = None,
+    archive: Archive | None = None,
 ) -> Iterator[Fault]:
     """Decodes files completely, on all cores, and reports each one with a fault.
 
@@ -124,14 +137,18 @@ def faults(
         paths: The files.
         progress: Called with the number of files done since its last call, as `tqdm.update`.
         prints: If given, its rows are filled with the fingerprints of these files.
+        archive: If given, the files are in it, in this order, and their paths are names.
 
     Yields:
         One fault for each file that has any, in the order of the files.
     """
-    rest = iter(paths)
-    for states in _scan(paths, prints):
-        for state, path in zip(states, rest, strict=False):
-            fault = _look_at(path, state)
+    rest = enumerate(paths)
+    for states in _scan(paths, prints, archive):
+        for state, (number, path) in zip(states, rest, strict=False):
+            if archive is None:
+                fault = _look_at(path, state, functools.partial(_content, path))
+            else:
+                fault = _look_at(path, state, lambda number=number: archive.read(number)[1])
             if fault is not None:
                 yield fault
         if progress is not None:
@@ -157,21 +174,21 @@ def fault_of(encoded: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> 
     return _unusual(encoded, Path(name))
 
 
-def _scan(paths: Sequence[Path], prints: Fingerprints | None) -> Iterator[np.ndarray]:
+def _scan(
+    paths: Sequence[Path], prints: Fingerprints | None, archive: Archive | None
+) -> Iterator[np.ndarray]:
     """Yields the states of all files, in order, about `BATCH` at a time.
 
     A file that cannot be read or decoded drops out of the pipeline. The numbers of the files that
     come through show which ones did.
     """
-    # To read a FIFO would wait for its writer.
-    readable = [path if path.is_file() else Path(os.devnull) for path in paths]
-    names = tf.constant([os.fsencode(path) for path in readable], tf.string)
-    dataset = tf.data.Dataset.from_tensor_slices(names).enumerate()
-    dataset = dataset.map(
-        functools.partial(_read_and_decode, with_print=prints is not None),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+    check = functools.partial(
+        _read_and_decode,
+        read=_reader(paths) if archive is None else archive.reader(),
+        with_print=prints is not None,
     )
+    dataset = tf.data.Dataset.range(len(paths))
+    dataset = dataset.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.ignore_errors().batch(BATCH).prefetch(tf.data.AUTOTUNE)
     done = 0
     for numbers, plain, rows in dataset.as_numpy_iterator():
@@ -185,11 +202,18 @@ def _scan(paths: Sequence[Path], prints: Fingerprints | None) -> Iterator[np.nda
         yield np.full(len(paths) - done, _FATAL)
 
 
+def _reader(paths: Sequence[Path]) -> Callable[[tf.Tensor], tuple[tf.Tensor]]:
+    # To read a FIFO would wait for its writer.
+    readable = [path if path.is_file() else Path(os.devnull) for path in paths]
+    names = tf.constant([os.fsencode(path) for path in readable], tf.string)
+    return lambda number: (tf.io.read_file(names[number]),)
+
+
 def _read_and_decode(
-    number: tf.Tensor, path: tf.Tensor, with_print: bool
+    number: tf.Tensor, read: Callable[[tf.Tensor], tuple[tf.Tensor, ...]], with_print: bool
 ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
     """Returns the file's number, whether it is an upright JPEG not of CMYK, and its fingerprint."""
-    encoded = tf.io.read_file(path)
+    encoded = read(number)[0]
     image = decode(encoded)
     # TensorFlow skips an operation that no output depends on, so the output depends on the pixels.
     decoded = tf.size(image) > 0
@@ -212,16 +236,24 @@ def _header(encoded: bytes, channels: int) -> tuple[np.int64, np.int64]:
     return np.int64(orientation(encoded)), np.int64(MODES.index(mode))
 
 
-def _look_at(path: Path, state: int) -> Fault | None:
+def _look_at(path: Path, state: int, read: Callable[[], bytes]) -> Fault | None:
     """Returns what is wrong with a file, given its state after the scan."""
     if state == _PLAIN and FORMATS.get(path.suffix.lower()) == "JPEG":
         return None
     try:
-        encoded = files.read_bytes(path)
+        encoded = read()
+    except OSError as error:
+        return Fault(path, f"cannot be read ({error.strerror})", fatal=True)
     except UserError as error:
-        why = getattr(error.__cause__, "strerror", "Not a file")
-        return Fault(path, f"cannot be read ({why})", fatal=True)
+        return Fault(path, f"cannot be read ({short_reason(error)})", fatal=True)
     return fault_of(encoded, path) if state == _FATAL else _unusual(encoded, path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return files.read_bytes(path)
+    except UserError as error:
+        raise error.__cause__ or OSError(errno.EINVAL, "Not a file") from error
 
 
 def format_of(encoded: bytes) -> str | None:

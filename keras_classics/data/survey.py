@@ -44,6 +44,7 @@ class Survey:
     Attributes:
         root: The folder.
         names: Paths of the images that can be read, relative to it.
+        numbers: Number of each among all images, those that cannot be read too.
         parts: The part of each, such as train; empty if the folder has none.
         classes: The class of each; empty for an image that lies in no folder of a class.
         sizes: int64, shape (images, 2): heights and widths.
@@ -53,6 +54,7 @@ class Survey:
 
     root: Path
     names: list[str]
+    numbers: np.ndarray
     parts: list[str]
     classes: list[str]
     sizes: np.ndarray
@@ -158,6 +160,7 @@ def survey(root: Path, paths: Sequence[Path], prints: Fingerprints) -> Survey:
     return Survey(
         root,
         [str(path) for path in below],
+        read,
         parts,
         classes,
         prints.sizes[read],

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import tarfile
+import zipfile
 
 import pytest
 from absl import flags
@@ -242,6 +244,31 @@ def test_the_page_of_a_folder_of_one_image(tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert text.count("<figure>") == 6
     assert "and 294 images more" in text
+
+
+@pytest.mark.parametrize("kind", ["zip", "deflated", "tar"])
+def test_an_archive_is_checked_as_its_folder(tmp_path, capsys, kind):
+    root = folder(tmp_path / "images", cut_jpg=JPEG[:-2], png_jpg=PNG)
+    (root / "val" / "cat").mkdir(parents=True)
+    (root / "val" / "cat" / "d.png").write_bytes(encoded(ImageOps.mirror(PHOTO), "PNG"))
+    archive = tmp_path / "archive"
+    if kind == "tar":
+        with tarfile.open(archive, "w") as file:
+            file.add(root, "")
+    else:
+        method = zipfile.ZIP_DEFLATED if kind == "deflated" else zipfile.ZIP_STORED
+        with zipfile.ZipFile(archive, "w", method) as file:
+            for path in sorted(root.rglob("*.*")):
+                file.write(path, path.relative_to(root))
+    printed = {}
+    for path in (root, archive):
+        page = tmp_path / f"{path.name}.html"
+        with flagsaver.flagsaver(page=str(page)), pytest.raises(UserError, match="would stop"):
+            check_images.main(str(path))
+        printed[path] = capsys.readouterr().out.replace(str(page), "PAGE")
+        assert page.read_text().count("<figure>") == 4
+    assert printed[archive] == printed[root]
+    assert "Warning: 1 of 1 images of val are in train too." in printed[root]
 
 
 @pytest.mark.parametrize("page", ["", "file.txt/page.html"])
