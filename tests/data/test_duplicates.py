@@ -151,6 +151,32 @@ def test_a_folder_of_one_image(tmp_path):
     assert group.kinds == ("", *["same bytes"] * (count - 1), *["nearly the same"] * count)
 
 
+def test_twenty_thousand_images():
+    rng = np.random.default_rng(0)
+    # As in photographs, low frequencies are stronger.
+    strength = 60 / np.hypot(*np.mgrid[:17, :17]).clip(1) ** 1.6
+    many = Fingerprints(20_000)
+    many.read[:] = True
+    many.sizes[:] = 200
+    many.pixels[:] = many.content[:] = np.arange(20_000)
+    many.frequencies[:] = rng.standard_normal(many.frequencies.shape) * strength
+    many.frequencies *= rng.uniform(0.3, 1.4, (20_000, 1, 1)).astype("float16")
+    many.frequencies[:, 0, 0] = 0
+    many.mosaic[:] = rng.integers(0, 256, (20_000, 1, 1, 3))
+    # The last 200 are copies of the first, with the noise of compression and mirrored.
+    noise = rng.normal(0, 0.03, (200, 17, 17))
+    many.frequencies[-200:] = (many.frequencies[:200] + noise) * (-1.0) ** np.arange(17)
+    many.mosaic[-200:] = many.mosaic[:200]
+    start = time.process_time()
+    groups = find_duplicates(many)
+    assert time.process_time() - start < 60
+    # Some are almost a gradient.
+    assert len(groups) >= 190
+    for group in groups:
+        (first, _) = group.members
+        assert group == Group((first, 19_800 + first), ("", "nearly the same, mirrored"))
+
+
 def test_unusual_files(tmp_path):
     contents = [content for content, _ in FATAL.values()]
     contents += [encoded(Image.new("RGB", (1, 1)), "PNG"), encoded(Image.new("RGB", (1, 1)), "BMP")]
