@@ -220,6 +220,11 @@ def pickled_data(data: object, labels: object = 0) -> bytes:
 POISON = b"\x80\x02}(U\x04datac_codecs\nencode\n}(U\x0c__defaults__K\x01u\x86bU\x06labelsK\x01u."
 LARGE_MEMO = b"\x80\x02K\x01r\xff\xff\xff\x7f."
 LONG_STRING = b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"abc."
+# A key of 200,000 tuples, each in the next, and lists likewise.
+DEEP_KEY = b"\x80\x02}(K\x01" + b"\x85" * 200_000 + b"K\x01u."
+DEEP_NAME = b"\x80\x04K\x01" + b"\x85" * 200_000 + b"\x8c\x01a\x93."
+DEEP_LIST = b"\x80\x02}(U\x04data" + b"]" * 200_000 + b"a" * 199_999 + b"u."
+DEEP_CALLS = b"\x80\x02K\x01q\0" + b"cnumpy\nndarray\nh\0\x85q\0R0" * 200_000 + b"}(h\0K\x01u."
 
 BAD_BATCHES = {
     "code": (written.python3_pickle(Code()), "contains posix.system, which is not executed"),
@@ -236,9 +241,13 @@ BAD_BATCHES = {
     "cut to nothing": (TEST_BATCH[:1], "not an intact pickle"),
     "no pickle": (b"\x89HDF\r\n", "not an intact pickle"),
     "a poisoned function": (POISON, "not an intact pickle"),
-    "a large memo": (LARGE_MEMO, "too large a number"),
+    "a large memo": (LARGE_MEMO, "must be of a dictionary. Received: int"),
     "a long string": (LONG_STRING, "not an intact pickle"),
-    "a persistent object": (b"\x80\x02Pname\n.", "not an intact pickle"),
+    "a deep key": (DEEP_KEY, "its keys must be strings"),
+    "a deep name": (DEEP_NAME, "a name is no string"),
+    "a deep list": (DEEP_LIST, "must hold 'data'"),
+    "deep calls": (DEEP_CALLS, "the operation POP"),
+    "a persistent object": (b"\x80\x02Pname\n.", "the operation PERSID"),
     "a class's attribute": (b"\x80\x04\x8c\x05numpy\x8c\x09dtype.mro\x93.", "contains numpy.dtype"),
 }
 
