@@ -20,6 +20,8 @@ from keras_classics.errors import UserError
 
 # A record of the TFRecord format: length, its checksum, the content, its checksum.
 HEAD, TAIL = 12, 4
+# Bytes of a file that are read at once, as TensorFlow chooses it, which it says if it must.
+BUFFER = 2**18
 
 # Images in memory up to this size are copied into a tensor, which threads read at the same time; of
 # more, Python reads one at a time.
@@ -179,9 +181,11 @@ class RecordSplit(Packed):
 
     Attributes:
         own_labels: Labels in place of those in the records, int32, shape (count,), or None.
+        shape: Shape of all images, or None if they differ.
     """
 
     own_labels: np.ndarray | None = None
+    shape: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, builder, part: str) -> "RecordSplit":
@@ -211,11 +215,13 @@ class RecordSplit(Packed):
                 f"The {part} split of {builder.info.full_name} should hold {expected:,} records "
                 f"and holds {sum(counts):,}. Prepare the data set again."
             )
+        shape = builder.info.features["image"].shape
         return cls(
             tuple(files),
             np.repeat(np.arange(len(files), dtype="int32"), counts),
             np.concatenate([offsets for offsets, _ in places]),
             np.concatenate([lengths for _, lengths in places]),
+            shape=None if None in shape else shape,
         )
 
     @property
@@ -242,6 +248,34 @@ class RecordSplit(Packed):
             return lambda index: _image_and_label(self._content_in_graph(index))
         labels = tf.constant(self.own_labels)
         return lambda index: (_image_and_label(self._content_in_graph(index))[0], labels[index])
+
+    def in_order(self) -> tf.data.Dataset:
+        """Returns each image's bytes and its label, in order; whole files are read at once."""
+        if not self._is_whole():
+            return super().in_order()
+        rows = tf.data.TFRecordDataset(list(self.files), buffer_size=BUFFER).map(_image_and_label)
+        if self.own_labels is None:
+            return rows
+        labels = tf.data.Dataset.from_tensor_slices(self.own_labels)
+        return tf.data.Dataset.zip(rows, labels).map(lambda row, label: (row[0], label))
+
+    def _is_whole(self) -> bool:
+        """Returns whether these are all records of the files, in their order."""
+        if not len(self):
+            return False
+        ends = self.offsets + self.lengths + TAIL
+        starts = self.offsets - HEAD
+        same = self.numbers[1:] == self.numbers[:-1]
+        follows = np.where(same, starts[1:] == ends[:-1], starts[1:] == 0)
+        last = np.append(~same, True)
+        sizes = [os.path.getsize(self.files[number]) for number in self.numbers[last]]
+        return bool(
+            starts[0] == 0
+            and follows.all()
+            and (np.diff(self.numbers) >= 0).all()
+            and len(set(self.numbers.tolist())) == len(self.files)
+            and (ends[last] == sizes).all()
+        )
 
     def relabelled(self, labels: np.ndarray) -> Self:
         """Returns the same images with other labels, int32, shape (count,)."""

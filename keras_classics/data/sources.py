@@ -20,10 +20,12 @@ from keras_classics.data.packed import RecordSplit
 from keras_classics.data.parquet import load_parquet
 from keras_classics.data.splits import MEMORY_LIMIT, AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import naming_unreadable
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, short_reason
 
 # Images that are decoded at a time.
 DECODERS = 4
+# Images of one size that are handed on together.
+BATCH = 1024
 
 # Forms of data sets on this machine.
 LOADERS = {
@@ -198,8 +200,7 @@ def _loaded(
     elif is_packaged(name):
         splits, class_names = load_packaged(name, parts)
     else:
-        splits, class_names, one_size = _tfds(name, parts, data_dir, encoded)
-        resize = None if one_size else resize
+        splits, class_names = _tfds(name, parts, data_dir, encoded)
     class_names = tuple(map(_as_text, class_names))
     for part, split in zip(parts, splits, strict=True):
         _check_labels(name, part, split, len(class_names))
@@ -263,39 +264,68 @@ def _in_memory(split: AnySplit, resize: Resize | None, name: str, part: str) -> 
     """Decodes all images of a split, and resizes them to one size."""
     if isinstance(split, Split):
         return split
+    if isinstance(split, RecordSplit) and split.shape is not None:
+        return _records_in_memory(split, split.shape, name, part)
     if resize is not None:
-        shape = resize(tf.zeros((1, 8, 8, 3), tf.uint8)).shape[1:]
-        if len(split) * np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
-            raise UserError(
-                f"{name} has {len(split):,} images of {tuple(shape)} in its {part} split; decoded, "
-                f"they must fit into {MEMORY_LIMIT // 2**30} GiB."
-            )
-    return Split(_same_size(_decoded(split, name), resize, name), split.labels)
+        _check_memory(split, resize(tf.zeros((1, 8, 8, 3), tf.uint8)).shape[1:], name, part)
+    labels: list[np.ndarray] = []
+
+    def images() -> Iterator[np.ndarray]:
+        with naming_unreadable(split, lambda: range(len(labels), len(split))):
+            for image, label in _rows(split, _decode).as_numpy_iterator():
+                yield image
+                labels.append(label)
+
+    stack = _same_size(images(), resize, name)
+    return Split(stack, np.array(labels, "int32"))
 
 
-def _decoded(split: EncodedSplit, name: str) -> Iterator[np.ndarray]:
-    """Yields the images of a split, grey or in colour."""
-    read = split.reader()
+def _records_in_memory(
+    split: RecordSplit, shape: tuple[int, int, int], name: str, part: str
+) -> Split:
+    """Decodes images that TensorFlow Datasets says to be of one size."""
+    _check_memory(split, shape, name, part)
 
-    def decode(index: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(limited(read(index)[0]), expand_animations=False)
-        # Without an alpha channel.
-        return image[..., : tf.where(tf.shape(image)[-1] < 3, 1, 3)]
+    def decode(encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = tf.io.decode_image(encoded, channels=shape[-1], expand_animations=False)
+        return tf.ensure_shape(image, shape), label
 
+    try:
+        batches = list(_rows(split, decode).batch(BATCH).as_numpy_iterator())
+    except (tf.errors.OpError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The {part} split of {name} cannot be read: {short_reason(error)}. Prepare it again."
+        ) from error
+    images, labels = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+    return Split(images, labels)
+
+
+def _check_memory(split: AnySplit, shape: Sequence[int], name: str, part: str) -> None:
+    if len(split) * np.prod(shape, dtype=np.int64) > MEMORY_LIMIT:
+        raise UserError(
+            f"{name} has {len(split):,} images of {tuple(shape)} in its {part} split; decoded, "
+            f"they must fit into {MEMORY_LIMIT // 2**30} GiB."
+        )
+
+
+def _rows(split: EncodedSplit, decode: Callable) -> tf.data.Dataset:
+    """Returns the images of a split, decoded, and their labels, in order."""
     options = tf.data.Options()
     options.autotune.enabled = False
-    images = tf.data.Dataset.range(len(split)).map(decode, num_parallel_calls=DECODERS)
-    done = 0
-    with naming_unreadable(split, lambda: range(done, len(split))):
-        for image in images.prefetch(DECODERS).with_options(options).as_numpy_iterator():
-            yield image
-            done += 1
+    rows = split.in_order().map(decode, num_parallel_calls=DECODERS)
+    return rows.prefetch(DECODERS).with_options(options)
+
+
+def _decode(encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    image = tf.io.decode_image(limited(encoded), expand_animations=False)
+    # Without an alpha channel.
+    return image[..., : tf.where(tf.shape(image)[-1] < 3, 1, 3)], label
 
 
 def _tfds(
     name: str, parts: Sequence[str], data_dir: str | None, encoded: bool
-) -> tuple[list[RecordSplit], tuple[str, ...], bool]:
-    """Returns splits and classes of a set of TensorFlow Datasets, and if all have one size."""
+) -> tuple[list[RecordSplit], tuple[str, ...]]:
+    """Returns splits and classes of a set of TensorFlow Datasets."""
     tfds = tensorflow_datasets()
     builder = prepared_builder(tfds, name, data_dir, encoded)
     features = builder.info.features
@@ -310,7 +340,7 @@ def _tfds(
     if missing:
         raise UserError(f"{name} has no {' and no '.join(sorted(missing))} split.")
     splits = [RecordSplit.of(builder, part) for part in names]
-    return splits, tuple(features["label"].names), None not in features["image"].shape
+    return splits, tuple(features["label"].names)
 
 
 def _test_part(tfds, builder) -> str:

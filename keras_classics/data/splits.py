@@ -116,6 +116,12 @@ class EncodedSplit(AnySplit):
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from an index to the image file's bytes and its label, for a graph."""
 
+    def in_order(self) -> tf.data.Dataset:
+        """Returns each image file's bytes and its label, in order."""
+        return tf.data.Dataset.range(len(self)).map(
+            self.reader(), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+
     @abstractmethod
     def name(self, index: int) -> str:
         """Returns a name for an image, by which a user finds it."""
