@@ -213,7 +213,9 @@ def _faults(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
 
 def _classes(found: Survey) -> Iterator[str]:
     counts = {part: found.class_counts(part) for part in found.part_names()}
-    if not any(name for classes in counts.values() for name in classes):
+    # The images of a part may lie in no folders of classes.
+    counts = {part: classes for part, classes in counts.items() if classes}
+    if not counts:
         return
     yield "<section>\n<h2>Classes</h2>"
     for part, classes in counts.items():
@@ -228,7 +230,7 @@ def _classes(found: Survey) -> Iterator[str]:
             largest = list(shown.items())
             shown = dict(largest[: CLASSES // 2] + largest[-CLASSES // 2 :])
             caption += f": the {CLASSES // 2} largest and smallest of {len(classes):,}"
-        yield from _bars(caption, {name or "(no class)": n for name, n in shown.items()})
+        yield from _bars(caption, shown)
     yield "</section>"
 
 

@@ -45,8 +45,6 @@ PAGE = define_path(
 # Most groups of copies that are printed of each kind, and most images of a group.
 GROUPS = 5
 MEMBERS = 4
-# What is printed for images that lie in no folder of a class.
-NO_CLASS = "no class"
 
 
 def main(path: str) -> None:
@@ -140,8 +138,7 @@ def _classes(part: str, counts: dict[str, int]) -> str | None:
     line = f"{len(counts):,} classes{f' in {part}' if part else ''}: "
     if counts[least] == counts[most]:
         return f"{line}{counts[most]:,} images each"
-    line += f"{counts[least]:,} ({least or NO_CLASS}) to "
-    line += f"{counts[most]:,} ({most or NO_CLASS}) images"
+    line += f"{counts[least]:,} ({least}) to {counts[most]:,} ({most}) images"
     if counts[most] > UNEQUAL * counts[least]:
         return f"Warning: {line}, a ratio above {UNEQUAL}"
     return line

@@ -1,5 +1,6 @@
 """The command that looks through a folder of images."""
 
+import contextlib
 import json
 import os
 import re
@@ -244,6 +245,27 @@ def test_the_page_of_a_folder_of_one_image(tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert text.count("<figure>") == 6
     assert "and 294 images more" in text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/cat/a.png", "train/dog/b.png", "val/c.png"],
+        ["a.png", "b.png"],
+        ["cut.png"],
+    ],
+)
+def test_a_page_without_classes(tmp_path, capsys, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(PNG[:-9] if "cut" in name else PNG)
+    page = tmp_path / "page.html"
+    readable = [name for name in names if "cut" not in name]
+    expectation = contextlib.nullcontext() if readable else pytest.raises(UserError)
+    with flagsaver.flagsaver(page=str(page)), expectation:
+        check_images.main(str(tmp_path))
+    assert page.read_text().count("<figure>") == len(readable)
+    assert ("<h2>Classes</h2>" in page.read_text()) == (len(names) == 3)
 
 
 @pytest.mark.parametrize("kind", ["zip", "deflated", "tar"])
