@@ -11,11 +11,9 @@ if there is none, by the family's first recipe for this network, or its first of
 --model, a recipe trains its own network. Another network gets images of the size that it takes.
 --set changes any field, as in --set=model_arguments.dropout=0.3.
 
-If there are fewer training images than the recipe's batch has, the batch becomes smaller, and a
-line says so. Repeat the command to resume.
+A recipe for more images than there are gets a smaller batch, holds out fewer, and keeps no moving
+average of the weights if the run is too short for it; lines say so. Repeat the command to resume.
 """
-
-import dataclasses
 
 import tensorflow as tf
 from absl import flags
@@ -26,7 +24,7 @@ from keras_classics.cli._described import print_input
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
 from keras_classics.training import Recipe, load_data
-from keras_classics.training.finetune import fitting_batch
+from keras_classics.training.few_images import for_few_images
 from keras_classics.training.recipes.by_name import RECIPES, default_recipe, for_network
 from keras_classics.training.strategy import is_chief
 
@@ -34,8 +32,12 @@ MODEL = flags.DEFINE_string(
     "model", None, "Name of the network; that of the recipe if unset. keras-classics zoo lists all."
 )
 
-# One of so many training images is held out, if there are fewer than the recipe holds out.
-HELD_OUT = 10
+# Fields that change for few images, in words.
+FITTED = {
+    "validation": "--validation={:,}",
+    "batch_size": "--batch_size={:,}",
+    "average": "--set=average={} (a moving average of the weights)",
+}
 
 
 def main() -> None:
@@ -52,14 +54,16 @@ def main() -> None:
     recipe = training_flags.with_flags(published)
     named = training_flags.RECIPE.value or default
     words = ["train", recipe.model, recipe.dataset, named, f"seed{recipe.seed}"]
-    if training_flags.stored_recipe(RECIPES):
+    stored = training_flags.stored_recipe(RECIPES)
+    if stored:
         # Not the folder of the run that the recipe comes from.
         words[-2:] = [recipe.name, f"seed{recipe.seed}", "again"]
         published = training_flags.published_of(recipe, RECIPES.values())
     run_directory = training.run_folder_of(*words)
     strategy = training.start_run()
     data = load_data(recipe, training_flags.DATA_DIR.value)
-    recipe = _fitting(recipe, len(data.train), strategy)
+    if not stored:
+        recipe = _fitting(recipe, len(data.train), strategy)
     if is_chief(strategy):
         print_input(data.limited(recipe.limit_train, recipe.limit_test), recipe)
     changed = training_flags.changed_fields(recipe, published)
@@ -67,25 +71,12 @@ def main() -> None:
 
 
 def _fitting(recipe: Recipe, images: int, strategy: tf.distribute.Strategy) -> Recipe:
-    """Returns a recipe of large data for fewer images, and says what it changes.
-
-    Args:
-        recipe: The recipe. What flags set stays.
-        images: Number of training images of its data set.
-        strategy: Devices.
-    """
-    fitting, given = recipe, training_flags.given_fields()
-    used = min(images, recipe.limit_train or images)
-    if "validation" not in given and recipe.validation >= used:
-        fitting = dataclasses.replace(fitting, validation=used // HELD_OUT)
-    if "batch_size" not in given:
-        fitting = fitting_batch(fitting, images, strategy.num_replicas_in_sync)
-    told = {"validation": "images for validation", "batch_size": "images in a batch"}
-    for name, what in told.items():
+    """Returns a recipe that can train on so many images, and says what it changes."""
+    given = training_flags.given_fields()
+    fitting = for_few_images(recipe, images, strategy.num_replicas_in_sync, given)
+    for name, words in FITTED.items():
         ours, theirs = getattr(fitting, name), getattr(recipe, name)
         if ours != theirs and is_chief(strategy):
-            print(
-                f"{ours:,} {what} (--{name}) instead of the recipe's {theirs:,}, because there are "
-                f"{used:,} images to train on"
-            )
+            chosen = f"--set={name}=null" if ours is None else f"--{name}={ours:,}"
+            print(f"{chosen} instead of {words.format(theirs)}: there are {images:,} images")
     return fitting

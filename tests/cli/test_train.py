@@ -31,8 +31,7 @@ def test_a_recipe_by_name_on_a_folder_with_few_images(run, images):
     folder, done = run
     lines = done.stdout.splitlines()
     assert lines[:2] == [
-        "6 images in a batch (--batch_size) instead of the recipe's 32, because there are 6 images "
-        "to train on",
+        "--batch_size=6 instead of --batch_size=32: there are 6 images",
         "data               6 training images of 2 classes (cat 3, dog 3), 6 test images",
     ]
     assert f"lenet5 on {images}, recipe modern, seed 3, 1 epochs" in lines

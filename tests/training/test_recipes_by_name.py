@@ -9,6 +9,7 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.models import find_model
 from keras_classics.training import recipes
+from keras_classics.training.few_images import for_few_images
 from keras_classics.training.recipes.by_name import RECIPES, default_recipe, for_network
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.recipes.vgg import of_config
@@ -94,3 +95,29 @@ def test_lengths_in_pixels_keep_their_proportions():
             scale = fitting.preprocessing_arguments["crop"] / 224
             of = fitting.preprocessing_arguments["resize"]
             assert of == round(recipe.preprocessing_arguments["resize"] * scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "given", "changes"),
+    [
+        # The data sets that the recipes are for.
+        ("resnet_cifar10/modern", 50_000, (), {}),
+        ("resnet_imagenet/modern", 1_281_167, (), {}),
+        ("resnet_imagenet/paper", 1_281_167, (), {}),
+        ("resnet_cifar10/modern", 450, (), {"average": None}),
+        ("resnet_cifar10/modern", 100, (), {"batch_size": 100, "average": None}),
+        ("resnet_cifar10/modern", 100, ("average",), {"batch_size": 100}),
+        ("vgg/paper", 600, (), {"validation": 60}),
+        ("vgg/paper", 200, (), {"validation": 20, "batch_size": 180}),
+        ("vgg/paper", 200, ("batch_size", "validation"), {}),
+    ],
+)
+def test_a_recipe_for_few_images(name, images, given, changes):
+    recipe = RECIPES[name]
+    expected = dataclasses.replace(recipe, **changes)
+    assert for_few_images(recipe, images, given=given) == expected
+
+
+def test_a_batch_for_few_images_is_shared_by_all_replicas():
+    recipe = RECIPES["resnet_cifar10/paper"]
+    assert for_few_images(recipe, 103, replicas=4).batch_size == 100
