@@ -20,9 +20,9 @@ from keras_classics.cli._images_page import write_page
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._progress import progress_bar
-from keras_classics.data.archives import is_archive
 from keras_classics.data.fingerprints import Fingerprints
 from keras_classics.data.folders import open_tree
+from keras_classics.data.formats.archives import is_archive
 from keras_classics.data.image_files import EXTENSIONS, faults
 from keras_classics.data.splits import FileSplit
 from keras_classics.data.survey import (

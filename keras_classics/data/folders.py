@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_classics.data import image_files, imagenet
-from keras_classics.data.archives import is_archive, open_archive
+from keras_classics.data.formats.archives import is_archive, open_archive
 from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import EncodedSplit
 from keras_classics.data.trees import NAMED, FolderTree, Tree, join

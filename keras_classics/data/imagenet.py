@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from keras_classics import files
-from keras_classics.data.archives import ArchiveTree, tar_members
+from keras_classics.data.formats.archives import ArchiveTree, tar_members
 from keras_classics.data.trees import FolderTree, Tree, join
 from keras_classics.errors import UserError, require, short_reason
 

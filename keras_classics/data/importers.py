@@ -14,16 +14,16 @@ import numpy as np
 
 from keras_classics import files
 from keras_classics.data.builders import IMPORTABLE, find_builder, tensorflow_datasets
-from keras_classics.data.cifar import CIFAR10_FORMATS, CIFAR100_FORMATS
-from keras_classics.data.idx import MNIST_FORMAT, idx_format
+from keras_classics.data.formats.cifar import CIFAR10_FORMATS, CIFAR100_FORMATS
+from keras_classics.data.formats.idx import MNIST_FORMAT, idx_format
+from keras_classics.data.formats.npz import is_npz, read_npz
+from keras_classics.data.formats.parquet import files_of_parts, is_table
+from keras_classics.data.formats.small_images import Format, SmallImages, read_format
+from keras_classics.data.formats.stl10 import STL10_FORMATS
+from keras_classics.data.formats.svhn import SVHN_FORMATS
 from keras_classics.data.names import PARQUET
-from keras_classics.data.npz import is_npz, read_npz
-from keras_classics.data.parquet import files_of_parts, is_table
-from keras_classics.data.small_images import Format, SmallImages, read_format
 from keras_classics.data.sources import load
 from keras_classics.data.splits import Split
-from keras_classics.data.stl10 import STL10_FORMATS
-from keras_classics.data.svhn import SVHN_FORMATS
 from keras_classics.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -10,14 +10,14 @@ import tensorflow as tf
 from keras_classics.data import names
 from keras_classics.data.builders import prepared_builder, tensorflow_datasets
 from keras_classics.data.folders import load_folder
+from keras_classics.data.formats.npz import load_npz
+from keras_classics.data.formats.parquet import load_parquet
 from keras_classics.data.image_size import limited
 from keras_classics.data.lists import load_list
 from keras_classics.data.multilabel import load_multilabel
 from keras_classics.data.names import NPZ, form_of, is_upright, path_of
-from keras_classics.data.npz import load_npz
 from keras_classics.data.packaged import is_packaged, load_packaged
 from keras_classics.data.packed import RecordSplit
-from keras_classics.data.parquet import load_parquet
 from keras_classics.data.splits import MEMORY_LIMIT, AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError, short_reason

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data.idx import MNIST_FORMAT
-from keras_classics.data.small_images import read_format
+from keras_classics.data.formats.idx import MNIST_FORMAT
+from keras_classics.data.formats.small_images import read_format
 from keras_classics.training import Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from reproduce.full_length.training import Data

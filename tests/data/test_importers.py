@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_classics.data import importers
-from keras_classics.data.idx import read_idx
+from keras_classics.data.formats.idx import read_idx
 from keras_classics.errors import UserError
 from tests.helpers.idx_files import (
     damage_count,

@@ -6,7 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_classics.data import Split, importers, load, load_test, npz
+from keras_classics.data import Split, importers, load, load_test
+from keras_classics.data.formats import npz
 from keras_classics.errors import UserError
 
 RANDOM = np.random.default_rng(0)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_classics.data.cifar import CIFAR10_FORMATS
-from keras_classics.data.pickles import array_of, read_pickle
-from keras_classics.data.small_images import read_format
+from keras_classics.data.formats.cifar import CIFAR10_FORMATS
+from keras_classics.data.formats.pickles import array_of, read_pickle
+from keras_classics.data.formats.small_images import read_format
 from keras_classics.errors import UserError
 from tests.helpers import small_image_files as written
 

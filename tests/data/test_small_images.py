@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from keras_classics.data import cifar, importers, load, members
+from keras_classics.data import importers, load
 from keras_classics.data.builders import IMPORTABLE
-from keras_classics.data.small_images import read_format
+from keras_classics.data.formats import cifar, members
+from keras_classics.data.formats.small_images import read_format
 from keras_classics.errors import UserError
 from tests.helpers import small_image_files as written
 from tests.helpers.idx_files import idx, write_idx_set

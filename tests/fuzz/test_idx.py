@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_classics.data.idx import read_idx
+from keras_classics.data.formats.idx import read_idx
 from keras_classics.errors import UserError
 from tests.fuzz.mutations import BYTES, drawn
 from tests.helpers.idx_files import idx

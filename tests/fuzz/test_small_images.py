@@ -4,7 +4,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from keras_classics.data import importers
-from keras_classics.data.small_images import read_format
+from keras_classics.data.formats.small_images import read_format
 from keras_classics.errors import UserError
 from tests.fuzz.mutations import BYTES, drawn
 from tests.helpers import small_image_files as written

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_classics.data.members import Member
-from keras_classics.data.small_images import Format, SmallImages
+from keras_classics.data.formats.members import Member
+from keras_classics.data.formats.small_images import Format, SmallImages
 from keras_classics.errors import UserError
 
 SIDE = 96

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from keras_classics.data.folders import TESTS, TRAIN
+from keras_classics.data.formats.tables import Table
 from keras_classics.data.packed import BytesSplit
 from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
 from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES
-from keras_classics.data.tables import Table
 from keras_classics.errors import UserError, natural_key, require
 from keras_classics.files import user_path
 

@@ -10,8 +10,8 @@ from typing import IO
 import numpy as np
 
 from keras_classics import files
-from keras_classics.data.members import Member
-from keras_classics.data.small_images import Format, SmallImages
+from keras_classics.data.formats.members import Member
+from keras_classics.data.formats.small_images import Format, SmallImages
 from keras_classics.errors import UserError
 
 # http://yann.lecun.com/exdb/mnist: the third byte of an IDX file is its type, the fourth the

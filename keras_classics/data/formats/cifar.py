@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_classics.data.members import Member
-from keras_classics.data.pickles import array_of, read_pickle
-from keras_classics.data.small_images import Format, SmallImages
+from keras_classics.data.formats.members import Member
+from keras_classics.data.formats.pickles import array_of, read_pickle
+from keras_classics.data.formats.small_images import Format, SmallImages
 from keras_classics.errors import UserError
 
 # Most bytes of a file: three times the largest, CIFAR-100's training images.

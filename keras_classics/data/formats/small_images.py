@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_classics.data.members import Member, read_members
+from keras_classics.data.formats.members import Member, read_members
 from keras_classics.errors import UserError
 
 

@@ -8,8 +8,8 @@ from typing import IO
 
 import numpy as np
 
-from keras_classics.data.members import kind_of
-from keras_classics.data.small_images import SmallImages
+from keras_classics.data.formats.members import kind_of
+from keras_classics.data.formats.small_images import SmallImages
 from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES, Split
 from keras_classics.errors import UserError, short_reason
 from keras_classics.files import user_path

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_classics.data.members import UNPACKED_BYTES, Member
-from keras_classics.data.small_images import Format, SmallImages
+from keras_classics.data.formats.members import UNPACKED_BYTES, Member
+from keras_classics.data.formats.small_images import Format, SmallImages
 from keras_classics.errors import UserError, require, short_reason
 
 PARTS = {part: f"{part}_32x32.mat" for part in ("train", "test", "extra")}
