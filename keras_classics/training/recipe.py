@@ -59,6 +59,15 @@ RANGES = {
     "seed": (0, 2**32 - 1),
 }
 
+# Fields that recipes did not have at first, and their values that change nothing: a run from before
+# belongs to the recipe with these values.
+LATER = {
+    "class_weights": None,
+    "sampling": "shuffle",
+    "validation_share": None,
+    "class_names": None,
+}
+
 CHOICES = {
     "loss": LOSSES,
     "preprocessing": PREPROCESSINGS,
@@ -327,7 +336,8 @@ class Recipe:
 
 def recipe_digest(content: Mapping[str, Any]) -> str:
     """Returns the SHA-256 of a recipe's JSON form; it is the same for equal recipes alone."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    changed = {name: value for name, value in content.items() if LATER.get(name, ...) != value}
+    return hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()
 
 
 def read_recipe(path: Path) -> Recipe:

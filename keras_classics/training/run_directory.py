@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_classics import files
 from keras_classics.environment import current_environment
 from keras_classics.errors import UserError
-from keras_classics.training.recipe import Recipe, recipe_digest
+from keras_classics.training.recipe import LATER, Recipe, recipe_digest
 from keras_classics.training.strategy import strategy_metadata
 
 HISTORY_COLUMNS = (
@@ -84,7 +84,7 @@ class RunDirectory:
         if not self.begun:
             self._refuse_run_without_recipe()
             return
-        stored, given = self.read_recipe(), recipe.to_json()
+        stored, given = {**LATER, **self.read_recipe()}, recipe.to_json()
         names = sorted(n for n in stored.keys() | given.keys() if stored.get(n) != given.get(n))
         if names:
             differences = "; ".join(

@@ -11,6 +11,7 @@ import pytest
 
 from keras_classics.errors import UserError
 from keras_classics.training import load_run, read_result, result, train
+from keras_classics.training.recipe import LATER, recipe_digest
 from keras_classics.training.run_directory import RunDirectory, is_run, run_folder
 from reproduce.harness.result_table import finished_runs
 from tests.helpers.runs import MODERN
@@ -133,6 +134,21 @@ def test_a_recipe_that_was_swapped_gets_no_result_of_another(copied, few_digits)
 
 
 SHORT = dataclasses.replace(MODERN, epochs=2, limit_train=24)
+
+
+def test_a_run_from_before_recipes_had_a_field_is_the_same_run(copied, few_digits):
+    recipe = MODERN
+    content = json.loads((copied / "recipe.json").read_text())
+    older = {name: value for name, value in content.items() if name not in LATER}
+    assert len(older) == len(content) - len(LATER)
+    (copied / "recipe.json").write_text(json.dumps(older))
+    assert recipe_digest(older) == recipe.digest
+    result = train(recipe, copied, data=few_digits)
+    assert result["recipe_digest"] == recipe.digest
+    changed = dataclasses.replace(recipe, sampling="balanced")
+    assert changed.digest != recipe.digest
+    with pytest.raises(UserError, match=r"another recipe \(sampling: shuffle there, balanced now"):
+        train(changed, copied, data=few_digits)
 
 
 @pytest.mark.parametrize("what", ["folder", "another"])
