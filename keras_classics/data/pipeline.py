@@ -100,7 +100,7 @@ def _array_blocks(split: Split, preprocess, plan: Plan, strategy, first_block: i
 def _encoded_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) -> Iterator:
     local_batch = plan.batch_size // strategy.num_replicas_in_sync
     crop = plan.augmentation
-    read = split.reader()
+    opened = split.opener()
 
     def draw(step: tf.Tensor, replica: tf.Tensor):
         """Draws the order, crop and colour randomness for one replica's part of a batch."""
@@ -113,13 +113,15 @@ def _encoded_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) 
             shifts = crop.colour(of_colour, epoch)
         return plan.order(epoch, tf.range(first, first + local_batch)), of_crop, shifts
 
-    def decode(index: tf.Tensor, random: tf.Tensor, shift: tf.Tensor):
-        encoded, label = read(index)
+    def decode(fetched: Any, random: tf.Tensor, shift: tf.Tensor):
+        encoded, label = opened(fetched)
         return CroppedImages(decode_crop(crop, encoded, random), shift), label
 
     def batches(replicas: list[int]) -> tf.data.Dataset:
         drawn = _elements(range(first_step, plan.steps), replicas).map(draw).unbatch()
-        images = drawn.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        images = split.fetched(drawn).map(
+            decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
         batches = images.batch(local_batch, drop_remainder=True)
         return batches.map(lambda *batch: tf.nest.map_structure(lambda t: t[tf.newaxis], batch))
 
@@ -166,16 +168,18 @@ def evaluation_batches(
                 batch, num_parallel_calls=2, deterministic=True
             )
     else:
-        read = split.reader()
+        opened = split.opener()
 
-        def decode(index: tf.Tensor):
-            encoded, label = read(index)
+        def decode(fetched: Any):
+            encoded, label = opened(fetched)
             inputs = preprocess(image_files.decode(encoded)[tf.newaxis])
             return tf.nest.map_structure(lambda tensor: tensor[0], inputs), label
 
         def batches(replicas: list[int]) -> tf.data.Dataset:
             indices = _elements(range(steps), replicas).map(indices_of).unbatch()
-            images = indices.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            images = split.fetched(indices).map(
+                decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
             return images.batch(batch_size, drop_remainder=True)
 
     return _distribute(batches, strategy, steps)

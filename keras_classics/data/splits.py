@@ -116,11 +116,21 @@ class EncodedSplit(AnySplit):
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from an index to the image file's bytes and its label, for a graph."""
 
+    def fetched(self, rows: tf.data.Dataset) -> tf.data.Dataset:
+        """Replaces the index with which each row begins by what `opener` takes.
+
+        Forms that are read by Python do it for many rows in one call.
+        """
+        return rows
+
+    def opener(self) -> Callable[[Any], tuple[tf.Tensor, tf.Tensor]]:
+        """Returns a function from what `fetched` makes of an index to what `reader` returns."""
+        return self.reader()
+
     def in_order(self) -> tf.data.Dataset:
         """Returns each image file's bytes and its label, in order."""
-        return tf.data.Dataset.range(len(self)).map(
-            self.reader(), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        rows = self.fetched(tf.data.Dataset.range(len(self)))
+        return rows.map(self.opener(), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     @abstractmethod
     def name(self, index: int) -> str:

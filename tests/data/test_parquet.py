@@ -8,16 +8,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from keras_classics.data import (
-    BytesSplit,
-    Split,
-    image_files,
-    importers,
-    load,
-    load_test,
-    packed,
-    parquet,
-)
+from keras_classics.data import BytesSplit, Split, image_files, importers, load, load_test, packed
+from keras_classics.data.formats import parquet
 from keras_classics.errors import UserError
 from keras_classics.evaluation.predictions import digest
 from tests.helpers.tables import table, write
