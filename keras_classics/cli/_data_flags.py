@@ -6,7 +6,7 @@ from absl import flags
 
 from keras_classics import files
 from keras_classics.cli._paths import define_path
-from keras_classics.data.shares import VALIDATION_SHARE as DEFAULT_SHARE
+from keras_classics.data.parts import VALIDATION_SHARE as DEFAULT_SHARE
 from keras_classics.errors import UserError
 
 VALIDATION_SHARE = flags.DEFINE_float(

@@ -10,7 +10,7 @@ from absl import flags
 from keras_classics.cli._paths import define_paths
 from keras_classics.cli._weights import known_weights
 from keras_classics.data.names import OF_IMAGE_FILES, form_of
-from keras_classics.data.shares import VALIDATION_SHARE
+from keras_classics.data.parts import VALIDATION_SHARE
 from keras_classics.errors import UserError
 from keras_classics.models import find_model, find_weights, get_model, list_models
 from keras_classics.models.losses import BinaryCrossEntropy, SmoothedCrossEntropy

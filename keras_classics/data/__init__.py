@@ -14,7 +14,8 @@ __all__ = [
 ]
 
 if tf is not None:
-    from keras_classics.data.packed import ArchiveSplit, BytesSplit, RecordSplit
+    from keras_classics.data.packed import ArchiveSplit, BytesSplit
+    from keras_classics.data.records import RecordSplit
     from keras_classics.data.sources import ImageData, load, load_test
     from keras_classics.data.splits import FileSplit, Split
 else:

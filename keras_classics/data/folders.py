@@ -9,17 +9,13 @@ import numpy as np
 
 from keras_classics.data import image_files, imagenet
 from keras_classics.data.formats.archives import is_archive, open_archive
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
+from keras_classics.data.parts import TESTS, TRAIN, held_out, part_to_test, say_unused
 from keras_classics.data.splits import EncodedSplit
 from keras_classics.data.trees import NAMED, FolderTree, Tree, join
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
 
 logger = logging.getLogger(__name__)
-
-TRAIN = "train"
-# Folders of what networks are evaluated on; of several, the first is taken.
-TESTS = ("test", "validation", "val", "valid")
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,8 @@ def load_folder(
         parts: Some of `train` and `test`.
         exif: Whether images are turned as their EXIF orientation says.
         share: If there is no test part: the fraction of the images that is held out for it,
-            see `shares.is_held_out`. If None, `VALIDATION_SHARE`; but without any parts, if only
-            `test` is asked for, it has all images.
+            see `parts.is_held_out`. If None, `parts.VALIDATION_SHARE`; but without any parts, if
+            only `test` is asked for, it has all images.
 
     Returns:
         The splits, and the name of each label: the classes of train, or if there is no train, those
@@ -71,7 +67,7 @@ def load_folder(
     tree = open_tree(user_path(path))
     top = _top(tree)
     names = part_folders(tree, top)
-    test = _test_folder(tree, top, names)
+    test = part_to_test(tree.root, names)
     if test is not None and TRAIN in parts and TRAIN not in names:
         raise UserError(f"{tree.root} has {names[test] or 'test images'} and no {TRAIN}.")
     if test is None:
@@ -151,18 +147,6 @@ def _has_labels(tree: Tree, folder: str) -> bool:
     return bool(listing.folders) or imagenet.is_flat(listing.images)
 
 
-def _test_folder(tree: Tree, top: str, names: dict[str, str]) -> str | None:
-    """Returns the part to test on, and says which if there are several."""
-    first, *others = [part for part in TESTS if part in names] or [None]
-    if others:
-        unused = ", ".join(names[part] for part in others)
-        logger.info(
-            "%s has %s and %s: test images are those of %s; %s is not used",
-            *(tree.root, names[first], unused, names[first], unused),
-        )
-    return first
-
-
 def _part(tree: Tree, top: str, name: str) -> Part:
     """Returns the images of a part with those of its classes, or of ImageNet's flat folder."""
     folder = join(top, name) if name else top
@@ -197,13 +181,8 @@ def _classes(tree: Tree, folder: str) -> Part:
 def _shared(tree: Tree, folder: str, share: float | None) -> dict[str, Part]:
     """Returns the parts of class folders without parts, by the names of the images."""
     whole = _classes(tree, folder)
-    share = VALIDATION_SHARE if share is None else share
     start = len(join(folder, " ")) - 1
-    held = np.array([is_held_out(image[start:], share) for image in whole.images])
-    logger.info(
-        "%s has no test images of its own: %s of %s are held out for testing (validation_share=%g)",
-        *(tree.root / folder, f"{held.sum():,}", f"{len(held):,}", share),
-    )
+    held = held_out(tree.root / folder, [image[start:] for image in whole.images], share)
     return {
         TRAIN: _some(whole, ~held),
         "test": replace(_some(whole, held), left_out=(), complete=False),

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -13,13 +12,10 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from keras_classics import files
-from keras_classics.data.folders import TESTS, TRAIN
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
+from keras_classics.data.parts import TESTS, TRAIN, held_out, part_to_test, say_unused
 from keras_classics.data.splits import FileSplit
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
-
-logger = logging.getLogger(__name__)
 
 # Names of a table's columns, in any case.
 PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "image_path", "filepath", "name")
@@ -124,10 +120,7 @@ def rows_of_parts(
         if share is None and TRAIN not in parts:
             return {TRAIN: [], "test": rows}
         return _shared(rows, share, root)
-    first, *others = [part for part in TESTS if part in by_part] or [None]
-    if others:
-        unused = ", ".join(others)
-        logger.info("%s: test images are those of %s; %s is not used", root, first, unused)
+    first = part_to_test(root, by_part)
     if first is None and TRAIN in by_part:
         return _shared(by_part[TRAIN], share, root)
     say_unused(share, root, str(first))
@@ -137,14 +130,9 @@ def rows_of_parts(
 
 
 def _shared(rows: Sequence[AnyRow], share: float | None, root: Path) -> dict[str, list[AnyRow]]:
-    share = VALIDATION_SHARE if share is None else share
     found: dict[str, list[AnyRow]] = {TRAIN: [], "test": []}
-    for row in rows:
-        found["test" if is_held_out(row.path, share) else TRAIN].append(row)
-    logger.info(
-        "%s has no test images of its own: %s of %s are held out for testing (validation_share=%g)",
-        *(root, f"{len(found['test']):,}", f"{len(rows):,}", share),
-    )
+    for row, held in zip(rows, held_out(root, [row.path for row in rows], share), strict=True):
+        found["test" if held else TRAIN].append(row)
     return found
 
 

@@ -17,7 +17,7 @@ from keras_classics.data.lists import load_list
 from keras_classics.data.multilabel import load_multilabel
 from keras_classics.data.names import NPZ, form_of, is_upright, path_of
 from keras_classics.data.packaged import is_packaged, load_packaged
-from keras_classics.data.packed import RecordSplit
+from keras_classics.data.records import RecordSplit
 from keras_classics.data.splits import MEMORY_LIMIT, AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError, short_reason
@@ -127,7 +127,7 @@ def load(
         encoded: Whether images stay encoded on disk and are read when needed, instead of being
             held in memory.
         validation_share: Of a folder or list without a test part: the fraction of the images that
-            is held out for it, 0 to 1; `shares.VALIDATION_SHARE` if None.
+            is held out for it, 0 to 1; `parts.VALIDATION_SHARE` if None.
         class_names: All classes in the order of their labels, by default that of the data set.
 
     Raises:

@@ -1,6 +1,6 @@
 """The forms of a split: images in memory, and image files.
 
-`packed` has those in archives and TFRecord files.
+`packed` has those in archives and tables, `records` those in TFRecord files.
 """
 
 import os

@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_classics.data.duplicates import Group, find_duplicates
 from keras_classics.data.fingerprints import Fingerprints
-from keras_classics.data.folders import TESTS, TRAIN
 from keras_classics.data.image_modes import MODES
+from keras_classics.data.parts import TESTS, TRAIN
 
 # A class with more than this many times the images of another is reported.
 UNEQUAL = 10

@@ -12,7 +12,7 @@ from keras_classics.data import RecordSplit, load_test
 from keras_classics.data.builders import find_builder, tensorflow_datasets
 from keras_classics.data.names import OF_IMAGE_FILES, form_of
 from keras_classics.data.packaged import is_packaged
-from keras_classics.data.shares import VALIDATION_SHARE
+from keras_classics.data.parts import VALIDATION_SHARE
 from keras_classics.data.splits import AnySplit
 from keras_classics.demo.datasets import printed_name
 from keras_classics.errors import UserError

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out
+from keras_classics.data.parts import VALIDATION_SHARE, is_held_out
 from keras_classics.errors import require
 
 

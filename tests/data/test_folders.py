@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_classics.data import load, load_test, pipeline, trees
 from keras_classics.data import names as names_of_sets
 from keras_classics.data.crops_on_decode import decode_crop
+from keras_classics.data.parts import is_held_out
 from keras_classics.data.random_crops import RandomResizedCrop
-from keras_classics.data.shares import is_held_out
 from keras_classics.errors import UserError
 from tests.helpers.folders import folder_of_images, write_image
 from tests.helpers.image_files import FATAL, JPEG, PNG, WEBP, side
@@ -185,8 +185,8 @@ def test_of_several_parts_one_is_taken_and_said(root, caplog):
     assert len(data.test) == 7
     (message,) = caplog.messages
     assert message == (
-        f"{root} has test and validation, val: test images are those of test; validation, val is "
-        "not used"
+        f"{root} has test and validation and val: test images are those of test; validation, val "
+        "is not used"
     )
 
 

@@ -1,23 +1,18 @@
 """Parquet and Arrow files of images and labels, as Hugging Face's datasets writes them."""
 
 import itertools
-import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from keras_classics.data.folders import TESTS, TRAIN
 from keras_classics.data.formats.tables import Table
 from keras_classics.data.packed import BytesSplit
-from keras_classics.data.shares import VALIDATION_SHARE, is_held_out, say_unused
+from keras_classics.data.parts import TESTS, TRAIN, held_out, part_to_test, say_unused
 from keras_classics.data.splits import MEMORY_LIMIT, MOST_CLASSES
 from keras_classics.errors import UserError, natural_key, require
 from keras_classics.files import user_path
-
-logger = logging.getLogger(__name__)
 
 ENDINGS = (".parquet", ".arrow")
 
@@ -40,7 +35,7 @@ def load_parquet(
     Args:
         path: A Parquet or Arrow file, or a folder of them, named by their parts as in
             `train-00000-of-00002.parquet`, or in folders named so. The test part is the first of
-            `folders.TESTS` that is there and has labels.
+            `parts.TESTS` that is there and has labels.
         parts: Some of `train` and `test`.
         exif: Whether images are turned as their EXIF orientation says.
         share: For files without a test part: the fraction of the images that is held out for it,
@@ -59,8 +54,7 @@ def load_parquet(
     tables = {
         part: [Table(pa, file) for file in files] for part, files in files_of_parts(root).items()
     }
-    said: list[tuple[Any, ...]] = []
-    test = _test_part(root, tables, said)
+    test = part_to_test(root, tables, [part for part in tables if not _has_labels(tables[part])])
     if test is None or (TRAIN not in tables and TRAIN in parts):
         whole = tables.get(TRAIN) or tables.get("") or tables[str(test)]
         names = _class_names(root, whole)
@@ -68,7 +62,7 @@ def load_parquet(
         if share is None and TRAIN not in parts and TRAIN not in tables:
             splits = {"test": split}
         else:
-            splits = _shared(root, split, share, said)
+            splits = _shared(root, split, share)
     else:
         say_unused(share, root, str(test))
         used = {
@@ -76,8 +70,6 @@ def load_parquet(
         }
         names = _class_names(root, *used.values())
         splits = {part: _split(root, used[part], names, exif) for part in parts}
-    for line in said:
-        logger.info(*line)
     return [splits[part] for part in parts], names
 
 
@@ -150,20 +142,10 @@ def _check_shards(paths: Sequence[Path]) -> None:
             )
 
 
-def _test_part(root: Path, tables: dict[str, list[Table]], said: list) -> str | None:
-    """Returns the part to test on: the first that has labels. Of images without, they are -1."""
-    found = [part for part in TESTS if part in tables]
-
-    def has_labels(part: str) -> bool:
-        numbers = [table.labels for table in tables[part] if table.labels.dtype.kind == "i"]
-        return all((labels >= 0).all() for labels in numbers)
-
-    chosen = next(filter(has_labels, found), found[0] if found else None)
-    if len(found) > 1:
-        others = ", ".join(part for part in found if part != chosen)
-        line = "%s has %s: test images are those of %s; %s is not used"
-        said.append((line, root, " and ".join(found), chosen, others))
-    return chosen
+def _has_labels(tables: Sequence[Table]) -> bool:
+    """Returns whether images have labels. Where they have none, Hugging Face has -1."""
+    numbers = [table.labels for table in tables if table.labels.dtype.kind == "i"]
+    return all((labels >= 0).all() for labels in numbers)
 
 
 def _class_names(root: Path, *parts: Sequence[Table]) -> tuple[str, ...]:
@@ -245,14 +227,7 @@ def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, "int64"), *arrays])
 
 
-def _shared(
-    root: Path, split: BytesSplit, share: float | None, said: list
-) -> dict[str, BytesSplit]:
+def _shared(root: Path, split: BytesSplit, share: float | None) -> dict[str, BytesSplit]:
     """Returns the parts of images without parts, by the content of each."""
-    share = VALIDATION_SHARE if share is None else share
-    held = np.array([is_held_out(name, share) for name in split.contents_as_names()], bool)
-    line = (
-        "%s has no test images of its own: %s of %s are held out for testing (validation_share=%g)"
-    )
-    said.append((line, root, f"{held.sum():,}", f"{len(held):,}", share))
+    held = held_out(root, split.contents_as_names(), share)
     return {TRAIN: split.take(np.flatnonzero(~held)), "test": split.take(np.flatnonzero(held))}
