@@ -31,11 +31,11 @@ class RecordSplit(Packed):
 
     Attributes:
         own_labels: Labels in place of those in the records, int32, shape (count,), or None.
-        shape: Shape of all images, or None if they differ.
+        image_shape: Shape of all images, or None if they differ.
     """
 
     own_labels: np.ndarray | None = None
-    shape: tuple[int, int, int] | None = None
+    image_shape: tuple[int, int, int] | None = None
 
     @classmethod
     def of(cls, builder, part: str) -> "RecordSplit":
@@ -71,7 +71,7 @@ class RecordSplit(Packed):
             np.repeat(np.arange(len(files), dtype="int32"), counts),
             np.concatenate([offsets for offsets, _ in places]),
             np.concatenate([lengths for _, lengths in places]),
-            shape=None if None in shape else shape,
+            image_shape=None if None in shape else shape,
         )
 
     @property

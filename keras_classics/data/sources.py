@@ -264,8 +264,8 @@ def _in_memory(split: AnySplit, resize: Resize | None, name: str, part: str) -> 
     """Decodes all images of a split, and resizes them to one size."""
     if isinstance(split, Split):
         return split
-    if isinstance(split, RecordSplit) and split.shape is not None:
-        return _records_in_memory(split, split.shape, name, part)
+    if isinstance(split, RecordSplit) and split.image_shape is not None:
+        return _records_in_memory(split, split.image_shape, name, part)
     if resize is not None:
         _check_memory(split, resize(tf.zeros((1, 8, 8, 3), tf.uint8)).shape[1:], name, part)
     labels: list[np.ndarray] = []
