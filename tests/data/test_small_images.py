@@ -134,7 +134,7 @@ def test_rows_are_those_of_tensorflow_datasets(case, tmp_path):
         zipfile.ZipFile(io.BytesIO(archive)).extractall(unpacked)
     else:
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-            packed.extractall(unpacked, filter="data")
+            packed.extractall(unpacked)
     builder = tfds.builder(dataset, data_dir=str(tmp_path / "tfds"))
     expected = of_tensorflow_datasets(dataset, unpacked)
     assert sorted(builder.info.splits) == sorted(expected)
