@@ -1,5 +1,6 @@
 """Devices for training, on one machine or several, and communication between workers."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ CHUNK = 2**24
 
 # Maximum number of tasks of a Slurm job on one machine.
 MAX_TASKS = 1024
+
+# Far more keys than the groups of devices that one strategy makes.
+_COLLECTIVE_KEYS = itertools.count(step=100_000)
 
 STRATEGIES = ("auto", "multi_worker", "mirrored", "one_device")
 
@@ -54,9 +58,9 @@ def make_strategy(name: str = "auto", num_replicas: int | None = None) -> tf.dis
     if gpus:
         if count > len(gpus):
             raise UserError(f"This machine has {len(gpus)} GPUs. Received: num_replicas={count}.")
-        return tf.distribute.MirroredStrategy([f"/GPU:{i}" for i in range(count)])
-    _split_cpu(count)
-    return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(count)])
+    else:
+        _split_cpu(count)
+    return _mirrored([f"/{'GPU' if gpus else 'CPU'}:{i}" for i in range(count)])
 
 
 def strategy_metadata(strategy: tf.distribute.Strategy) -> dict[str, Any]:
@@ -128,6 +132,14 @@ def _sum_of_first_replica(strategy: tf.distribute.Strategy) -> Callable[[np.ndar
         return strategy.experimental_local_results(strategy.run(on_replica, args=(words,)))[0]
 
     return lambda words: on_replicas(tf.constant(words)).numpy()
+
+
+def _mirrored(devices: Sequence[str]) -> tf.distribute.Strategy:
+    # TensorFlow numbers the sums of every mirrored strategy from the same key, and keeps their
+    # shapes for as long as the process lives: a second training, of another size, would stop with
+    # "Shape mismatch in the collective instance". So each strategy gets keys of its own.
+    keys = {"_collective_key_base": next(_COLLECTIVE_KEYS)}
+    return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), keys)(devices)
 
 
 def _tf_config() -> dict:

@@ -23,7 +23,7 @@ Turn = Callable[[], object]
 
 
 def compare(sides: dict[str, Turn], amount: float | dict[str, float], unit: str) -> None:
-    """Runs implementations alternately and prints each rate and the ratio to the last one.
+    """Runs implementations in turns and prints each rate and its ratio to the last one's.
 
     Args:
         sides: The work of a turn, by the name of the implementation. The first turn of each is for
@@ -32,12 +32,15 @@ def compare(sides: dict[str, Turn], amount: float | dict[str, float], unit: str)
         unit: Unit of the rate.
     """
     seconds = {name: [] for name in sides}
+    names = list(sides)
     for turn in range(TURNS.value + 1):
-        for name, work in sides.items():
+        # No side always follows the same other one, whose leftovers it would bear.
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             # The garbage of one side must not slow down the next.
             gc.collect()
             start = time.perf_counter()
-            work()
+            sides[name]()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     amounts = amount if isinstance(amount, dict) else dict.fromkeys(sides, amount)

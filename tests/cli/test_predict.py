@@ -237,7 +237,9 @@ def test_features(model, channels):
     maps = kc.feature_extractor(network)(images)
     for level in ("2", "level_2"):
         features = feature_network(network, level)(images).numpy()
-        np.testing.assert_allclose(features, maps["level_2"].numpy().mean((1, 2)), rtol=1e-5)
+        means = maps["level_2"].numpy().mean((1, 2))
+        # The mean of a large map with both signs comes near 0, where the order of the sum shows.
+        np.testing.assert_allclose(features, means, rtol=1e-5, atol=1e-6 * np.abs(means).max())
     for wrong in ("7", "levels", "-1", "²", ""):
         with pytest.raises(UserError, match="has the levels|must be a level, such as 3, or pool"):
             feature_network(network, wrong)

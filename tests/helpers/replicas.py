@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
+from keras_classics.training import make_strategy
+
 REPLICAS = 3
 
 
 def mirrored(replicas: int) -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(replicas)])
+    return make_strategy("mirrored", replicas)

@@ -34,6 +34,20 @@ def test_what_a_run_says_of_its_devices(strategy, name, devices):
     }
 
 
+def test_trainings_of_several_sizes_in_one_process():
+    for size in (7, 3, 5):
+        strategy = mirrored(2)
+
+        @tf.function
+        def summed(strategy=strategy, size=size):
+            def on_replica():
+                return tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(size))
+
+            return strategy.run(on_replica)
+
+        assert summed().values[0].numpy().tolist() == [2] * size
+
+
 def test_errors():
     with pytest.raises(UserError, match="Unknown strategy 'mirored'. Did you mean mirrored"):
         make_strategy("mirored")
