@@ -25,6 +25,7 @@ from keras_classics.data.folders import open_tree
 from keras_classics.data.formats.archives import is_archive
 from keras_classics.data.image_files import EXTENSIONS, faults
 from keras_classics.data.splits import FileSplit
+from keras_classics.data.parts import VALIDATION_SHARE
 from keras_classics.data.survey import (
     ELONGATED,
     LABELS,
@@ -113,6 +114,11 @@ def _report(found: Survey) -> Iterator[str]:
     for (part, earlier), count in found.leaks().items():
         total = found.parts.count(part)
         yield f"Warning: {count:,} of {total:,} images of {part} are in {earlier} too."
+    if count := found.held_out_leaks():
+        yield (
+            f"Warning: {count:,} of the {sum(found.held_out):,} images that training holds out for "
+            f"testing (validation_share={VALIDATION_SHARE:g}) are among the others too."
+        )
     yield from _copies(found, LEAK, "across parts")
     yield from _copies(found, LABELS, "with different classes")
     yield from _copies(found, REPEATED, "within a class")

@@ -12,7 +12,7 @@ import numpy as np
 from keras_classics.data.duplicates import Group, find_duplicates
 from keras_classics.data.fingerprints import Fingerprints
 from keras_classics.data.image_modes import MODES
-from keras_classics.data.parts import TESTS, TRAIN
+from keras_classics.data.parts import TESTS, TRAIN, VALIDATION_SHARE, is_held_out
 
 # A class with more than this many times the images of another is reported.
 UNEQUAL = 10
@@ -47,6 +47,8 @@ class Survey:
         numbers: Number of each among all images, those that cannot be read too.
         parts: The part of each, such as train; empty if the folder has none.
         classes: The class of each; empty for an image that lies in no folder of a class.
+        held_out: Whether training would hold each out for testing by default, if there is no test
+            part; else False for all.
         sizes: int64, shape (images, 2): heights and widths.
         modes: The colour mode of each.
         copies: Groups of copies; those across parts first, then those of different classes.
@@ -57,6 +59,7 @@ class Survey:
     numbers: np.ndarray
     parts: list[str]
     classes: list[str]
+    held_out: list[bool]
     sizes: np.ndarray
     modes: list[str]
     copies: list[tuple[Copy, ...]]
@@ -83,6 +86,11 @@ class Survey:
             for i, part in enumerate(there):
                 counts.update({(part, earlier): images[part] for earlier in there[:i]})
         return dict(counts)
+
+    def held_out_leaks(self) -> int:
+        """Returns how many images that are held out have a copy among those trained on."""
+        held = [[self.held_out[copy.number] for copy in group] for group in self.copies]
+        return sum(sum(own) for own in held if not all(own))
 
     def part_names(self) -> list[str]:
         """Returns the parts: train first, others in alphabetical order."""
@@ -119,6 +127,11 @@ class Survey:
                 {"part": part, "also_in": earlier, "images": count}
                 for (part, earlier), count in self.leaks().items()
             ],
+            "held_out": {
+                "share": VALIDATION_SHARE,
+                "images": sum(self.held_out),
+                "also_in_training": self.held_out_leaks(),
+            },
             "duplicates": [
                 {
                     "meaning": self.meaning(group),
@@ -149,7 +162,7 @@ def survey(root: Path, paths: Sequence[Path], prints: Fingerprints) -> Survey:
     read = np.flatnonzero(prints.read)
     number_of = {int(old): new for new, old in enumerate(read)}
     below = [paths[i].relative_to(root) for i in read]
-    parts, classes = _places(below)
+    parts, classes, names = _places(below)
     copies = []
     for group in find_duplicates(prints):
         kinds = _with_links(group, paths)
@@ -163,14 +176,18 @@ def survey(root: Path, paths: Sequence[Path], prints: Fingerprints) -> Survey:
         read,
         parts,
         classes,
+        _held_out(parts, classes, names),
         prints.sizes[read],
         [MODES[mode] for mode in prints.modes[read]],
         copies,
     )
 
 
-def _places(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Returns the part and the class of each image: PART/CLASS/..., or CLASS/... without parts."""
+def _places(paths: Sequence[Path]) -> tuple[list[str], list[str], list[str]]:
+    """Returns the part and the class of each image, and its path from the folders of classes.
+
+    Its path is PART/CLASS/..., or CLASS/... without parts.
+    """
     folders = [path.parts[:-1] for path in paths]
     top = _common(folders)
     folders = [names[top:] for names in folders]
@@ -181,7 +198,16 @@ def _places(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     has_parts |= bool(tops) and all(name.lower() in TESTS for name in tops)
     parts = [names[0] if has_parts and names else "" for names in folders]
     below = [names[1:] if has_parts else names for names in folders]
-    return parts, [names[0] if names else "" for names in below]
+    names = ["/".join((*names, path.name)) for names, path in zip(below, paths, strict=True)]
+    return parts, [names[0] if names else "" for names in below], names
+
+
+def _held_out(parts: Sequence[str], classes: Sequence[str], names: Sequence[str]) -> list[bool]:
+    """Returns which images training holds out by default: none if there is a part to test on."""
+    if {part.lower() for part in parts} & set(TESTS):
+        return [False] * len(names)
+    pairs = zip(classes, names, strict=True)
+    return [bool(own) and is_held_out(name, VALIDATION_SHARE) for own, name in pairs]
 
 
 def _common(folders: Sequence[tuple[str, ...]]) -> int:

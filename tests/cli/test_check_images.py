@@ -194,7 +194,8 @@ def test_copies_as_json(tmp_path, capsys):
         check_images.main(str(data_set(tmp_path)))
     found = json.loads(capsys.readouterr().out)
     assert list(found) == [
-        *("images", "faults", "left_out", "parts", "modes", "sizes", "leaks", "duplicates")
+        *("images", "faults", "left_out", "parts", "modes", "sizes", "leaks", "held_out"),
+        "duplicates",
     ]
     assert found["images"] == 41
     assert found["faults"][-1] == {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_classics.data.fingerprints import Fingerprints
+from keras_classics.data.parts import VALIDATION_SHARE, is_held_out
 from keras_classics.data.survey import LABELS, LEAK, REPEATED, Copy, survey
 
 # Files, and the part and class of each.
@@ -70,6 +71,28 @@ def test_what_copies_mean():
         "class": "a",
         "kind": "same pixels",
     }
+
+
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_copies_on_both_sides_of_what_training_holds_out(above):
+    names = [f"{label}/{i}" for label in "ab" for i in range(20)]
+    held = [is_held_out(name, VALIDATION_SHARE) for name in names]
+    first, second, *trained = sorted(range(len(names)), key=lambda i: not held[i])
+    contents = list(range(len(names)))
+    contents[second] = contents[first]
+    paths = [above + name for name in names]
+    assert surveyed(Path("root"), paths, contents).held_out_leaks() == 0
+    contents[trained[-1]] = contents[first]
+    found = surveyed(Path("root"), [*paths, "none"], [*contents, 99])
+    assert found.held_out == [*held, False]
+    assert found.held_out_leaks() == 2
+    assert found.to_json()["held_out"] == {
+        "share": VALIDATION_SHARE,
+        "images": sum(held),
+        "also_in_training": 2,
+    }
+    tested = [f"val/{name}" for name in names]
+    assert not any(surveyed(Path("root"), tested, contents).held_out)
 
 
 def test_an_image_without_a_class_has_no_other_label():

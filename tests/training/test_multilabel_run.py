@@ -15,11 +15,13 @@ from keras_classics.errors import UserError
 from keras_classics.export.exported import of_network
 from keras_classics.models.losses import BinaryCrossEntropy
 from keras_classics.training import Adam, Recipe, load_data, load_run, train
+from keras_classics.training.optimizer import copies
 from keras_classics.training.schedules import Constant
 from keras_classics.training.step import _correct
 from keras_classics.training.trainer import Trainer
 from tests.helpers.cards import accuracies
 from tests.helpers.programs import assert_one_line
+from tests.helpers.replicas import mirrored
 from tests.helpers.runs import history
 from tests.helpers.several_labels import CLASSES, write_table
 
@@ -73,6 +75,20 @@ def test_the_run_is_read_back(several, data):
     assert right.mean() == pytest.approx(result["metrics"]["test_accuracy"])
     losses = -np.where(data.test.labels, np.log(probabilities), np.log1p(-probabilities))
     assert losses.mean() == pytest.approx(result["metrics"]["test_loss"], rel=1e-4)
+
+
+def test_two_replicas_train_as_one_device(data):
+    recipe = dataclasses.replace(RECIPE, dataset=data.name, limit_train=40, epochs=1)
+    epochs = []
+    for strategy in (tf.distribute.get_strategy(), mirrored(2)):
+        run = Trainer(recipe, data, recipe.make_preprocessing(), strategy)
+        blocks = run.blocks()
+        while not run.at_end_of_epoch:
+            run.train_block(blocks)
+        kernel = copies(run.variables[0])[0].numpy()
+        epochs.append((run.progress.loss_sum, run.progress.correct, kernel))
+    for one, two in zip(*epochs, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
 
 
 def test_evaluate(several, run_program, tmp_path):
