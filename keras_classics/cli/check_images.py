@@ -24,8 +24,8 @@ from keras_classics.data.fingerprints import Fingerprints
 from keras_classics.data.folders import open_tree
 from keras_classics.data.formats.archives import is_archive
 from keras_classics.data.image_files import EXTENSIONS, faults
-from keras_classics.data.splits import FileSplit
 from keras_classics.data.parts import VALIDATION_SHARE
+from keras_classics.data.splits import FileSplit
 from keras_classics.data.survey import (
     ELONGATED,
     LABELS,
