@@ -29,10 +29,12 @@ def _starts_a_program() -> bool:
 
 
 # Imported when they are first used, as in `keras_classics.export`.
-_PARTS = ("data", "evaluation", "export", "training")
+_PARTS = ("data", "diagnosis", "evaluation", "export", "training")
+_FUNCTIONS = {"diagnose": "diagnosis"}
 
 if TYPE_CHECKING:
-    from keras_classics import data, evaluation, export, training
+    from keras_classics import data, diagnosis, evaluation, export, training
+    from keras_classics.diagnosis import diagnose
 if TYPE_CHECKING or not _starts_a_program():
     from keras_classics.models import *
     from keras_classics.models import __all__
@@ -41,6 +43,9 @@ if TYPE_CHECKING or not _starts_a_program():
 if not TYPE_CHECKING:
     # Type checkers would take it for an attribute of any name.
     def __getattr__(name: str) -> Any:
+        if name in _FUNCTIONS:
+            part = importlib.import_module(f"{__name__}.{_FUNCTIONS[name]}")
+            return getattr(part, name)
         if name in _PARTS:
             return importlib.import_module(f"{__name__}.{name}")
         # `from keras_classics import files` asks for a module here before it imports it.
@@ -53,4 +58,5 @@ if not TYPE_CHECKING:
 
 
 def __dir__() -> list[str]:
-    return sorted([*importlib.import_module(f"{__name__}.models").__all__, *_PARTS, "__version__"])
+    models = importlib.import_module(f"{__name__}.models")
+    return sorted([*models.__all__, *_FUNCTIONS, *_PARTS, "__version__"])

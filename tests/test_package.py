@@ -28,7 +28,7 @@ FLOORS = [
     {"models"},
     {"evaluation"},
     {"training", "export"},
-    {"demo"},
+    {"demo", "diagnosis"},
     {"cli"},
 ]
 
@@ -147,11 +147,12 @@ def test_a_program_starts_before_tensorflow(run_python):
 def test_public_names():
     for name in kc.__all__:
         assert callable(getattr(kc, name))
-    parts = {"data", "evaluation", "export", "training"}
-    assert set(dir(kc)) == {*kc.__all__, *parts, "__version__"}
+    parts = {"data", "diagnosis", "evaluation", "export", "training"}
+    assert set(dir(kc)) == {*kc.__all__, *parts, "diagnose", "__version__"}
     for name in parts:
         assert getattr(kc, name).__all__
     assert kc.training.Recipe
+    assert kc.diagnose is kc.diagnosis.diagnose
     with pytest.raises(AttributeError, match="no attribute 'lenet6'"):
         _ = kc.lenet6
 
