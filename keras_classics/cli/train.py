@@ -16,21 +16,15 @@ average of the weights if the run is too short for it; lines say so. Repeat the 
 """
 
 import tensorflow as tf
-from absl import flags
 
 from keras_classics.cli import _training as training
 from keras_classics.cli import _training_flags as training_flags
 from keras_classics.cli._described import print_input
-from keras_classics.errors import UserError
-from keras_classics.models import find_model
+from keras_classics.cli._published_recipe import MODEL, published_recipe
 from keras_classics.training import Recipe, load_data
 from keras_classics.training.few_images import for_few_images
-from keras_classics.training.recipes.by_name import RECIPES, default_recipe, for_network
+from keras_classics.training.recipes.by_name import RECIPES, default_recipe
 from keras_classics.training.strategy import is_chief
-
-MODEL = flags.DEFINE_string(
-    "model", None, "Name of the network; that of the recipe if unset. keras-classics zoo lists all."
-)
 
 # Fields that change for few images, in words.
 FITTED = {
@@ -42,17 +36,9 @@ FITTED = {
 
 def main() -> None:
     """Trains with the recipe that the flags describe."""
-    if not (MODEL.value or training_flags.RECIPE.value):
-        raise UserError(
-            "Name what to train: --model=NETWORK, --recipe=FAMILY/NAME, or both. The commands zoo "
-            "and recipes list them."
-        )
-    default = default_recipe(MODEL.value) if MODEL.value else ""
-    published = training_flags.named_recipe(RECIPES, default)
-    if MODEL.value:
-        published = for_network(published, find_model(MODEL.value).name)
+    published = published_recipe()
     recipe = training_flags.with_flags(published)
-    named = training_flags.RECIPE.value or default
+    named = training_flags.RECIPE.value or default_recipe(MODEL.value)
     words = ["train", recipe.model, recipe.dataset, named, f"seed{recipe.seed}"]
     stored = training_flags.stored_recipe(RECIPES)
     if stored:

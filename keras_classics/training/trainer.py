@@ -115,7 +115,7 @@ class Trainer:
         self.variables = [*values(self.model.variables), *self._updater.variables]
         for part in (self._average, scale):
             self.variables += part.variables if part else []
-        self.plan = _plan(recipe, data, self.model)
+        self.plan = plan_of(recipe, data, self.model)
         self._schedules = (recipe.schedule, *recipe.schedules.values())
         step = Step(
             self.model,
@@ -339,7 +339,8 @@ def schedule_numbers(recipe: Recipe, model: keras.Model) -> list[int]:
     return numbers
 
 
-def _plan(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
+def plan_of(recipe: Recipe, data: ImageData, model: keras.Model) -> Plan:
+    """Returns the steps of a run of a recipe on some data."""
     image_bytes = 4 * int(np.prod(model.input_shape[1:]))
     in_memory = isinstance(data.train, Split)
     fitting = steps_per_block(image_bytes, recipe.batch_size, len(data.train) // recipe.batch_size)
