@@ -4,9 +4,9 @@ keras-classics diagnose runs/my_run
 keras-classics diagnose --model=vgg16_mini --dataset=folder:my_images
 keras-classics diagnose --recipe=resnet_cifar10/paper --dataset=cifar10 --try
 
-RUN_DIR is the folder of a run of train, finetune or reproduce, finished or not: the recipe, the
-newest weights and the log are read from it. The run may go on meanwhile; nothing that belongs to it
-is written or locked. Without RUN_DIR, the training that the flags describe is examined before it
+RUN_DIR is the folder of a run of train, finetune or another program, finished or not: its recipe,
+newest weights and log are read from it. The run may go on meanwhile; nothing that belongs to it is
+written or locked. Without RUN_DIR, the training that the flags describe is examined before it
 begins, as 'keras-classics train' would begin it.
 
 Each finding says what was measured, what it should be, and the smallest change that mends it. --try

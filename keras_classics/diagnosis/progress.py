@@ -127,7 +127,7 @@ def not_finite(case: Case) -> Iterator[Finding]:
     if not spoilt and image is None:
         with unchanged(case.model):
             layer = first_layer(case.model, inputs)
-    if not (len(logged) or spoilt or layer or image is not None):
+    if not (len(logged) or spoilt or layer):
         return
     where, batch = (layer, None) if layer or image is not None else _replayed(case)
     seen = []

@@ -56,7 +56,7 @@ def case_of_run(path: str | os.PathLike, data_dir: str | None = None) -> Case:
         if not first.begun:
             raise UserError(
                 f"{path} holds no run: there is no {run.path / 'recipe.json'}. Name the folder of "
-                "a run of train, finetune or reproduce."
+                "a run of train or finetune."
             )
         run = first
     recipe = read_recipe(run.path / "recipe.json")
