@@ -43,7 +43,7 @@ def naming_unreadable(split: AnySplit, indices: Callable[[], Iterable[int]]) -> 
 def unreadable(split: EncodedSplit, indices: Iterable[int]) -> UserError:
     """Returns the error for some images of which one cannot be read; it names the first."""
     for index in indices:
-        fault = _fault(split, index)
+        fault = fault_at(split, index)
         if fault is not None and fault.fatal:
             break
     else:
@@ -57,10 +57,11 @@ def faults(split: EncodedSplit) -> Iterator[image_files.Fault]:
         yield from image_files.faults([Path(path) for path in split.paths])
         return
     with ThreadPoolExecutor() as pool:
-        yield from filter(None, pool.map(lambda index: _fault(split, index), range(len(split))))
+        yield from filter(None, pool.map(lambda index: fault_at(split, index), range(len(split))))
 
 
-def _fault(split: EncodedSplit, index: int) -> image_files.Fault | None:
+def fault_at(split: EncodedSplit, index: int) -> image_files.Fault | None:
+    """Returns what is wrong with one image of a split, or None."""
     try:
         name, encoded = split.read(index)
     except OSError as error:
