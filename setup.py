@@ -104,6 +104,7 @@ setup(
     keywords=KEYWORDS,
     packages=find_packages(include=["keras_classics", "keras_classics.*"]),
     package_data={
+        "keras_classics.cli": ["_features_map.js"],
         "keras_classics": ["py.typed"],
         "keras_classics.demo": [
             "site/*",

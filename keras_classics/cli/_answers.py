@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.cli._bad_images import BadImage, none_usable
 from keras_classics.cli._image_arguments import NamedImage
 from keras_classics.data.image_files import fault_of, upright
 from keras_classics.errors import UserError, one_line
@@ -51,7 +52,6 @@ class Answers:
         network: The network.
         images: The images.
         turn: Whether they are turned as their EXIF orientation says.
-        outputs: What its outputs are, for messages.
         progress: Called with the number of images done since its last call, as `tqdm.update`.
 
     Attributes:
@@ -65,7 +65,6 @@ class Answers:
     network: Exported
     images: Sequence[NamedImage]
     turn: bool
-    outputs: str = "Probabilities"
     progress: Callable[[int], object] = lambda count: None
     count: int = 0
     faults: list[Answer] = field(default_factory=list)
@@ -81,20 +80,18 @@ class Answers:
                 yield from waiting
                 waiting.clear()
         if not self.count:
-            first = self.faults[0]
-            if len(self.images) == 1:
-                raise UserError(f"{first.image.path} {first.fault}.")
-            raise UserError(
-                f"None of the {len(self.images):,} images can be used. The first, "
-                f"{first.image.path}, {first.fault}."
-            )
+            raise none_usable(self.bad_images()[0], len(self.images))
+
+    def bad_images(self) -> list[BadImage]:
+        """Returns the images so far that cannot be used."""
+        return [BadImage(a.image.path, a.fault, a.image.alone) for a in self.faults]
 
     def _run(self, batch: Sequence[tuple[NamedImage, Any, str]]) -> list[Answer]:
         """Returns the answers for prepared images."""
         usable = [image for image, _, fault in batch if not fault]
         if usable:
             outputs = self.network.run([inputs for _, inputs, fault in batch if not fault])
-            check_finite(outputs, self.outputs, lambda index: one_line(usable[index].path))
+            check_finite(outputs, "Probabilities", lambda index: one_line(usable[index].path))
             rows = iter(outputs)
         answers = [
             Answer(image, fault=fault) if fault else Answer(image, next(rows))

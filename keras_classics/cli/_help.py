@@ -46,7 +46,7 @@ def help_text(main: Callable[..., None], command: str) -> str:
         command: What to type to run it.
     """
     module = sys.modules[main.__module__]
-    arguments = map(positional_name, inspect.signature(main).parameters.values())
+    arguments = positional_names(list(inspect.signature(main).parameters.values()))
     usage = " ".join([command, *arguments, "[--FLAG=VALUE ...]"])
     width = min(100, shutil.get_terminal_size((100, 0)).columns)
     parts = [inspect.getdoc(module) or "", f"Usage: {usage}"]
@@ -55,12 +55,22 @@ def help_text(main: Callable[..., None], command: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def positional_name(parameter: inspect.Parameter) -> str:
-    """Returns what stands for a positional argument in the usage of a program."""
-    name = parameter.name.upper()
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        return f"{name}..."
-    return name if parameter.default is parameter.empty else f"[{name}]"
+def positional_names(parameters: Sequence[inspect.Parameter]) -> list[str]:
+    """Returns what stands for the positional arguments in the usage of a program.
+
+    `image=None, *images` takes any number of arguments, also none.
+    """
+    names = []
+    for parameter in parameters:
+        name = parameter.name.upper()
+        many = parameter.kind is parameter.VAR_POSITIONAL
+        if many and names and names[-1].startswith("["):
+            names[-1] = f"[{name}...]"
+        elif many:
+            names.append(f"{name}...")
+        else:
+            names.append(name if parameter.default is parameter.empty else f"[{name}]")
+    return names
 
 
 def _groups(own: ModuleType) -> dict[str, list[flags.Flag]]:

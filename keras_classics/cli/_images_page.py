@@ -1,8 +1,6 @@
 """The page that `check_images` writes: one HTML file that needs no network and no script."""
 
-import base64
 import functools
-import html
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
+from keras_classics.analysis import page
+from keras_classics.analysis.page import text
 from keras_classics.data import image_files
 from keras_classics.data.image_files import Fault
 from keras_classics.data.survey import (
@@ -22,7 +22,7 @@ from keras_classics.data.survey import (
     Copy,
     Survey,
 )
-from keras_classics.errors import UserError, one_line
+from keras_classics.errors import UserError
 
 # Most groups of copies of each kind, images of a group, faults, classes of a part, and sizes.
 GROUPS = 60
@@ -31,9 +31,8 @@ FAULTS = 200
 CLASSES = 100
 SIZES = 1500
 
-# Longer side of an image on the page, and its JPEG quality.
+# Longer side of an image on the page.
 SIDE = 160
-QUALITY = 80
 
 # Width and height of the plot of sizes, and its margins: left, top, right, bottom.
 PLOT = (640, 420)
@@ -52,27 +51,9 @@ SECTIONS = {
     REPEATED: ("Copies within a class", "Each of these images counts more than once."),
 }
 
-# Nothing is loaded and no script runs, whatever the names of files hold.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bar: #3b7dd8; --warn: #b54708; }
-@media (prefers-color-scheme: dark) { :root { --bar: #6ea8fe; --warn: #ffb454; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; font-size: 1.25rem; }
-table { border-collapse: collapse; } caption { text-align: left; font-weight: 600; }
-th, td { padding: .15rem .75rem .15rem 0; text-align: left; font-weight: normal; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.bar { width: 20rem; } td.bar span { display: block; height: .7rem; background: var(--bar); }
-.warning { color: var(--warn); font-weight: 600; }
-.group { display: flex; flex-wrap: wrap; gap: 1rem; padding: 1rem 0; }
-.group + .group { border-top: 1px solid var(--line); }
-figure { margin: 0; width: 12rem; font-size: .85rem; overflow-wrap: anywhere; }
-figure img { display: block; max-width: 100%; border: 1px solid var(--line); }
-figure .small { image-rendering: pixelated; width: 6rem; }
-figcaption b { display: block; }
-svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: currentColor; }
-svg line { stroke: var(--line); } svg circle { fill: var(--bar); fill-opacity: .6; }
+svg circle { fill: var(--bar); fill-opacity: .6; }
 """
 
 
@@ -88,18 +69,13 @@ def write_page(
         read: Returns the file of an image, given its number among all images.
     """
     # A name that is not UTF-8 is escaped, so the text can be encoded.
-    text = "\n".join(_page(found, faults, read))
+    content = "\n".join(_page(found, faults, read))
     with files.atomic_write(path) as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
+        aside.write_text(content + "\n", encoding="utf-8")
 
 
 def _page(found: Survey, faults: Sequence[Fault], read: Callable[[int], bytes]) -> Iterator[str]:
-    title = f"Images of {_text(str(found.root))}"
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>"
-    yield f"<h1>{title}</h1>"
+    yield page.head(f"Images of {found.root}", STYLE)
     yield from _summary(found, faults)
     for meaning, (heading, explanation) in SECTIONS.items():
         yield from _copies(found, meaning, heading, explanation, read)
@@ -109,7 +85,7 @@ def _page(found: Survey, faults: Sequence[Fault], read: Callable[[int], bytes]) 
         yield from _sizes(found)
         yield "<h2>Colour modes</h2>"
         yield from _bars("Images by colour mode", found.mode_counts())
-    yield "</main>\n</body>\n</html>"
+    yield page.END
 
 
 def _summary(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
@@ -118,8 +94,8 @@ def _summary(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
     yield f"<li>{len(found.names):,} images can be read, {fatal:,} cannot.</li>"
     for (part, earlier), count in found.leaks().items():
         yield (
-            f'<li class="warning">{count:,} of {found.parts.count(part):,} images of {_text(part)} '
-            f"are in {_text(earlier)} too.</li>"
+            f'<li class="warning">{count:,} of {found.parts.count(part):,} images of {text(part)} '
+            f"are in {text(earlier)} too.</li>"
         )
     for meaning, (heading, _) in SECTIONS.items():
         groups = found.groups(meaning)
@@ -162,9 +138,9 @@ def _shown(found: Survey, group: Sequence[Copy]) -> list[Copy]:
 def _figure(found: Survey, copy: Copy, read: Callable[[int], bytes]) -> str:
     name = found.names[copy.number]
     height, width = found.sizes[copy.number]
-    rows = [f"<b>{_text(copy.kind or 'first')}</b>{_text(name)}"]
+    rows = [f"<b>{text(copy.kind or 'first')}</b>{text(name)}"]
     place = [
-        f"{title} {_text(value)}"
+        f"{title} {text(value)}"
         for title, value in (
             ("part", found.parts[copy.number]),
             ("class", found.classes[copy.number]),
@@ -182,17 +158,7 @@ def _image(read: Callable[[], bytes]) -> str:
         image = image_files.decode(tf.constant(read()))
     except (OSError, UserError, tf.errors.OpError):  # It was changed since it was checked.
         return "<p>(cannot be read any more)</p>"
-    height, width = image.shape[:2]
-    scale = min(1.0, SIDE / max(height, width))
-    small = (max(1, round(height * scale)), max(1, round(width * scale)))
-    if scale < 1:
-        image = tf.cast(tf.round(tf.image.resize(image, small, method="area")), tf.uint8)
-    content = base64.b64encode(tf.io.encode_jpeg(image, quality=QUALITY).numpy()).decode()
-    kind = ' class="small"' if max(small) <= SIDE // 2 else ""
-    return (
-        f'<img{kind} src="data:image/jpeg;base64,{content}" width="{small[1]}" '
-        f'height="{small[0]}" alt="">'
-    )
+    return page.thumbnail(image, SIDE).element(SIDE)
 
 
 def _faults(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
@@ -206,8 +172,8 @@ def _faults(found: Survey, faults: Sequence[Fault]) -> Iterator[str]:
     yield "<table><tr><th>image</th><th>fault</th></tr>"
     for fault in ordered[:FAULTS]:
         kind = ' class="warning"' if fault.fatal else ""
-        name = _text(str(fault.path.relative_to(found.root)))
-        yield f"<tr{kind}><td>{name}</td><td>{_text(fault.fault)}</td></tr>"
+        name = text(str(fault.path.relative_to(found.root)))
+        yield f"<tr{kind}><td>{name}</td><td>{text(fault.fault)}</td></tr>"
     yield "</table>\n</section>"
 
 
@@ -221,7 +187,7 @@ def _classes(found: Survey) -> Iterator[str]:
     for part, classes in counts.items():
         if max(classes.values()) > UNEQUAL * min(classes.values()):
             yield (
-                f'<p class="warning">The largest class{f" of {_text(part)}" if part else ""} has '
+                f'<p class="warning">The largest class{f" of {text(part)}" if part else ""} has '
                 f"more than {UNEQUAL} times the images of the smallest.</p>"
             )
         shown = dict(sorted(classes.items(), key=lambda item: -item[1]))
@@ -236,10 +202,10 @@ def _classes(found: Survey) -> Iterator[str]:
 
 def _bars(caption: str, counts: Mapping[str, int]) -> Iterator[str]:
     most = max(counts.values())
-    yield f"<table><caption>{_text(caption)}</caption>"
+    yield f"<table><caption>{text(caption)}</caption>"
     for name, count in counts.items():
         yield (
-            f'<tr><th scope="row">{_text(name)}</th><td class="number">{count:,}</td>'
+            f'<tr><th scope="row">{text(name)}</th><td class="number">{count:,}</td>'
             f'<td class="bar"><span style="width:{100 * count / most:.1f}%"></span></td></tr>'
         )
     yield "</table>"
@@ -292,8 +258,3 @@ def _scatter(sizes: np.ndarray, counts: np.ndarray) -> Iterator[str]:
         x, y = place(columns, left, width - right), place(rows, height - bottom, top)
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{2.5 + math.log10(count):.1f}"/>'
     yield "</svg>"
-
-
-def _text(text: str) -> str:
-    """Text of a user on one line, for HTML."""
-    return html.escape(one_line(text))

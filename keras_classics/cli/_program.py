@@ -24,7 +24,7 @@ from pathlib import Path
 from absl import app, flags
 
 from keras_classics.cli._command import repeating_command
-from keras_classics.cli._help import asks_for_help, help_text, positional_name
+from keras_classics.cli._help import asks_for_help, help_text, positional_names
 from keras_classics.cli._paths import PathParser
 from keras_classics.cli._terminal import guarded_output, prepare_terminal
 from keras_classics.command import set_command
@@ -61,7 +61,7 @@ def run(main: Callable[..., None], argv: list[str] | None = None) -> None:
     Args:
         main: The program. Its module defines the flags and has a docstring. Its parameters, if any,
             are the positional arguments, all of them paths; one as in `*paths` takes one or more,
-            and one with a default may be left out.
+            and one with a default may be left out, as may all of `path=None, *paths`.
         argv: Name of the program and its arguments, by default those of this process.
     """
     with guarded_output():
@@ -95,9 +95,9 @@ def _parse(parameters: list[inspect.Parameter], argv: list[str]) -> list[str]:
         # Those that are not flags.Error come from --flagfile.
         _fail(" ".join(str(error).split()), 2)
     many = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
-    count, least = len(rest) - 1, sum(p.default is p.empty for p in parameters)
+    names = positional_names(parameters)
+    count, least = len(rest) - 1, sum(not name.startswith("[") for name in names)
     if count < least or (count > len(parameters) and not many):
-        names = list(map(positional_name, parameters))
         expected = f"the arguments {' '.join(names)}" if names else "no arguments"
         received = " ".join(rest[1:]) or "none"
         _fail(f"Takes {expected} besides flags, --NAME=VALUE. Received: {received}.", 2)

@@ -1,6 +1,8 @@
 """Progress bars, and the progress lines of training."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from keras_classics.data.plan import Plan
@@ -16,6 +18,21 @@ def progress_bar(images: int) -> Any:
     """
     # disable=None: no bar if the output is not a terminal.
     return require("tqdm", "train").tqdm(total=images, unit="img", disable=None)
+
+
+@contextlib.contextmanager
+def optional_bar(images: int, shown: bool = True) -> Iterator[Callable[[int], object]]:
+    """Yields what counts images on a progress bar, or does nothing if tqdm is not installed.
+
+    Args:
+        images: Number of images.
+        shown: Whether to show a bar at all.
+    """
+    if not shown or find_spec("tqdm") is None:
+        yield lambda count: None
+        return
+    with progress_bar(images) as bar:
+        yield bar.update
 
 
 class ProgressLine:

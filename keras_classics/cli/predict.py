@@ -4,7 +4,6 @@ keras-classics predict --model=runs/finetune_resnet18_folder_my_images_seed0 cat
 keras-classics predict --model=resnet50 my_photos 'more/**/*.jpg' --out=answers.csv
 find . -name '*.jpg' -print0 | keras-classics predict --model=lenet5 --weights=digits - --json
 keras-classics predict --model_path=served/model_int8.tflite cat.jpg
-keras-classics predict --model=resnet50 my_photos --features=pool --out=photos.npy
 
 IMAGES are files; folders, of which all images in them and below are taken; patterns in quotes; and
 - for paths on standard input, one a line or separated by NUL. An export is a folder that
@@ -12,9 +11,7 @@ IMAGES are files; folders, of which all images in them and below are taken; patt
 turned upright if the network was trained on such, or with --exif.
 
 --out writes a row for each of an image's answers: image, rank, class, label, probability, fault;
-its ending decides the format, .csv, .json or .parquet. --features writes what the network computes
-before it classifies, float32 of shape (images, channels), to --out=FILE.npy, and the name of each
-row's image to FILE.csv.
+its ending decides the format, .csv, .json or .parquet.
 
 An image that cannot be read has its fault in place of answers, and the others are answered; a line
 on standard error counts such images. The status is 2 if one of them is named by an argument of its
@@ -25,18 +22,15 @@ For a network that was trained on images with any number of labels, the answers 
 a probability above 0.5; an image without any has a row without an answer.
 """
 
-import contextlib
-import logging
 import sys
 import time
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from keras_classics import files
+from keras_classics.cli import _bad_images
 from keras_classics.cli._answer_files import (
     FORMATS,
     as_json,
@@ -46,12 +40,11 @@ from keras_classics.cli._answer_files import (
 )
 from keras_classics.cli._answers import Answer, Answers
 from keras_classics.cli._exif import EXIF
-from keras_classics.cli._features import feature_network, index_of, write_features
 from keras_classics.cli._image_arguments import named_images
-from keras_classics.cli._networks import MODEL, Network, network_of_run, one_network
+from keras_classics.cli._networks import MODEL, network_of_run, one_network
 from keras_classics.cli._output import JSON, print_json
 from keras_classics.cli._paths import define_path
-from keras_classics.cli._progress import progress_bar
+from keras_classics.cli._progress import optional_bar
 from keras_classics.data.names import is_upright
 from keras_classics.errors import UserError, one_line
 from keras_classics.export import load_exported
@@ -60,31 +53,23 @@ from keras_classics.training.run_directory import is_run
 
 MODEL_PATH = define_path("model_path", None, "Exported network, or the folder of a run.")
 TOP = flags.DEFINE_integer("top", 5, "Number of classes in the answer for an image.", lower_bound=1)
-OUT = define_path("out", None, f"File to write: {', '.join(FORMATS)}, or .npy with --features.")
-FEATURES = flags.DEFINE_string(
-    "features",
-    None,
-    "Write features to --out: a level of the network, 0 to 5, averaged over its positions; or "
-    "pool, what the last layer with weights takes.",
-)
-
-logger = logging.getLogger(__name__)
+OUT = define_path("out", None, f"File to write: {', '.join(FORMATS)}.")
 
 
 def main(*images: str) -> None:
-    """Prints or writes the most probable classes of each image, or writes its features."""
+    """Prints or writes the most probable classes of each image."""
     _check_flags()
     named = named_images(images)
-    network = _feature_network() if FEATURES.value else _network()
+    network = _network()
     turn = EXIF.value or network.upright
-    what = "Features" if FEATURES.value else "Probabilities"
     start = time.perf_counter()
-    with _progress(len(named)) as bar:
-        answers = Answers(network, named, turn, what, bar.update if bar else lambda count: None)
+    # No bar where the answers themselves appear on the terminal.
+    with optional_bar(len(named), OUT.value or not sys.stdout.isatty()) as update:
+        answers = Answers(network, named, turn, update)
         _write(answers, network)
     if OUT.value:
         _print_summary(answers, time.perf_counter() - start)
-    _tell_faults(answers)
+    _bad_images.tell(answers.bad_images(), len(named))
 
 
 def _check_flags() -> None:
@@ -94,16 +79,8 @@ def _check_flags() -> None:
             "Name one network: --model=RUN_OR_NETWORK, or --model_path=EXPORT. Received: "
             f"{'both' if path else 'neither'}."
         )
-    if FEATURES.value:
-        if path and not is_run(path):
-            raise UserError(
-                "--features needs a network in Keras, --model=RUN_OR_NETWORK; an export gives its "
-                f"answers alone. Received: --model_path={path}."
-            )
-        if not out:
-            raise UserError("--features needs a file to write: --out=FILE.npy.")
     if out:
-        refuse_ending(Path(out), [".npy"] if FEATURES.value else FORMATS)
+        refuse_ending(Path(out), FORMATS)
         if Path(out).is_dir():
             raise UserError(f"{out} is a folder. Name a file in it.")
         files.refuse_unwritable(Path(out))
@@ -111,9 +88,7 @@ def _check_flags() -> None:
 
 def _write(answers: Answers, network: Exported) -> None:
     """Writes or prints the answers while they come."""
-    if FEATURES.value:
-        write_features(Path(OUT.value), answers, len(answers.images), len(network.labels))
-    elif OUT.value:
+    if OUT.value:
         write_answers(Path(OUT.value), answers, network.labels, _top(network))
     elif JSON.value:
         sys.stdout.writelines(as_json(answers, network.labels, _top(network)))
@@ -145,31 +120,8 @@ def _print_summary(answers: Answers, seconds: float) -> None:
     if JSON.value:
         print_json({**content, "seconds": seconds})
         return
-    index = f" and {index_of(Path(OUT.value))}" if FEATURES.value else ""
     rate = len(answers.images) / seconds
-    print(one_line(f"files   {OUT.value}{index}: {answers.count:,} images, {rate:,.1f} a second"))
-
-
-def _tell_faults(answers: Answers) -> None:
-    """Counts the images that cannot be used; an error if an argument names one."""
-    if not answers.faults:
-        return
-    alone = [answer for answer in answers.faults if answer.image.alone]
-    first = (alone or answers.faults)[0]
-    line = (
-        f"{len(answers.faults):,} of {len(answers.images):,} images cannot be used. The first, "
-        f"{first.image.path}, {first.fault}."
-    )
-    if alone:
-        raise UserError(line)
-    logger.warning(line)
-
-
-def _progress(images: int) -> contextlib.AbstractContextManager[Any]:
-    """Returns a progress bar, unless the answers themselves appear on the terminal."""
-    shows = OUT.value or not sys.stdout.isatty()
-    # A bar is no reason to install anything.
-    return progress_bar(images) if shows and find_spec("tqdm") else contextlib.nullcontext()
+    print(one_line(f"files   {OUT.value}: {answers.count:,} images, {rate:,.1f} a second"))
 
 
 def _network() -> Exported:
@@ -177,23 +129,7 @@ def _network() -> Exported:
     path = MODEL_PATH.value
     if path and not is_run(path):
         return load_exported(path)
-    net = _in_keras()
+    net = network_of_run(path) if path else one_network("predict")
     labels = net.class_names or [f"class {i}" for i in range(net.model.output_shape[-1])]
-    return of_network(net.model, net.preprocessing, labels, _is_upright(net))
-
-
-def _feature_network() -> Exported:
-    """Returns the network from images to the features that --features names."""
-    net = _in_keras()
-    model = feature_network(net.model, FEATURES.value)
-    labels = [f"feature {i}" for i in range(model.output_shape[-1])]
-    return of_network(model, net.preprocessing, labels, _is_upright(net))
-
-
-def _in_keras() -> Network:
-    path = MODEL_PATH.value
-    return network_of_run(path) if path else one_network("predict")
-
-
-def _is_upright(net: Network) -> bool:
-    return is_upright(net.training.get("dataset"))
+    upright = is_upright(net.training.get("dataset"))
+    return of_network(net.model, net.preprocessing, labels, upright)

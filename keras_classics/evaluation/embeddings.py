@@ -71,7 +71,7 @@ def _averaged(features: keras.KerasTensor) -> keras.KerasTensor:
     return features
 
 
-def embeddings(
+def embed(
     network: keras.Model,
     preprocessing: keras.layers.Layer,
     split: AnySplit,

@@ -21,6 +21,10 @@ from keras_classics.errors import UserError, short_reason
 # Columns of the index. `row` counts from 0; an image with a fault has none.
 COLUMNS = ("row", "image", "part", "label", "class", "fault")
 
+# What `F.json` says: of the network, and how the images are found again.
+OF_NETWORK = ("model", "weights", "level", "digest")
+OF_IMAGES = ("dataset", "data_dir", "validation_share", "limit_train", "limit_test", "upright")
+
 
 @dataclass(frozen=True, eq=False)
 class StoredFeatures:
@@ -29,22 +33,27 @@ class StoredFeatures:
     Attributes:
         path: The `.npy` file.
         features: float32, shape (rows, channels).
-        numbers: Number of each row's image among all images, int64: those with faults have no row.
-        images: Name of each row's image.
+        all_images: Names of all images, also of those with faults, which have no row.
+        numbers: Number of each row's image among all images, int64.
         parts: Part of each row's image, `train` or `test`, or "" of images without parts.
         classes: Name of each row's class, or "".
         labels: int32, shape (rows,), or None if not every image has one label.
-        about: What the features are of, such as `model`, `weights`, `level` and `dataset`.
+        about: What the features are of: `OF_NETWORK` and `OF_IMAGES`.
     """
 
     path: Path
     features: np.ndarray
+    all_images: tuple[str, ...]
     numbers: np.ndarray
-    images: tuple[str, ...]
     parts: np.ndarray
     classes: tuple[str, ...]
     labels: np.ndarray | None
     about: dict[str, Any]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Name of each row's image."""
+        return tuple(self.all_images[number] for number in self.numbers)
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "StoredFeatures":
@@ -56,6 +65,7 @@ class StoredFeatures:
         path = Path(path)
         features = _mapped(path)
         about = files.read_json(path.with_suffix(".json"))
+        about = about if isinstance(about, dict) else {}
         rows = _indexed(path.with_suffix(".csv"))
         used = [(number, row) for number, row in enumerate(rows) if row["row"]]
         if [row["row"] for _, row in used] != list(map(str, range(len(features)))):
@@ -63,15 +73,19 @@ class StoredFeatures:
                 f"{path.with_suffix('.csv')} must be the index of {path}. Received: "
                 f"{len(used):,} rows for {len(features):,}. Compute the features again."
             )
-        if not isinstance(about, dict):
-            raise UserError(f"{path.with_suffix('.json')} must say what the features are of.")
+        missing = [name for name in (*OF_NETWORK, *OF_IMAGES) if name not in about]
+        if missing:
+            raise UserError(
+                f"{path.with_suffix('.json')} must say what the features are of. It lacks "
+                f"{', '.join(missing)}. Compute the features again."
+            )
         labels = [row["label"] for _, row in used]
         single = all(label.isascii() and label.isdigit() for label in labels)
         return cls(
             path,
             features,
+            tuple(row["image"] for row in rows),
             np.array([number for number, _ in used], "int64"),
-            tuple(row["image"] for _, row in used),
             np.array([row["part"] for _, row in used]),
             tuple(row["class"] for _, row in used),
             np.array(labels, "int32") if single else None,
@@ -94,7 +108,7 @@ def write_features(
             shape (channels,), or None if it has a fault.
         images: Number of images.
         channels: Number of features.
-        about: What the features are of.
+        about: What the features are of: `OF_NETWORK` and `OF_IMAGES`.
     """
     path = Path(path)
     count = 0

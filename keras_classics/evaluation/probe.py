@@ -19,6 +19,10 @@ STRENGTHS = tuple(10.0**power for power in range(-5, 4))
 # Most steps of L-BFGS.
 STEPS = 1000
 
+# Features of so many numbers are worth several threads. With fewer these wait for each other, on a
+# busy machine for most of the time.
+MANY = 2**24
+
 logger = logging.getLogger(__name__)
 
 
@@ -97,7 +101,10 @@ def _trained(features: np.ndarray, labels: np.ndarray, strength: float) -> tuple
         C=strength, max_iter=STEPS
     )
     classifier = pipeline.make_pipeline(scaler, regression)
-    with warnings.catch_warnings():
+    threads = require("threadpoolctl", "train").threadpool_limits(
+        None if features.size >= MANY else 1
+    )
+    with threads, warnings.catch_warnings():
         warnings.simplefilter("ignore", require("sklearn.exceptions", "train").ConvergenceWarning)
         classifier.fit(features, labels)
     return classifier, bool(regression.n_iter_.max() < STEPS)

@@ -13,7 +13,7 @@ PCA, TSNE = "pca", "tsne"
 COMPONENTS, PERPLEXITY = 30, 30.0
 
 
-def projection(features: ArrayLike, method: str = PCA, seed: int = 0) -> np.ndarray:
+def project(features: ArrayLike, method: str = PCA, seed: int = 0) -> np.ndarray:
     """Returns a position in the plane for the features of each image.
 
     Args:
@@ -38,6 +38,8 @@ def projection(features: ArrayLike, method: str = PCA, seed: int = 0) -> np.ndar
             f"shape {features.shape}."
         )
     check_finite(features, "Features")
+    # Squares of the largest float32 are no float32 any more.
+    features = features / (np.abs(features).max() or 1)
     if method not in (PCA, TSNE):
         raise UserError(f"method must be {PCA} or {TSNE}. Received: {method}.")
     wanted = 2 if method == PCA else COMPONENTS
@@ -45,9 +47,10 @@ def projection(features: ArrayLike, method: str = PCA, seed: int = 0) -> np.ndar
     pca = require("sklearn.decomposition", "train").PCA(count, random_state=seed)
     with np.errstate(invalid="ignore", divide="ignore"):  # Of images that are all equal.
         components = pca.fit_transform(features)
-    if method == TSNE:
+    # scikit-learn's t-SNE crashes on images that are all equal.
+    if method == TSNE and components.std():
         tsne = require("sklearn.manifold", "train").TSNE(
             perplexity=min(PERPLEXITY, (len(features) - 1) / 3), init="pca", random_state=seed
         )
         components = tsne.fit_transform(components)
-    return components.astype("float32")
+    return components[:, :2].astype("float32")

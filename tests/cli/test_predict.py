@@ -8,16 +8,13 @@ import shutil
 import sys
 import threading
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_classics as kc
 from keras_classics.cli import _answers
 from keras_classics.cli._answer_files import as_json, refuse_ending, write_answers
 from keras_classics.cli._answers import AHEAD, BATCH, Answers
-from keras_classics.cli._features import feature_network, write_features
 from keras_classics.cli._image_arguments import NamedImage, named_images
 from keras_classics.errors import UserError
 from keras_classics.export.exported import Exported
@@ -222,41 +219,6 @@ def test_the_ending_is_that_of_a_format(tmp_path):
         refuse_ending(tmp_path.relative_to(tmp_path) / "a.txt", [".csv", ".json"])
 
 
-@pytest.mark.parametrize(
-    ("model", "channels"),
-    [("lenet5", 84), ("lenet5_1998", 84), ("resnet20", 64), ("vgg16_mini", 256)],
-)
-def test_features(model, channels):
-    network = getattr(kc, model)()
-    images = np.random.default_rng(0).normal(size=(2, *network.input_shape[1:])).astype("float32")
-    last = [layer for layer in network.layers if layer.weights][-1]
-    pooled = feature_network(network, "pool")(images).numpy()
-    expected = keras.Model(network.input, last.input)(images).numpy()
-    np.testing.assert_array_equal(pooled, expected)
-    assert pooled.shape == (2, channels)
-    maps = kc.feature_extractor(network)(images)
-    for level in ("2", "level_2"):
-        features = feature_network(network, level)(images).numpy()
-        means = maps["level_2"].numpy().mean((1, 2))
-        # The mean of a large map with both signs comes near 0, where the order of the sum shows.
-        np.testing.assert_allclose(features, means, rtol=1e-5, atol=1e-6 * np.abs(means).max())
-    for wrong in ("7", "levels", "-1", "²", ""):
-        with pytest.raises(UserError, match="has the levels|must be a level, such as 3, or pool"):
-            feature_network(network, wrong)
-
-
-def test_a_file_of_features(answers, tmp_path):
-    write_features(tmp_path / "f.npy", answers, len(NAMES), 3)
-    features = np.load(tmp_path / "f.npy", mmap_mode="r", allow_pickle=False)
-    assert (features.shape, features.dtype) == ((5, 3), np.float32)
-    np.testing.assert_array_equal(features[:, 0], range(5))
-    with open(tmp_path / "f.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["row"] for row in rows] == ["0", "1", "2", "3", "4", ""]
-    assert rows[2]["image"] == str(tmp_path / NAMES[2])
-    assert rows[-1]["fault"]
-
-
 def test_the_command_over_a_folder(run_program, folder, tmp_path):
     cut = tmp_path / "photos" / "cut.png"
     cut.parent.mkdir()
@@ -282,22 +244,10 @@ def test_the_command_over_a_folder(run_program, folder, tmp_path):
     assert "  cannot be used: PNG, cut short\n" in done.stdout
 
 
-def test_features_by_the_command(run_program, folder, tmp_path):
-    out = tmp_path / "f.npy"
-    done = run_program(*PREDICT, *DIGITS, "--features=pool", f"--out={out}", "--json", str(folder))
-    assert done.returncode == 0, done.stderr
-    content = json.loads(done.stdout)
-    assert (content["out"], content["images"], content["faults"]) == (str(out), 10, 0)
-    assert np.load(out).shape == (10, 84)
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (("--out=a.txt",), "--out must end in .csv, .json, .parquet. Received: a.txt."),
-        (("--features=pool",), "--features needs a file to write: --out=FILE.npy."),
-        (("--features=pool", "--out=a.csv"), "--out must end in .npy. Received: a.csv."),
-        (("--features=9", "--out=a.npy"), "lenet5 has the levels 0, 1, 2. Received: 9."),
         (("--out=/proc/none/a.csv",), "cannot be written"),
         (("--top=0",), "flag --top=0"),
     ],
@@ -306,12 +256,6 @@ def test_wrong_flags(run_program, folder, flags, message):
     done = run_program(*PREDICT, *DIGITS, *flags, str(folder / "b" / "2.png"))
     assert_one_line(done, 2, message)
     assert done.stdout == ""
-
-
-def test_an_export_gives_no_features(run_program, folder):
-    flags = ("--model_path=model.tflite", "--features=pool", "--out=a.npy")
-    done = run_program(*PREDICT, *flags, str(folder / "b" / "2.png"))
-    assert_one_line(done, 2, "--features needs a network in Keras")
 
 
 def test_an_interrupted_command_ends_at_once(tmp_path, monkeypatch):
