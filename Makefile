@@ -15,7 +15,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 EXTRAS := train,export,notebooks,docs,dev
 # Without what they depend on: torchvision names one build of torch, and any will do.
-TORCH_ZOOS := torchvision timm huggingface_hub
+TORCH_ZOOS := torchvision timm huggingface_hub lpips
 BIN := $(VENV)/bin
 # Two processes; the tests of a file share what they build.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile

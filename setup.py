@@ -28,6 +28,8 @@ EXTRAS = {
     "docs": ["furo", "myst-nb", "myst-parser", "sphinx"],
     # What reads and writes weights in torch's files.
     "torch": ["safetensors", "torch"],
+    # The weights of the perceptual distance of Zhang et al. 2018, in a file of torch's.
+    "lpips": ["lpips", "torch"],
     # What reads images in Parquet and Arrow files.
     "parquet": ["pyarrow"],
     # What downloads weights from the Hugging Face hub.

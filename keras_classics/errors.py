@@ -2,9 +2,11 @@
 
 import difflib
 import importlib
+import importlib.util
 import re
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from types import ModuleType
 
 # Most names that a message lists. The registry holds fewer, TensorFlow Datasets many more.
@@ -93,7 +95,30 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(
-            f"The module {module} is needed, but cannot be imported ({error}). "
-            f"Install it with: pip install 'keras-classics[{extra}]'"
-        ) from error
+        raise _missing(module, extra, str(error)) from error
+
+
+def installed_folder(package: str, extra: str) -> Path:
+    """Returns the folder of a package that an optional extra installs, without importing it.
+
+    Args:
+        package: Name of the package.
+        extra: Name of the extra.
+
+    Raises:
+        UserError: If it is not installed; the message contains the pip command.
+    """
+    try:
+        spec = importlib.util.find_spec(package)
+    except ImportError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise _missing(package, extra, f"No module named {package!r}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def _missing(module: str, extra: str, reason: str) -> UserError:
+    return UserError(
+        f"The module {module} is needed, but cannot be imported ({reason}). "
+        f"Install it with: pip install 'keras-classics[{extra}]'"
+    )

@@ -13,6 +13,7 @@ from keras_classics.models.alexnet import (
 )
 from keras_classics.models.identification import identify
 from keras_classics.models.lenet import lenet5, lenet5_1998
+from keras_classics.models.perceptual import LPIPS, PerceptualLoss
 from keras_classics.models.registry import describe, find_model, get_model, list_models
 from keras_classics.models.resnet import (
     plain18,
@@ -62,6 +63,8 @@ from keras_classics.weights import (
 
 # The public names of the whole package, spelt out for type checkers.
 __all__ = [
+    "LPIPS",
+    "PerceptualLoss",
     "alexnet",
     "alexnet_owt",
     "alexnet_single_tower",

@@ -38,6 +38,8 @@ for name, expected in stored.items():
         labels = np.array([0, 2])
         if name == "BinaryCrossEntropy":
             labels = np.eye(model.output_shape[-1])[labels]
+        elif name in ("LPIPS", "PerceptualLoss"):
+            labels = generator.uniform(0, 1, (2, *model.output_shape[1:])).astype("float32")
         found = [float(model.evaluate(images, labels, verbose=0))]
     else:
         images = generator.uniform(-1, 1, (1, *model.input_shape[1:])).astype("float32")
