@@ -1,6 +1,8 @@
 """Networks inside networks, such as `Sequential([backbone, ...])` and `backbone(x)`."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -76,6 +78,44 @@ def flat(model: keras.Model) -> keras.Model:
     for layer, source in zip(copy.layers, inlined.layers, strict=True):
         layer.set_weights(source.get_weights())
     return copy
+
+
+def operations(model: keras.Model) -> list[keras.Operation]:
+    """Returns the operations of a functional network in its order, with those of nested ones.
+
+    Operations are layers, and functions of `keras.ops` that are called on a network's tensors.
+    """
+    found = []
+    for operation in _function(model).operations:
+        found += operations(operation) if _is_graph(operation) else [operation]
+    return found
+
+
+def run_operations(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """Runs a functional network, nested ones too, one operation after the other.
+
+    Unlike a copy of the network, this shares its layers and leaves them as they are.
+
+    Args:
+        model: A functional or sequential network.
+        inputs: What it takes.
+        call: Called as `call(operation, *arguments, **options)` in place of each operation, and
+            returns what goes on in the network.
+    """
+
+    def run(operation: keras.Operation) -> Callable[..., Any]:
+        if _is_graph(operation):
+            # Keras passes options such as `training` on to layers; each layer has its default here.
+            return lambda *inputs, **options: run_operations(operation, inputs, call)
+        return functools.partial(call, operation)
+
+    return _function(model)._run_through_graph(inputs, operation_fn=run)
+
+
+def _function(model: keras.Model) -> keras.Function:
+    if isinstance(model, keras.Sequential):
+        return keras.Function(*_ends(model))
+    return model
 
 
 def _is_graph(layer: keras.layers.Layer) -> bool:
