@@ -13,7 +13,10 @@ import keras
 import numpy as np
 
 from keras_classics.backend import needs_tensorflow, tf
-from keras_classics.errors import UserError
+from keras_classics.errors import UserError, unknown_name
+
+# How `ImagePreprocessing` resizes.
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 def takes_one_image(step: Callable) -> Callable:
@@ -126,9 +129,8 @@ class CanvasPreprocessing(keras.layers.Layer):
 class ImagePreprocessing(keras.layers.Layer):
     """Resizes an image's short side, crops the central square, and normalises each channel.
 
-    Resizing is bilinear with antialiasing, as in Pillow and torchvision. Pillow rounds to integers
-    twice, this layer does not: most values differ by less than 1 of 255, all by less than 2. Needs
-    TensorFlow.
+    Resizing is antialiased, as in Pillow and torchvision. Pillow rounds to integers twice, this
+    layer does not: most values differ by less than 1 of 255, all by less than 2. Needs TensorFlow.
 
     Args:
         resize: Length of the short side in pixels after resizing.
@@ -137,6 +139,8 @@ class ImagePreprocessing(keras.layers.Layer):
             network, or a mean image, nested as (crop, crop, 3).
         std: Standard deviation of each channel, to divide by.
         bgr: Whether the network takes BGR images; the layer's input is always RGB.
+        interpolation: `"bilinear"`, or `"bicubic"`, Keys's cubic with a = -0.5, cut to 0..255
+            in each direction.
 
     Shapes: uint8 (batch, height, width, 1 or 3) to float32 (batch, crop, crop, 3). The batch may be
     left out.
@@ -149,9 +153,12 @@ class ImagePreprocessing(keras.layers.Layer):
         mean: Sequence = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
         bgr: bool = False,
+        interpolation: str = "bilinear",
         **kwargs: Any,
     ):
         super().__init__(trainable=False, dtype="float32", autocast=False, **kwargs)
+        if interpolation not in INTERPOLATIONS:
+            raise unknown_name("interpolation", interpolation, INTERPOLATIONS)
         if crop > resize:
             raise UserError(f"crop must be at most resize, {resize}. Received: {crop}.")
         self.short_side = resize
@@ -164,6 +171,7 @@ class ImagePreprocessing(keras.layers.Layer):
             )
         self.std = tuple(std)
         self.bgr = bgr
+        self.interpolation = interpolation
 
     @takes_one_image
     def resize(self, images: "tf.Tensor") -> "tf.Tensor":
@@ -175,7 +183,7 @@ class ImagePreprocessing(keras.layers.Layer):
         Returns:
             float32, same range, (batch, crop, crop, 3).
         """
-        images = scaled(with_channels(images, 3), self.short_side)
+        images = scaled(with_channels(images, 3), self.short_side, self.interpolation)
         # Rounds half to even, as torchvision does.
         free = tf.shape(images)[1:3] - self.crop
         top, left = tf.unstack(tf.cast(tf.round(free / 2), tf.int32))
@@ -217,6 +225,7 @@ class ImagePreprocessing(keras.layers.Layer):
             "mean": self.mean,
             "std": self.std,
             "bgr": self.bgr,
+            "interpolation": self.interpolation,
         }
 
 
@@ -237,6 +246,12 @@ def scaled(
     """
     sides = tf.shape(images)[1:3]
     sides = short_side * sides // tf.reduce_min(sides)
+    if method == "bicubic":
+        # A cubic overshoots at edges. Pillow stores bytes after each direction, which cuts that.
+        for size in ((tf.shape(images)[1], sides[1]), sides):
+            images = tf.image.resize(images, size, method, antialias=antialias)
+            images = tf.clip_by_value(images, 0, 255)
+        return images
     # Integers stay so until then: a quarter of the memory, and the same bits.
     return tf.cast(tf.image.resize(images, sides, method, antialias=antialias), tf.float32)
 
@@ -251,9 +266,9 @@ def with_channels(images: "tf.Tensor", channels: int) -> "tf.Tensor":
         raise needs_tensorflow("Resizing images needs")
     if images.shape[-1] == channels:
         return images
-    if channels == 1:
-        return tf.image.rgb_to_grayscale(images)
-    return tf.image.grayscale_to_rgb(images)
+    # The second does not take arrays.
+    images = tf.convert_to_tensor(images)
+    return (tf.image.rgb_to_grayscale if channels == 1 else tf.image.grayscale_to_rgb)(images)
 
 
 # The layers by their names in recipes and results.

@@ -1,12 +1,14 @@
-"""Canvas preprocessing, pixel by pixel."""
+"""Preprocessing, pixel by pixel."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
+from tests.helpers.images import photograph
 
 
 def image(height: int, width: int, channels: int = 1) -> np.ndarray:
@@ -65,12 +67,36 @@ def test_from_config_restores_the_layer():
     np.testing.assert_array_equal(again(image(9, 9)), layer(image(9, 9)))
 
 
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("sides", [(300, 401), (90, 61), (40, 33)])
+def test_images_are_resized_as_pillow_does(sides, method):
+    whole = photograph()[40 : 40 + sides[0], 60 : 60 + sides[1]]
+    layer = ImagePreprocessing(64, 64, interpolation=method)
+    shown = Image.fromarray(whole).resize(
+        [64 * side // min(sides) for side in sides[::-1]], Image.Resampling[method.upper()]
+    )
+    left, top = (round((side - 64) / 2) for side in shown.size)
+    differences = np.abs(layer.resize(whole).numpy() - shown.crop((left, top, left + 64, top + 64)))
+    assert differences.max() < 2
+    assert np.mean(differences < 1) > 0.999
+
+
+def test_a_bicubic_image_stays_in_range():
+    stripes = np.tile(np.uint8([0, 0, 255, 255]), (40, 10))[..., None]
+    values = ImagePreprocessing(64, 64, interpolation="bicubic").resize(stripes).numpy()
+    assert (values.min(), values.max()) == (0, 255)
+    with pytest.raises(UserError, match="Unknown interpolation 'cubic'. Did you mean bicubic"):
+        ImagePreprocessing(interpolation="cubic")
+
+
 @pytest.mark.parametrize("layer", [CanvasPreprocessing(), ImagePreprocessing()])
 def test_one_image(layer):
     images = image(300, 260, 3)
     for step in (layer, layer.resize):
         np.testing.assert_array_equal(step(images[0]), step(images)[0])
     assert layer.compute_output_shape(images.shape[1:]) == tuple(layer(images[0]).shape)
+    grey = images[..., :1]
+    np.testing.assert_array_equal(layer.resize(grey), layer.resize(tf.constant(grey)))
     with pytest.raises(UserError, match=r"shape \(height, width, 1 or 3\), or with a batch"):
         layer.resize(images[..., :2])
     for wrong in (images[0, 0], images[np.newaxis]):

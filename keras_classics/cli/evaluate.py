@@ -65,7 +65,10 @@ FLIP = flags.DEFINE_bool(
     "flip", None, "Whether to add mirror images of the views; the protocol's choice if unset."
 )
 RESIZE = flags.DEFINE_enum(
-    "resize", "bilinear", ["bilinear", "bicubic", "area", "nearest"], "How images are scaled."
+    "resize",
+    None,
+    ["bilinear", "bicubic", "area", "nearest"],
+    "How images are scaled; as the network's preprocessing says if unset.",
 )
 ANTIALIAS = flags.DEFINE_bool("antialias", True, "Whether downscaling is antialiased.")
 ENSEMBLE_WEIGHTS = flags.DEFINE_list(

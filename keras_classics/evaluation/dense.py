@@ -134,7 +134,7 @@ class Dense:
         *,
         scales: Sequence[int] | None = None,
         flip: bool = True,
-        method: str = "bilinear",
+        method: str | None = None,
         antialias: bool = True,
     ):
         if not isinstance(preprocessing, ImagePreprocessing):
@@ -145,7 +145,7 @@ class Dense:
         self._scales = tuple(scales or (preprocessing.short_side,))
         self._normalize = _for_any_size(preprocessing).normalize
         self._flip = flip
-        self._method = method
+        self._method = method or preprocessing.interpolation
         self._antialias = antialias
         self.views = len(self._scales) * (1 + flip)
 

@@ -97,7 +97,7 @@ class Views:
         scales: Lengths of the image's short side; by default those of the layout or that of the
             preprocessing.
         flip: Whether to add the mirror image of each view; by default as the layout does.
-        method: Interpolation method of `tf.image.resize`.
+        method: Interpolation method of `tf.image.resize`; by default that of the preprocessing.
         antialias: Whether to antialias when shrinking.
 
     Attributes:
@@ -115,7 +115,7 @@ class Views:
         *,
         scales: Sequence[int] | None = None,
         flip: bool | None = None,
-        method: str = "bilinear",
+        method: str | None = None,
         antialias: bool = True,
     ):
         if kind not in LAYOUTS:
@@ -124,7 +124,7 @@ class Views:
         self._layout = layout = LAYOUTS[kind]
         self._preprocessing = preprocessing
         self._flip = layout.flip if flip is None else flip
-        self._method = method
+        self._method = method or getattr(preprocessing, "interpolation", "bilinear")
         self._antialias = antialias
         self._crops = isinstance(preprocessing, ImagePreprocessing)
         if not self._crops and (kind != "single" or scales):

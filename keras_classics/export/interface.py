@@ -20,8 +20,6 @@ from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreproc
 # What an export takes or returns, JSON-serialisable.
 Block = dict[str, Any]
 
-# How both layers resize; Pillow's BILINEAR and torchvision's antialiased bilinear do the same.
-RESAMPLER = {"method": "bilinear", "antialias": True}
 # Kinds of drawings.
 LIGHT_ON_DARK, DARK_ON_LIGHT = "light on dark", "dark on light"
 # Mean difference of channels, above which images have colours.
@@ -200,7 +198,7 @@ def _resize(layer: keras.layers.Layer) -> Block | None:
             "box": [box, box],
             "size": [size, size],
             "background": 0,
-            **RESAMPLER,
+            **_resampler("bilinear"),
         }
     if type(layer) is ImagePreprocessing:
         return {
@@ -209,9 +207,14 @@ def _resize(layer: keras.layers.Layer) -> Block | None:
             "rule": "crop",
             "short_side": layer.short_side,
             "size": [layer.crop, layer.crop],
-            **RESAMPLER,
+            **_resampler(layer.interpolation),
         }
     return None
+
+
+def _resampler(method: str) -> Block:
+    """Returns how pixels are resampled, as Pillow and torchvision do by the same names."""
+    return {"method": method, "antialias": True}
 
 
 def output_block(labels: list[str], exclusive: bool, activation: str | None, name: str) -> Block:

@@ -8,6 +8,7 @@ Sources:
 - Caffe's model zoo and others: see `weights/caffe_records.py`.
 - timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
   torchvision.
+- ResNets that timm trained: see `weights/timm_records.py`.
 - timm 1.0, `timm/models/resnet.py` and `results/results-imagenet.csv`: URLs, licence, preprocessing
   and accuracies of Facebook AI's ResNets. The names of these files end in the first 8 digits of
   their SHA-256, as torch.hub wants it.
@@ -35,6 +36,7 @@ from keras_classics.weights.caffe_records import builder_arguments as caffe_argu
 from keras_classics.weights.download import RemoteFile, is_intact
 from keras_classics.weights.formats import caffe, keras_applications, torchvision
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
+from keras_classics.weights.timm_records import TRAINED, views
 
 OWN = Path(__file__).parent / "own"
 
@@ -334,6 +336,24 @@ def _timm_record(model: str) -> WeightsRecord:
     )
 
 
+def _timm_trained_record(model: str, recipe: str) -> WeightsRecord:
+    folder, file, accuracy = TRAINED[model, recipe]
+    digest = Path(file).stem.rpartition("-")[2]
+    small, measured = views(model, recipe)
+    return _torch_record(
+        model,
+        accuracy,
+        name=f"imagenet_timm_{recipe}",
+        origin=f"timm, {model}.{recipe}_in1k",
+        licence="Apache-2.0 (timm)",
+        file=RemoteFile(file, f"{folder}/{file}", f"sha256:{digest}"),
+        preprocessing=functools.partial(
+            _TORCH_IMAGES, resize=small.short_side, interpolation="bicubic"
+        ),
+        protocol=_VIEW.format(measured.short_side, measured.side),
+    )
+
+
 def _facebook_record(model: str, kind: str) -> WeightsRecord:
     file, accuracy = FACEBOOK[model, kind]
     digest = Path(file).stem.rpartition("-")[2]
@@ -437,6 +457,7 @@ _RECORDS = {
         *map(_timm_record, TIMM),
         *(_torchvision_record(*key) for key in TORCHVISION),
         *(_facebook_record(*key) for key in FACEBOOK),
+        *(_timm_trained_record(*key) for key in TRAINED),
         *(_caffe_record(*key) for key in CAFFE),
         *map(_own_record, sorted(OWN.glob("*.json"))),
     )

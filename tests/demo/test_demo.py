@@ -188,6 +188,7 @@ CANVAS = [CanvasPreprocessing(channels=channels) for channels in (1, 3)]
 IMAGE = [
     ImagePreprocessing(48, 48, mean=(123.68, 116.78, 103.94), std=(58.4, 57.1, 57.4)),
     ImagePreprocessing(40, 32, mean=(103.94, 116.78, 123.68), bgr=True),
+    ImagePreprocessing(40, 38, mean=(127.5,) * 3, interpolation="bicubic"),
     ImagePreprocessing(8, 8, mean=np.arange(192.0).reshape(8, 8, 3).tolist()),
 ]
 SHAPES = [(28, 28, 1), (8, 8, 1), (56, 21, 3), (5, 100, 3), (90, 61, 3), (1, 1, 3), (3, 400, 3)]
@@ -214,7 +215,7 @@ def test_javascript_prepares_as_python_does():
 def test_javascript_gives_the_same_bits_where_nothing_is_resized():
     colours = np.resize(np.array(HARD_TO_GREY, "uint8"), (28, 28, 3))
     images = [(noise(28, 28, 3), CANVAS), (noise(28, 28, 1), CANVAS), (colours, CANVAS)]
-    images += [(noise(layer.crop, layer.crop, 3), [layer]) for layer in (IMAGE[0], IMAGE[2])]
+    images += [(noise(layer.crop, layer.crop, 3), [layer]) for layer in (IMAGE[0], IMAGE[3])]
     cases = [(image, layer) for image, layers in images for layer in layers]
     for (image, layer), got in zip(cases, in_javascript(cases), strict=True):
         np.testing.assert_array_equal(np.float32(got["input"]), in_python(image, layer))

@@ -15,6 +15,7 @@ import keras_classics as kc
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights.formats import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
+from keras_classics.weights.timm_records import TRAINED, views
 from tests.helpers import parity
 from tests.helpers.images import photograph
 from tests.helpers.stored_outputs import TOLERANCE, assert_near
@@ -102,6 +103,45 @@ def test_records_are_timms(models):
         assert theirs.input_size == (3, layer.crop, layer.crop)
         assert layer.short_side == int(layer.crop / theirs.crop_pct)
         assert theirs.interpolation == "bilinear"
+
+
+@pytest.mark.parametrize(("name", "recipe"), TRAINED)
+def test_records_of_what_timm_trained(name, recipe):
+    timm = pytest.importorskip("timm")
+    theirs = timm.get_pretrained_cfg(f"{name}.{recipe}_in1k")
+    record = kc.find_weights(f"{name}/imagenet_timm_{recipe}")
+    # The project has moved; its old address leads to the new one.
+    assert theirs.url.replace("/rwightman/pytorch-image", "/huggingface/pytorch-image") == (
+        record.file.url
+    )
+    assert theirs.license in record.licence.lower()
+    layer, (small, measured) = record.preprocessing(), views(name, recipe)
+    assert layer.interpolation == theirs.interpolation
+    np.testing.assert_allclose(np.multiply(theirs.mean, 255), layer.mean)
+    np.testing.assert_allclose(np.multiply(theirs.std, 255), layer.std)
+    assert (layer.crop, layer.short_side) == (small.side, small.short_side)
+    there = {(theirs.input_size[1], theirs.crop_pct)}
+    if theirs.test_input_size:
+        there.add((theirs.test_input_size[1], theirs.test_crop_pct or theirs.crop_pct))
+    assert there >= {(measured.side, measured.share)}
+    assert small == measured or (small.side, small.share) in there
+
+
+def test_bicubic_preprocessing_is_timms():
+    data = pytest.importorskip("timm.data")
+    from PIL import Image
+
+    photo = photograph()
+    for recipe in ("a1", "bt", "gluon"):
+        view, _ = views("resnet50", recipe)
+        transform = data.create_transform(
+            (3, view.side, view.side), interpolation="bicubic", crop_pct=view.share
+        )
+        expected = transform(Image.fromarray(photo)).permute(1, 2, 0).numpy()
+        found = kc.preprocessing(f"resnet50/imagenet_timm_{recipe}")(photo).numpy()
+        levels = np.abs(found - expected) * 255 * np.array([0.229, 0.224, 0.225])
+        assert levels.max() < 2
+        assert np.mean(levels < 1) > 0.99
 
 
 class Harm:

@@ -56,6 +56,10 @@ PUBLISHED = {
     "resnet18/imagenet_fb_swsl": (73.3, 91.7),
     "resnet50/imagenet_fb_ssl": (79.2, 94.8),
     "resnet50/imagenet_fb_swsl": (81.2, 96.0),
+    "resnet18/imagenet_timm_a1": (73.2, 91.0),
+    "resnet50/imagenet_timm_a1": (81.2, 95.1),
+    "resnet50/imagenet_timm_gluon": (77.6, 93.7),
+    "resnet152/imagenet_timm_a1h": (83.5, 96.5),
     "vgg16/imagenet_keras": (71.3, 90.1),
     "resnet50/imagenet_keras": (74.9, 92.1),
     "resnet101/imagenet_keras_v2": (77.2, 93.8),
@@ -67,6 +71,10 @@ PUBLISHED = {
     "vgg16/imagenet_caffe": (100 - 25.6, 100 - 8.1),
     "vgg19/imagenet_caffe": (100 - 25.5, 100 - 8.0),
 }
+
+
+# The recipes of timm's ResNets-50.
+OF_TIMM = ("a1", "a1h", "a2", "a3", "am", "b1k", "b2k", "bt", "c1", "c2", "d", "gluon", "ra", "ram")
 
 
 def test_every_network_that_others_publish_has_its_records():
@@ -81,6 +89,7 @@ def test_every_network_that_others_publish_has_its_records():
         "resnet50/imagenet_keras",
         "resnet50/imagenet_keras_v2",
         "resnet50/imagenet_timm",
+        *(f"resnet50/imagenet_timm_{recipe}" for recipe in OF_TIMM),
         "resnet50/imagenet_torchvision",
         "resnet50/imagenet_torchvision_v2",
     ]

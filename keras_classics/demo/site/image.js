@@ -97,14 +97,15 @@ function centred({ width, height, channels, data }, side) {
 
 // ImagePreprocessing.
 
-function centreCropped(image, { resize, crop }) {
+function centreCropped(image, { resize, crop, interpolation }) {
   const shortSide = Math.min(image.width, image.height);
   const [width, height] = [image.width, image.height].map((side) =>
     Math.floor((resize * side) / shortSide),
   );
   const left = roundHalfToEven((width - crop) / 2);
   const top = roundHalfToEven((height - crop) / 2);
-  return resized(image, 3, { width, height }, { left, top, width: crop, height: crop });
+  const window = { left, top, width: crop, height: crop };
+  return resized(image, 3, { width, height }, window, KERNELS[interpolation]);
 }
 
 function standardized(data, { mean, std, bgr }) {
@@ -118,17 +119,34 @@ function standardized(data, { mean, std, bgr }) {
 
 // Resizing.
 
+// Weights by distance, and the distance at which they end. The cubic is that of Keys, a = -0.5.
+// The cubic overshoots at edges: `cut` brings values back to 0..255 in each direction.
+const BILINEAR = { radius: 1, weight: (distance) => Math.max(1 - distance, 0), cut: (same) => same };
+const BICUBIC = {
+  radius: 2,
+  cut: (image) => ({ ...image, data: image.data.map((x) => Math.min(Math.max(x, 0), 255)) }),
+  weight: (x) => (x < 1 ? (1.5 * x - 2.5) * x * x + 1 : ((2.5 - 0.5 * x) * x - 4) * x + 2),
+};
+const KERNELS = { bilinear: BILINEAR, bicubic: BICUBIC };
+
 /**
- * Resizes bilinearly, with antialiasing where the image shrinks.
+ * Resizes with antialiasing where the image shrinks.
  * @param {object} image Three or four channels.
  * @param {number} channels Channels of the result: 3, or 1 for grey.
  * @param {object} sides Width and height after resizing.
  * @param {object} window The part of the resized image to return: left, top, width and height.
+ * @param {object} kernel One of the kernels.
  */
-function resized(image, channels, sides, window = { left: 0, top: 0, ...sides }) {
-  const columns = spans(image.width, sides.width, window.left, window.width);
-  const rows = spans(image.height, sides.height, window.top, window.height);
-  return scaledRows(scaledColumns(image, channels, columns), rows);
+function resized(
+  image,
+  channels,
+  sides,
+  window = { left: 0, top: 0, ...sides },
+  kernel = BILINEAR,
+) {
+  const columns = spans(image.width, sides.width, window.left, window.width, kernel);
+  const rows = spans(image.height, sides.height, window.top, window.height, kernel);
+  return kernel.cut(scaledRows(kernel.cut(scaledColumns(image, channels, columns)), rows));
 }
 
 function scaledColumns(image, channels, columns) {
@@ -189,19 +207,21 @@ function greyRow({ width, channels, data }, y) {
  * @param {number} to New length.
  * @param {number} start First new position.
  * @param {number} count Number of new positions.
+ * @param {object} kernel The weights by distance.
  */
-function spans(from, to, start, count) {
+function spans(from, to, start, count, { radius: reach, weight }) {
   const step = from / to;
-  const radius = Math.max(step, 1);
+  const scale = Math.max(step, 1);
+  const radius = reach * scale;
   return Array.from({ length: count }, (_, i) => {
     const centre = (start + i + 0.5) * step;
     const first = Math.max(Math.ceil(centre - radius - 0.5), 0);
     const last = Math.min(Math.floor(centre + radius - 0.5), from - 1);
-    const triangle = Array.from({ length: last - first + 1 }, (_, j) =>
-      Math.max(1 - Math.abs(first + j + 0.5 - centre) / radius, 0),
+    const weights = Array.from({ length: last - first + 1 }, (_, j) =>
+      weight(Math.abs(first + j + 0.5 - centre) / scale),
     );
-    const sum = triangle.reduce((a, b) => a + b);
-    return { first, weights: triangle.map((weight) => weight / sum) };
+    const sum = weights.reduce((a, b) => a + b);
+    return { first, weights: weights.map((value) => value / sum) };
   });
 }
 
