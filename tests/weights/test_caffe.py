@@ -30,7 +30,7 @@ QUICK = ("resnet50", "small alexnet", "small caffenet", "narrow vgg16", "narrow 
 def scores(model: keras.Model) -> np.ndarray:
     """A network's scores for the image of Caffe's network."""
     image = caffe_files.image(model.input_shape[1]).transpose(0, 2, 3, 1)
-    return model.predict(image, verbose=0)[0]
+    return model(image, training=False).numpy()[0]
 
 
 @pytest.mark.parametrize(
