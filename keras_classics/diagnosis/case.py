@@ -1,27 +1,28 @@
 """What the checks look at: a network, its data and how it is trained, with a sample of each."""
 
-import contextlib
 import functools
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_classics.data import ImageData, load, pipeline
 from keras_classics.data.names import NPZ, form_of
 from keras_classics.data.packaged import is_packaged
 from keras_classics.data.splits import AnySplit, Split
+from keras_classics.diagnosis.graph import last_activation
+from keras_classics.diagnosis.signal import Signals, measure
 from keras_classics.errors import UserError
 from keras_classics.training.recipe import Recipe
 from keras_classics.weights.records import WeightsRecord, find_weights
 
 # Images of a sample: this many, fewer of large images, so that a check takes seconds on two cores.
 SAMPLE = 256
-FEWEST = 32
+FEWEST = 16
+# Images of a pass forward and back, which keeps all activations.
+SIGNAL_IMAGES = 64
 SAMPLE_PIXELS = SAMPLE * 64 * 64
 
 # Names of Keras's losses that take a column for each class begin so.
@@ -115,12 +116,27 @@ class Case:
 
     @functools.cached_property
     def _outputs(self) -> np.ndarray:
-        with unchanged(self.model):
-            return self.graph.predict_on_batch(self.inputs())
+        # Not compiled: for one call that takes longer than it saves.
+        blocks = np.array_split(self.inputs(), -(-len(self._indices) // SIGNAL_IMAGES))
+        outputs = [self.graph(block, training=False) for block in blocks]
+        return keras.ops.convert_to_numpy(keras.ops.concatenate(outputs))
 
     def outputs(self) -> np.ndarray:
         """Returns the network's outputs for the sample, in inference."""
         return self._outputs
+
+    @functools.cached_property
+    def _signals(self) -> Signals:
+        count = max(FEWEST, min(SIGNAL_IMAGES, len(self._indices) // 4))
+        return self.measure(self.inputs()[:count])
+
+    def signals(self) -> Signals:
+        """Returns what a pass forward and back over a part of the sample gives in each layer."""
+        return self._signals
+
+    def measure(self, inputs: np.ndarray) -> Signals:
+        """Returns the same for other inputs, which stand for the first of the sample."""
+        return measure(self.graph, self.loss, inputs, self.targets()[: len(inputs)])
 
 
 def make_case(
@@ -254,27 +270,6 @@ def _loss(model: keras.Model, recipe: Recipe | None, loss: Any) -> Callable:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=activation != "softmax")
 
 
-def last_activation(model: keras.Model) -> str:
-    """Returns the name of the activation that a network ends in, `"linear"` without one."""
-    operation = model.outputs[0]._keras_history.operation
-    return last_activation(operation) if is_graph(operation) else activation_of(operation)
-
-
-def is_graph(operation: Any) -> bool:
-    """Whether an operation is a functional network."""
-    return isinstance(operation, keras.Model) and bool(getattr(operation, "outputs", None))
-
-
-def activation_of(operation: Any) -> str:
-    """Returns the name of the activation of a layer or operation, `"linear"` without one."""
-    name = getattr(getattr(operation, "activation", None), "__name__", None)
-    if name is not None:
-        return name
-    # A layer of its own, or `keras.ops.softmax` between layers.
-    kind = type(operation).__name__.lower()
-    return kind if kind in ("softmax", "sigmoid", "relu") else "linear"
-
-
 def _takes_columns(loss: Callable, one_hot: bool) -> bool:
     """Whether a loss takes a column for each class; what is not known takes what was given."""
     name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
@@ -314,17 +309,3 @@ def prepared(
     return np.concatenate(
         [np.asarray(preprocessing(image[np.newaxis]), "float32") for image in images]
     )
-
-
-@contextlib.contextmanager
-def unchanged(model: keras.Model) -> Iterator[None]:
-    """Puts back all variables of a network, and the state of the generators of its environment."""
-    variables = [(variable, tf.identity(variable.value)) for variable in model.variables]
-    states = random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        for variable, value in variables:
-            variable.assign(value)
-        random.setstate(states[0])
-        np.random.set_state(states[1])

@@ -2,16 +2,34 @@
 
 from collections.abc import Callable, Iterator
 
-from keras_classics.diagnosis import agreement, normalisation, output, progress, rates
+from keras_classics.diagnosis import (
+    agreement,
+    freezing,
+    inputs,
+    normalisation,
+    output,
+    progress,
+    rates,
+    start,
+)
 from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
 
 Check = Callable[[Case], Iterator[Finding]]
 
 CHECKS: tuple[Check, ...] = (
+    inputs.finite_data,
+    inputs.constant_images,
+    inputs.small_inputs,
     output.softmax_twice,
     output.loss_and_output,
+    freezing.frozen_layers,
+    freezing.batch_norm_momentum,
     progress.not_finite,
+    start.loss_at_start,
+    start.saturated,
+    start.dead_relus,
+    start.vanishing_signal,
     normalisation.batch_norm_mode,
     normalisation.batch_norm_statistics,
     agreement.held_out_preprocessing,

@@ -5,9 +5,10 @@ from typing import Any
 
 import keras
 
-from keras_classics.diagnosis.case import Case, make_case, unchanged
+from keras_classics.diagnosis.case import Case, make_case
 from keras_classics.diagnosis.checks import CHECKS
 from keras_classics.diagnosis.findings import Diagnosis
+from keras_classics.diagnosis.graph import unchanged
 from keras_classics.training.recipe import Recipe
 from keras_classics.weights.records import WeightsRecord
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.diagnosis.case import Case, activation_of, is_graph, last_activation
+from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
+from keras_classics.diagnosis.graph import activation_of, is_graph, last_activation
 
 # By how much the outputs of an image may miss a sum of 1.
 SUM_TOLERANCE = 1e-2
