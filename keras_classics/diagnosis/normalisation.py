@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_classics.analysis.nested import all_layers, flat
-from keras_classics.diagnosis.case import Case, unchanged
+from keras_classics.analysis.nested import flat
+from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
+from keras_classics.diagnosis.fresh import normalisations
+from keras_classics.diagnosis.graph import unchanged
 from keras_classics.diagnosis.steps import accuracy_of, once
 from keras_classics.errors import UserError
 from keras_classics.evaluation import recompute_batch_norm
@@ -32,12 +34,6 @@ class Moments(NamedTuple):
 
     mean: np.ndarray
     variance: np.ndarray
-
-
-def normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Returns the batch normalisations of a network, nested ones too, in its order."""
-    kind = keras.layers.BatchNormalization
-    return [layer for layer in all_layers(model) if isinstance(layer, kind)]
 
 
 def stored(layer: keras.layers.BatchNormalization) -> Moments:

@@ -8,10 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_classics.analysis.nested import flat
 from keras_classics.data.splits import Split
-from keras_classics.diagnosis.case import Case, unchanged
+from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
+from keras_classics.diagnosis.graph import unchanged
+from keras_classics.diagnosis.signal import outputs_of_layers
 from keras_classics.diagnosis.steps import Stepper, planned_rates, starting_network
 
 # A loss this near to that of guessing, of it, in all epochs is one that stays there.
@@ -193,12 +194,8 @@ def first_bad_image(case: Case) -> int | None:
 
 def first_layer(model: keras.Model, inputs: np.ndarray, training: bool = False) -> str | None:
     """Returns the first layer, in the network's order, whose output is not finite, or None."""
-    network = flat(model)
-    layers = [x for x in network.layers if not isinstance(x, keras.layers.InputLayer)]
-    outputs = [keras.tree.flatten(layer.output) for layer in layers]
-    everything = keras.Model(network.inputs[0], outputs)(inputs, training=training)
-    for layer, values in zip(layers, everything, strict=True):
-        if not all(_finite(keras.ops.convert_to_numpy(value)) for value in values):
+    for layer, outputs in outputs_of_layers(model, inputs, training):
+        if not _finite(keras.ops.convert_to_numpy(outputs)):
             return layer.name
     return None
 

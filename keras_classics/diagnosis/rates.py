@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_classics.diagnosis.case import Case, unchanged
+from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
+from keras_classics.diagnosis.graph import unchanged
 from keras_classics.diagnosis.steps import (
     Stepper,
     StepResult,

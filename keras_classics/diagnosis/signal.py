@@ -87,7 +87,8 @@ def measure(graph: keras.Model, loss: Callable, inputs: np.ndarray, targets: np.
         with _recorded(layers, calls):
             outputs = graph(tf.constant(inputs), training=True)
         mean_loss = tf.reduce_mean(tf.cast(loss(targets, outputs), tf.float32))
-    ran = [layer for layer in layers if id(layer) in calls]
+    by_id = {id(layer): layer for layer in layers}
+    ran = [by_id[key] for key in calls]
     kernels = [getattr(layer, "kernel", None) for layer in ran]
     sources = [kernel.value for kernel in kernels if kernel is not None]
     gradients = iter(tape.gradient(mean_loss, sources))
@@ -99,6 +100,18 @@ def measure(graph: keras.Model, loss: Callable, inputs: np.ndarray, targets: np.
         float(mean_loss),
         outputs.numpy(),
     )
+
+
+def outputs_of_layers(
+    graph: keras.Model, inputs: np.ndarray, training: bool
+) -> list[tuple[keras.layers.Layer, tf.Tensor]]:
+    """Returns the layers of a network and their outputs, in the order in which they run."""
+    layers = [layer for layer in all_layers(graph) if not is_nested(layer)]
+    calls: dict[int, tuple] = {}
+    with _recorded(layers, calls):
+        graph(tf.constant(inputs), training=training)
+    by_id = {id(layer): layer for layer in layers}
+    return [(by_id[key], outputs) for key, (_, outputs) in calls.items()]
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.analysis.nested import all_layers
-from keras_classics.diagnosis.case import Case, unchanged
+from keras_classics.diagnosis.case import Case
+from keras_classics.diagnosis.graph import unchanged
 from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training import schedules
 from keras_classics.training.optimizer import Updater, values

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_classics.diagnosis.case import Case, unchanged
+from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Diagnosis, Finding
+from keras_classics.diagnosis.graph import unchanged
 from keras_classics.diagnosis.steps import (
     Stepper,
     StepResult,
