@@ -17,7 +17,8 @@ from keras_classics.diagnosis.findings import Finding
 
 Check = Callable[[Case], Iterator[Finding]]
 
-CHECKS: tuple[Check, ...] = (
+# Those that look at data, weights and one pass forward and back: seconds.
+AT_START: tuple[Check, ...] = (
     inputs.finite_data,
     inputs.constant_images,
     inputs.small_inputs,
@@ -25,11 +26,15 @@ CHECKS: tuple[Check, ...] = (
     output.loss_and_output,
     freezing.frozen_layers,
     freezing.batch_norm_momentum,
-    progress.not_finite,
     start.loss_at_start,
     start.saturated,
     start.dead_relus,
     start.vanishing_signal,
+)
+
+# Those that train a copy for some steps, read the log, or compare modes.
+IN_TRAINING: tuple[Check, ...] = (
+    progress.not_finite,
     normalisation.batch_norm_mode,
     normalisation.batch_norm_statistics,
     agreement.held_out_preprocessing,
@@ -39,3 +44,5 @@ CHECKS: tuple[Check, ...] = (
     progress.underfitting,
     progress.overfitting,
 )
+
+CHECKS: tuple[Check, ...] = (*AT_START, *IN_TRAINING)

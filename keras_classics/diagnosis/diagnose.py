@@ -1,12 +1,12 @@
 """Runs all checks on a network and its data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from keras_classics.diagnosis.case import Case, make_case
-from keras_classics.diagnosis.checks import CHECKS
+from keras_classics.diagnosis.checks import CHECKS, Check
 from keras_classics.diagnosis.findings import Diagnosis
 from keras_classics.diagnosis.graph import unchanged
 from keras_classics.training.recipe import Recipe
@@ -67,8 +67,8 @@ def diagnose(
         return examine(case)
 
 
-def examine(case: Case) -> Diagnosis:
-    """Runs all checks on a case."""
+def examine(case: Case, checks: Sequence[Check] = CHECKS) -> Diagnosis:
+    """Runs checks on a case, by default all."""
     with unchanged(case.model):
-        findings = tuple(finding for check in CHECKS for finding in check(case))
-    return Diagnosis(findings, tuple(check.__name__ for check in CHECKS), case)
+        findings = tuple(finding for check in checks for finding in check(case))
+    return Diagnosis(findings, tuple(check.__name__ for check in checks), case)

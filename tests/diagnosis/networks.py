@@ -4,7 +4,8 @@ import keras
 import numpy as np
 
 from keras_classics.data import load
-from keras_classics.diagnosis import Diagnosis
+from keras_classics.diagnosis import Diagnosis, examine, make_case
+from keras_classics.diagnosis.checks import AT_START
 
 CLASSES = 10
 
@@ -44,6 +45,11 @@ def plain(
     model = keras.Model(image, x, name="plain")
     model.compile(optimizer, loss)
     return model
+
+
+def found(model: keras.Model, data, **options) -> Diagnosis:
+    """What the checks of the start find; those that train have tests of their own."""
+    return examine(make_case(model, data, **options), AT_START)
 
 
 def names(diagnosis: Diagnosis) -> list[str]:

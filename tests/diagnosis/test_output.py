@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-import keras_classics as kc
-from keras_classics.diagnosis import Diagnosis
+from keras_classics.diagnosis import Diagnosis, examine, make_case
+from keras_classics.diagnosis.checks import AT_START
+from tests.diagnosis.networks import names
 
 CLASSES = 4
 IMAGES = np.random.default_rng(100).normal(size=(40, 8, 8, 3)).astype("float32")
@@ -26,13 +27,9 @@ def softmax(**options) -> keras.layers.Layer:
     return keras.layers.Activation("softmax", **options)
 
 
-def found(model: keras.Model, loss, labels=LABELS, **options) -> Diagnosis:
+def found(model: keras.Model, loss, labels=LABELS) -> Diagnosis:
     model.compile("sgd", loss)
-    return kc.diagnose(model, (IMAGES, labels), **options)
-
-
-def names(diagnosis: Diagnosis) -> list[str]:
-    return [finding.check for finding in diagnosis.findings]
+    return examine(make_case(model, (IMAGES, labels)), AT_START)
 
 
 def scores_loss(y, scores):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
-from keras_classics.diagnosis import make_case
+from keras_classics.diagnosis import examine, make_case
+from keras_classics.diagnosis.checks import AT_START
 from keras_classics.diagnosis.freezing import frozen_layers
-from tests.diagnosis.networks import digit_images, names, plain
+from tests.diagnosis.networks import digit_images, found, names, plain
 
 IMAGES, LABELS = digit_images()
 
@@ -39,7 +40,7 @@ def fitting(model: keras.Model, loss="sparse_categorical_crossentropy", **option
 )
 def test_a_healthy_start_of_the_zoo(build):
     model, data = fitting(build(), count=96)
-    assert not kc.diagnose(model, data)
+    assert not found(model, data)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_a_healthy_start_of_the_zoo(build):
     ],
 )
 def test_a_healthy_start(options):
-    assert not kc.diagnose(plain(**options), (IMAGES, LABELS))
+    assert not found(plain(**options), (IMAGES, LABELS))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_a_healthy_start(options):
     ],
 )
 def test_a_start_with_a_fault(options, scale, expected):
-    diagnosis = kc.diagnose(plain(**options), (IMAGES * scale, LABELS))
+    diagnosis = found(plain(**options), (IMAGES * scale, LABELS))
     assert expected in names(diagnosis), str(diagnosis)
     for finding in diagnosis.findings:
         if finding.trial is not None:
@@ -83,18 +84,18 @@ def test_a_start_with_a_fault(options, scale, expected):
 def test_the_plateau_of_vgg_and_the_mends():
     vgg = kc.vgg16_mini(classes=10)
     model, data = fitting(vgg, count=96)
-    diagnosis = kc.diagnose(model, data)
+    diagnosis = found(model, data)
     assert names(diagnosis) == ["vanishing_signal"]
     healed = diagnosis.findings[0].trial(diagnosis.case)
-    assert names(kc.diagnosis.examine(healed)) == []
+    assert names(examine(healed, AT_START)) == []
     model.compile("adam", "sparse_categorical_crossentropy")
-    assert not kc.diagnose(model, data)
+    assert not found(model, data)
 
 
 def test_dead_units_of_trained_weights():
     model = plain()
     model.get_layer("conv1").bias.assign(np.full(8, -50.0))
-    (finding,) = kc.diagnose(model, (IMAGES, LABELS)).findings
+    (finding,) = found(model, (IMAGES, LABELS)).findings
     assert (finding.check, finding.layer) == ("dead_relus", "activation1")
 
 
@@ -113,7 +114,7 @@ def test_frozen_layers(frozen, trained, expected):
         layer.trainable = frozen not in (layer.name, "all")
         if trained and getattr(layer, "bias", None) is not None:
             layer.bias.assign(layer.bias + 0.01)
-    assert names(kc.diagnose(model, (IMAGES, LABELS))) == expected
+    assert names(found(model, (IMAGES, LABELS))) == expected
 
 
 def test_a_nested_backbone_that_is_frozen_without_trained_weights():
@@ -132,7 +133,7 @@ def test_a_nested_backbone_that_is_frozen_without_trained_weights():
 def test_momentum_in_the_convention_of_torch():
     model = plain(batch_norm=True)
     model.get_layer("bn0").momentum = 0.1
-    assert names(kc.diagnose(model, (IMAGES, LABELS))) == ["batch_norm_momentum"]
+    assert names(found(model, (IMAGES, LABELS))) == ["batch_norm_momentum"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -141,15 +142,15 @@ def test_numbers_that_are_not_finite(value):
         images = [IMAGES[:100].copy(), IMAGES[100:].copy()]
         images[part][3, 2, 2] = value
         data = (images[0], LABELS[:100], images[1], LABELS[100:])
-        diagnosis = kc.diagnose(plain(), data)
+        diagnosis = found(plain(), data)
         assert names(diagnosis) == ["not_finite_data"]
         assert "the first is number 3" in diagnosis.findings[0].measured
 
 
 def test_images_without_content():
-    assert "constant_images" in names(kc.diagnose(plain(), (np.ones_like(IMAGES), LABELS)))
+    assert "constant_images" in names(found(plain(), (np.ones_like(IMAGES), LABELS)))
     blank = IMAGES * (np.arange(len(IMAGES)) % 2)[:, None, None, None]
-    assert names(kc.diagnose(plain(), (blank, LABELS))) == ["constant_images"]
+    assert names(found(plain(), (blank, LABELS))) == ["constant_images"]
 
 
 def test_nothing_changes():
@@ -160,7 +161,7 @@ def test_nothing_changes():
     before = [np.array(variable) for variable in variables]
     flags = [layer.trainable for layer in model.layers]
     images, state = IMAGES.copy(), np.random.get_state()[1].copy()
-    assert kc.diagnose(model, (IMAGES * 255, LABELS))
+    assert found(model, (IMAGES * 255, LABELS))
     for variable, value in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
     assert [layer.trainable for layer in model.layers] == flags
