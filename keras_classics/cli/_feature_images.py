@@ -165,9 +165,9 @@ def features_of_image(
 
 def _labelled(label: np.ndarray, class_names: Sequence[str]) -> dict[str, str]:
     """Returns label and class for the index; of several, all that apply."""
-    labels = np.flatnonzero(label) if np.ndim(label) else [label]
+    labels = np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)]
     return {
-        "label": " ".join(str(int(one)) for one in labels),
+        "label": " ".join(map(str, labels)),
         "class": "; ".join(class_names[one] for one in labels),
     }
 

@@ -23,11 +23,12 @@ images that are most similar to another one.
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from absl import flags
 
 from keras_classics import files
@@ -250,12 +251,12 @@ def _tested(stored: StoredFeatures, classify: Callable) -> Row:
     }
 
 
-def _by_probe(features, labels, held_out, test) -> tuple[Row, Any, Row]:
+def _by_probe(features, labels, held_out, test) -> tuple[Row, np.ndarray, Mapping]:
     probe = linear_probe(features, labels, held_out)
     return {"C": probe.strength}, probe.predict(test), probe.held_out_errors
 
 
-def _by_neighbours(features, labels, held_out, test) -> tuple[Row, Any, Row]:
+def _by_neighbours(features, labels, held_out, test) -> tuple[Row, np.ndarray, Mapping]:
     neighbours = nearest_neighbours(features, labels, held_out)
     return {"k": neighbours.k}, neighbours.predict(test), neighbours.held_out_errors
 

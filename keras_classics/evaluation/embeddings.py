@@ -58,7 +58,7 @@ def feature_network(model: keras.Model, level: str = POOL) -> keras.Model:
         return keras.Model(network.input, _averaged(taken), name=network.name)
     number = level.removeprefix("level_")
     if not (number.isascii() and number.isdigit()):
-        raise UserError(f"level must be a number, such as 3, or {POOL}. Received: {level}.")
+        raise UserError(f"A level is a number, such as 3, or {POOL}. Received: level={level}.")
     extractor = feature_extractor(model, [int(number)])
     (features,) = extractor.output.values()
     return keras.Model(extractor.input, _averaged(features), name=model.name)

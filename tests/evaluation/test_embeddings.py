@@ -31,7 +31,7 @@ def test_features(model, channels):
         # The mean of a large map with both signs comes near 0, where the order of the sum shows.
         np.testing.assert_allclose(features, means, rtol=1e-5, atol=1e-6 * np.abs(means).max())
     for wrong in ("7", "levels", "-1", "²", ""):
-        with pytest.raises(UserError, match="has the levels|must be a number, such as 3, or pool"):
+        with pytest.raises(UserError, match="has the levels|is a number, such as 3, or pool"):
             feature_network(network, wrong)
 
 
