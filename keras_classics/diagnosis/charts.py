@@ -2,6 +2,7 @@
 
 import html
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ class Axis:
         """
         numbers = [v for v in map(float, values) if math.isfinite(v) and (v > 0 or not log)]
         low, high = (min(numbers), max(numbers)) if numbers else (1.0, 2.0)
-        low = min(low, 0.0) if zero and not log else low
+        if zero and not log:
+            low, high = min(low, 0.0), 1.05 * high
         if low == high:
             low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
         return cls(low, high, log)
@@ -205,10 +207,9 @@ def number(value: float) -> str:
     """Returns a number in at most three digits."""
     if not np.isfinite(value):
         return str(value)
-    if value == 0 or 0.001 <= abs(value) < 10_000:
-        return f"{value:.3g}"
-    mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else (value, 0)
-    return f"{value:,.0f}" if not exponent else f"{mantissa}e{int(exponent)}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}" if abs(value) < 1e7 else f"{value:.2g}".replace("e+0", "e")
+    return re.sub(r"e-0?", "e-", f"{value:.3g}")
 
 
 def text(words: str) -> str:

@@ -42,7 +42,7 @@ table { border-collapse: collapse; } caption { text-align: left; font-weight: 60
 th, td { padding: .1rem .75rem .1rem 0; text-align: left; font-weight: normal; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.bar { width: 20rem; } td.bar span { display: block; height: .7rem; background: var(--one); }
-.columns { display: flex; flex-wrap: wrap; gap: 1rem 2rem; }
+.columns, .images { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } .images { gap: .75rem; }
 .columns table { font-size: .85rem; } .columns td.bar { width: 10rem; }
 figure { margin: 0; width: 6.5rem; font-size: .8rem; overflow-wrap: anywhere; }
 figure img { display: block; width: 6rem; height: auto; border: 1px solid var(--line); }
@@ -137,9 +137,9 @@ def _images(case: Case) -> Iterator[str]:
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     yield (
         f"<p>Training images after preprocessing, from {number(low)} (black) to {number(high)} "
-        f"(white); mean {number(float(finite.mean()) if finite.size else math.nan)}. "
-        "Colours in the order of the channels.</p>"
-        '<div class="columns">'
+        f"(white); mean {number(float(finite.mean()) if finite.size else math.nan)}."
+        f"{' The first channel is shown in red.' if inputs.shape[-1] == 3 else ''}</p>"
+        '<div class="images">'
     )
     for image, label in zip(inputs, labels, strict=True):
         shown = np.nan_to_num((image - low) / max(high - low, 1e-12))

@@ -1,0 +1,1 @@
+"""A bench for `keras_classics.diagnosis`: planted faults, and healthy trainings."""
