@@ -153,12 +153,24 @@ class RateTest:
         return max(self.rates)
 
 
-@once
-def rate_test(case: Case) -> RateTest | None:
-    """Tests the learning rate of a case from the start of its training; None if it has none.
+@dataclass(frozen=True, eq=False)
+class CompiledSteps:
+    """The first steps at the compiled rates.
 
-    The network is as before afterwards. Steps see the case's sample again and again.
+    Attributes:
+        model: The network with the weights that training starts from.
+        rates: The compiled rates.
+        results: What each step saw.
     """
+
+    model: keras.Model
+    rates: tuple[float, ...]
+    results: tuple[StepResult, ...]
+
+
+@once
+def compiled_steps(case: Case) -> CompiledSteps | None:
+    """Trains some steps at the compiled rates, and takes them back; None if these are unknown."""
     rates = planned_rates(case, TRIED)
     if rates is None or not np.isfinite(case.inputs()).all():
         return None
@@ -166,18 +178,33 @@ def rate_test(case: Case) -> RateTest | None:
     if not model.trainable_variables:
         return None
     with unchanged(model):
-        stepper = Stepper(case, model)
+        return CompiledSteps(model, tuple(rates), tuple(Stepper(case, model).run(rates)))
+
+
+@once
+def rate_test(case: Case) -> RateTest | None:
+    """Tests the learning rate of a case from the start of its training; None if it has none.
+
+    The network is as before afterwards. Steps see the case's sample again and again.
+    """
+    compiled = compiled_steps(case)
+    if compiled is None:
+        return None
+    with unchanged(compiled.model):
+        stepper = Stepper(case, compiled.model)
         growing = np.geomspace(LOWEST, HIGHEST, STEPS).tolist()
-        tested = read_range(growing, [result.loss for result in stepper.run(growing)])
-        given = stepper.run(rates)
+        tested = read_range(growing, [result.loss for result in stepper.run(growing, DIVERGED)])
         suggested = [] if tested.suggested is None else stepper.run([tested.suggested] * TRIED)
-    return RateTest(tested, tuple(rates), tuple(given), tuple(suggested))
+    return RateTest(tested, compiled.rates, compiled.results, tuple(suggested))
 
 
 def learning_rate(case: Case) -> Iterator[Finding]:
     """Finds a rate at which the loss does not fall, or hardly, while it does at another."""
     if has_learned(case.history):
         return
+    compiled = compiled_steps(case)
+    if compiled is None or _falls(compiled.results):
+        return  # No other rate can make this one a fault.
     test = rate_test(case)
     if test is None or test.range.suggested is None:
         return
@@ -200,6 +227,11 @@ def learning_rate(case: Case) -> Iterator[Finding]:
         plot=lambda axes: test.range.draw(axes, test.rate),
         trial=lambda tried: with_rate(tried, suggested),
     )
+
+
+def _falls(results: Sequence[StepResult]) -> bool:
+    """Whether the loss falls by more than a rate that is too large or too small lets it."""
+    return end_of(results) < (1 - max(SPOILT, SLOW) - FALL) * results[0].loss
 
 
 def has_learned(history: Sequence | None) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -105,8 +106,13 @@ class Stepper:
 
         self._step = step
 
-    def run(self, rates: Iterable[float]) -> list[StepResult]:
+    def run(self, rates: Iterable[float], diverged: float = math.inf) -> list[StepResult]:
         """Trains a step at each rate, from the start, until a loss is not finite.
+
+        Args:
+            rates: The rates.
+            diverged: The steps end, too, after three losses in a row that are so many times the
+                first.
 
         Returns:
             The result of each step; a loss that is not finite comes last.
@@ -123,7 +129,8 @@ class Stepper:
             loss, probabilities = self._step(*batch, tf.constant(rate, tf.float32))
             accuracy = accuracy_of(probabilities.numpy(), labels[chosen])
             results.append(StepResult(float(loss), accuracy))
-            if not np.isfinite(results[-1].loss):
+            last = [result.loss for result in results[-3:]]
+            if not np.isfinite(last[-1]) or min(last) > diverged * results[0].loss:
                 break
         return results
 

@@ -4,8 +4,9 @@
                                                    and the figures
     python -m reproduce.report --add=RUN[,RUN...]  add rows first, of finished runs, of folders of
                                                    runs, or of what `keras-classics evaluate` or
-                                                   `export` wrote with --out; or files that
-                                                   `reproduce.benchmark --what=gpu` wrote
+                                                   `export` wrote with --out; or what
+                                                   `reproduce.benchmark --what=gpu` or
+                                                   `reproduce.doctor` wrote
     python -m reproduce.report --zoo               also build every network, in about two minutes,
                                                    for the table of networks and the diagrams
     python -m reproduce.report --check             write nothing; fail if a page is out of date
@@ -44,6 +45,7 @@ from reproduce.harness.tables import (
     write_or_check,
 )
 from reproduce.report.claims_page import FIGURES, update_claims
+from reproduce.report.doctor_table import DOCTOR, add_doctor, doctor_table, is_doctor
 from reproduce.report.export_table import EXPORTS, add_exports, export_table
 from reproduce.report.finetuning_table import (
     FINETUNED,
@@ -151,6 +153,7 @@ def main() -> None:
         "lenet5": _lenet5_table(rows),
         "exports": export_table(EXPORTS.read()),
         "finetuning": finetuning_table(FINETUNED.read()),
+        "doctor": doctor_table(DOCTOR.read()),
         "weights": weights_table(),
         "gpu_speed": speed_table(SPEED.read()),
         "gpu_speed_machine": speed_machine(SPEED.read()),
@@ -176,8 +179,11 @@ def _add(folders: Sequence[Path]) -> None:
     for path in folders:
         if is_speed(path):
             add_speed(path)
+        if is_doctor(path):
+            add_doctor(path)
         add_full_length(path)
-    folders = [path for path in folders if not (is_speed(path) or full_length_runs(path))]
+    kinds = (is_speed, is_doctor, full_length_runs)
+    folders = [path for path in folders if not any(kind(path) for kind in kinds)]
     exports = [folder for folder in folders if (folder / "manifest.json").exists()]
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
     others = [folder for folder in folders if folder not in [*exports, *evaluations]]
