@@ -214,9 +214,9 @@ FAULTS: Mapping[str, Fault] = {
     "dead_relus": Fault("dead ReLUs", ("dead_relus",), dead_relus, ("vanishing_signal",)),
     "vanishing_start": Fault("vanishing start", ("vanishing_signal",), vanishing_start),
     "labels_shuffled": Fault("labels shuffled", ("labels_shuffled",), labels_shuffled),
-    "class_missing": Fault("a class missing in training", ("missing_class",), class_missing),
+    "class_missing": Fault("a class missing in training", ("class_missing",), class_missing),
     "train_in_held_out": Fault(
-        "training images among those held out", ("duplicates",), train_in_held_out
+        "training images among those held out", ("validation_in_train",), train_in_held_out
     ),
     "frozen": Fault("layers frozen by mistake", ("frozen_layers",), frozen),
     "batch_norm_mode": Fault(
