@@ -105,9 +105,14 @@ class Case:
         return self.as_targets(self.labels())
 
     def as_targets(self, labels: np.ndarray) -> np.ndarray:
-        """Returns labels as the loss takes them: numbers of classes, or a column for each class."""
+        """Returns labels as the loss takes them: numbers of classes, or a column for each class.
+
+        Labels that the network has no output for, which a check finds, become others.
+        """
         if labels.ndim == 2:
-            return labels.astype("float32")
+            missing = max(0, self.classes - labels.shape[1])
+            return np.pad(labels, ((0, 0), (0, missing)))[:, : self.classes].astype("float32")
+        labels = labels.clip(0, max(1, self.classes - 1))
         if self.classes == 1:
             return labels.astype("float32")[:, np.newaxis]
         if not _takes_columns(self.loss, self.one_hot):

@@ -114,6 +114,32 @@ def outputs_of_layers(
     return [(by_id[key], outputs) for key, (_, outputs) in calls.items()]
 
 
+class _ReachedError(Exception):
+    """Ends a pass at a layer."""
+
+
+def inputs_of_first(
+    graph: keras.Model, layer: keras.layers.Layer, inputs: np.ndarray
+) -> np.ndarray:
+    """Returns the inputs of a layer, in a network that runs in inference up to it."""
+    reached: list[tf.Tensor] = []
+
+    def call(values, **_):
+        reached.append(values)
+        raise _ReachedError
+
+    layer.call = call
+    try:
+        graph(tf.constant(inputs), training=False)
+    except Exception:
+        # Keras may raise another type in its place.
+        if not reached:
+            raise
+    finally:
+        vars(layer).pop("call", None)
+    return reached[0].numpy()
+
+
 @contextlib.contextmanager
 def _recorded(layers: list[keras.layers.Layer], calls: dict[int, tuple]) -> Iterator[None]:
     """Keeps the input and output of each layer's first call, and runs dropout as in inference."""
