@@ -85,11 +85,12 @@ LAST = "standardised"
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Other pixels for the same images."""
+    """Other pixels for the same images; `only_order`: in the same range."""
 
     name: str
     says: str
     reversed: bool
+    only_order: bool
     change: Callable[[np.ndarray], np.ndarray]
 
 
@@ -115,13 +116,13 @@ def _finding(
     change, before = candidate.change, case.preprocessing
     low, high = case.inputs().min(), case.inputs().max()
     order = " with the channels reversed (RGB or BGR)" if candidate.reversed else ""
-    only_order = candidate.name == "same"
+    only_order = candidate.only_order
     return Finding(
         "channel_order" if only_order else "wrong_preprocessing",
         f"Inputs lie between {low:.4g} and {high:.4g}. {what} is {measured:.3g}; it is {best:.3g} "
         f"for the same images{'' if only_order else ' in another range'}{order}.",
         "Weights get images as in the training that they come from.",
-        "Reverse the channels: x[..., ::-1]."
+        "Reverse the channels of the pixels, RGB or BGR: x[..., ::-1]."
         if only_order
         else f"Prepare images as the weights need it: {candidate.says}{order}.",
         values={"measured": measured, "best": best, "kind": candidate.name},
@@ -139,15 +140,16 @@ def _candidates(case: Case, inputs: np.ndarray) -> Iterator[_Candidate]:
     done = [inputs]
     if colour:
         done.append(inputs[..., ::-1])
-        yield _Candidate("same", "", True, lambda x: x[..., ::-1])
+        yield _Candidate("same", "", True, True, lambda x: x[..., ::-1])
     for source in known or [LAST]:
         for name, apply, says in _targets(case, kinds):
+            in_range = _alike(_change(kinds[source].undo, apply, False)(inputs), inputs)
             for backward in (False, True) if colour else (False,):
                 change = _change(kinds[source].undo, apply, backward)
                 made = change(inputs)
                 if not any(_alike(made, other) for other in done):
                     done.append(made)
-                    yield _Candidate(name, says, backward, change)
+                    yield _Candidate(name, says, backward, backward and in_range, change)
 
 
 def _targets(case: Case, kinds: dict[str, Kind]) -> list[tuple[str, Callable, str]]:
