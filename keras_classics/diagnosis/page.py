@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_classics import files
 from keras_classics.diagnosis.case import Case
-from keras_classics.diagnosis.charts import Series, line_chart, number, text
+from keras_classics.diagnosis.charts import Series, bars, line_chart, number, text
 from keras_classics.diagnosis.findings import Diagnosis, Finding, json_value
 from keras_classics.diagnosis.progress import Epochs, guessing
 from keras_classics.diagnosis.rates import rate_test
@@ -90,6 +90,7 @@ def _page(diagnosis: Diagnosis, trials: Sequence[Trial]) -> Iterator[str]:
     for finding in diagnosis.findings:
         yield from _finding(finding, [trial for trial in trials if trial.finding is finding])
     yield from _images(case)
+    yield from _signals(case)
     yield from _rates(case)
     yield from _curves(case)
     yield "</main>\n</body>\n</html>"
@@ -166,6 +167,28 @@ def _image(values: np.ndarray) -> str:
     content = base64.b64encode(tf.io.encode_png(pixels).numpy()).decode()
     height, width = pixels.shape[:2]
     return f'<img src="data:image/png;base64,{content}" width="{width}" height="{height}" alt="">'
+
+
+def _signals(case: Case) -> Iterator[str]:
+    layers = case.signals().weighted[:LAYERS]
+    if not layers:
+        return
+    yield "<section>\n<h2>What reaches each layer</h2>"
+    yield (
+        "<p>In one pass before the next step: how much the outputs of a layer differ between "
+        "images, and the gradient of its kernel, both as root mean squares, on logarithmic bars."
+        "</p>"
+        '<div class="columns">'
+    )
+    outputs = {signal.layer.name: signal.after for signal in layers}
+    gradients = {s.layer.name: s.gradient for s in layers if s.gradient is not None}
+    dead = {s.layer.name: s.dead for s in layers if s.dead}
+    yield from bars("Differences between images", outputs, log=True)
+    if gradients:
+        yield from bars("Gradients", gradients, log=True)
+    if dead:
+        yield from bars("Share of units that are 0 for all images", dead)
+    yield "</div>\n</section>"
 
 
 def _rates(case: Case) -> Iterator[str]:

@@ -199,15 +199,17 @@ def from_logits_twice(seed: int) -> Training:
 FAULTS: Mapping[str, Fault] = {
     "range": Fault(
         "images in 0..1 for weights of standardised ones",
-        ("input_range", "preprocessing"),
+        ("wrong_preprocessing", "input_range"),
         _fed(lambda x: scaled(raw(x))),
     ),
     "mean": Fault(
         "mean not subtracted, images in 0..255",
-        ("input_range", "preprocessing"),
+        ("wrong_preprocessing", "input_range"),
         _fed(raw),
     ),
-    "twice": Fault("standardised twice", ("input_range", "preprocessing"), _fed(standardised)),
+    "twice": Fault(
+        "standardised twice", ("wrong_preprocessing", "input_range"), _fed(standardised)
+    ),
     "bgr": Fault("BGR for RGB", ("channel_order",), _fed(lambda x: x[..., ::-1])),
     "rate_too_large": Fault("rate too large", ("rate_too_large",), rate_too_large),
     "rate_too_small": Fault("rate too small", ("rate_too_small",), rate_too_small),
