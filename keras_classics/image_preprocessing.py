@@ -198,13 +198,15 @@ class ImagePreprocessing(keras.layers.Layer):
         Returns:
             Normalised images, float32, of the same shape; an array if `images` is an array.
         """
+        mean, std = np.array(self.mean, "float32"), np.array(self.std, "float32")
         if isinstance(images, np.ndarray):
             images = images.astype("float32")
+            images = images[..., ::-1] if self.bgr else images
         else:
-            images = keras.ops.cast(images, "float32")
-        if self.bgr:
-            images = images[..., ::-1]
-        return (images - np.array(self.mean, "float32")) / np.array(self.std, "float32")
+            # torch mixes no arrays with tensors that have a gradient, and has no negative steps.
+            images, mean, std = (keras.ops.cast(value, "float32") for value in (images, mean, std))
+            images = keras.ops.flip(images, axis=-1) if self.bgr else images
+        return (images - mean) / std
 
     def finish(self, images: "tf.Tensor") -> "tf.Tensor":
         """Normalises a batch of resized images."""

@@ -42,6 +42,9 @@ from keras_classics.errors import UserError
 CONTENT_LAYERS = ("block4_conv2",)
 STYLE_LAYERS = tuple(f"block{number}_conv1" for number in range(1, 6))
 
+# Images that were resized may be further out than 0..255 by that.
+ROUNDING = 0.5
+
 # Keeps the gradient of a difference finite at zero, and a division by the norm of silent features.
 TINY = 1e-12
 
@@ -340,11 +343,12 @@ def checked_images(images: np.ndarray) -> np.ndarray:
             f"Received: {array.shape}."
         )
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 255):
+    if not (low >= -ROUNDING and high <= 255 + ROUNDING):
         raise UserError(
             f"Images have values 0..255. Received: {low:g}..{high:g}. Give them without "
             "preprocessing, and preprocessing=... beside them."
         )
+    array = np.clip(array, 0, 255)
     return array if array.ndim == 4 else array[None]
 
 

@@ -318,6 +318,11 @@ def test_mistakes_are_named_in_one_line(vgg, lenet):
         assert "\n" not in str(caught.value)
 
 
+def test_images_that_resizing_rounded():
+    image = np.full((2, 2, 3), 255.00002, "float32")
+    assert invert.checked_images(image).max() == 255
+
+
 def test_a_loss_that_is_no_number(lenet):
     with pytest.raises(NonFiniteLossError, match="not finite after 0 steps"):
         invert.maximize(lenet, 0, preprocessing=lambda pixels: pixels * np.inf, steps=2)

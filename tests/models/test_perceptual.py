@@ -114,6 +114,42 @@ def test_trains_and_is_saved(loss, few_digits, tmp_path):
     loaded.fit(scans, scans, batch_size=16, epochs=1, verbose=0)
 
 
+# Images of ImageNet's preprocessing in BGR: the loss has a gradient with respect to them.
+ELSEWHERE = """
+import keras
+import numpy as np
+import keras_classics as kc
+from keras_classics.image_preprocessing import ImagePreprocessing
+
+layer = ImagePreprocessing(mean=(10.0, 20.0, 30.0), bgr=True)
+loss = kc.PerceptualLoss("vgg16_mini", ["block1_conv1"], None, preprocessing=layer)
+image = keras.Input((8, 8, 3))
+model = keras.Model(image, keras.layers.Conv2D(3, 3, padding="same", activation="sigmoid")(image))
+model.compile(keras.optimizers.Adam(0.02), loss)
+images = np.random.default_rng(0).uniform(0, 1, (8, 8, 8, 3)).astype("float32")
+losses = model.fit(images, images, epochs=15, verbose=0).history["loss"]
+print(keras.backend.backend(), losses[-1] < 0.7 * losses[0], float(loss(images, 1 - images)))
+"""
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("jax", marks=pytest.mark.slow),
+        pytest.param("torch", marks=pytest.mark.torch),
+    ],
+)
+def test_trains_on_other_backends(run_python, backend):
+    layer = ImagePreprocessing(mean=(10.0, 20.0, 30.0), bgr=True)
+    loss = kc.PerceptualLoss("vgg16_mini", ["block1_conv1"], None, preprocessing=layer)
+    images = images_of(8, 8, 8, 3)
+    done = run_python("-c", ELSEWHERE, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stderr
+    name, learns, value = done.stdout.split()
+    assert (name, learns) == (backend, "True")
+    assert float(value) == pytest.approx(float(loss(images, 1 - images)), rel=1e-4)
+
+
 def test_runs_in_float32_under_another_policy():
     keras.config.set_dtype_policy("mixed_float16")
     try:
