@@ -26,33 +26,15 @@ from keras_classics.analysis.explain.class_maps import (
     layer_cam,
     score_cam,
 )
+from keras_classics.analysis.explain.methods import METHODS, check_method
 from keras_classics.analysis.explain.network import Network
 from keras_classics.analysis.explain.overlays import grid, heat, overlay
-
-# In the order of a grid.
-METHODS = {
-    method.__name__: method
-    for method in (
-        cam,
-        grad_cam,
-        grad_cam_plus_plus,
-        hires_cam,
-        layer_cam,
-        score_cam,
-        eigen_cam,
-        gradient,
-        smooth_grad,
-        guided_backpropagation,
-        deconvolution,
-        integrated_gradients,
-        occlusion,
-    )
-}
 
 __all__ = [
     "METHODS",
     "Network",
     "cam",
+    "check_method",
     "deconvolution",
     "eigen_cam",
     "grad_cam",

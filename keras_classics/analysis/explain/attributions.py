@@ -270,13 +270,18 @@ def _with_relus(
     top: int | None,
 ) -> np.ndarray:
     network = as_network(network)
+    check_relus(network)
+    labels = network.labels(images, targets, top)
+    return for_each_class(labels, lambda column: network.image_gradients(images, column, relu))
+
+
+def check_relus(network: Network) -> None:
+    """Raises a `UserError` if a network has no ReLUs to replace."""
     if not network.count_relus():
         raise UserError(
             "Guided backpropagation and deconvolution need a network with ReLUs. Received: "
             f"{network.model.name}, which has none. Use gradient."
         )
-    labels = network.labels(images, targets, top)
-    return for_each_class(labels, lambda column: network.image_gradients(images, column, relu))
 
 
 def _guided(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
