@@ -25,6 +25,8 @@ verification, against Keras's export and TensorFlow's converter alone.
 `checkpoint`: steps of ResNet-50 with a checkpoint every minute, against none.
 `towers`: training steps of AlexNet, batches of 32, against the same with Keras's `groups=2`.
 `build`: building ResNet-152, against `keras.applications`.
+`explain`: Grad-CAM, and the gradient by the image, of ResNet-50 at 224x224, batches of 8, against a
+forward and backward pass.
 `gpu`: predictions and training steps of ResNet-50, VGG-16, AlexNet (one weird trick) and ResNet-20
 in float32 and bfloat16, by Keras on JAX, by torch, and by torch compiled, each in a process of its
 own. Needs jax or torch, and no TensorFlow; writes a row for each to --out. A side whose package is
@@ -61,6 +63,7 @@ BENCHMARKS = {
     "checkpoint": "training",
     "towers": "training",
     "build": "training",
+    "explain": "explanations",
     "gpu": "gpu",
 }
 

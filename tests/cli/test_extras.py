@@ -17,6 +17,7 @@ DIGITS = ("--model=lenet5", "--weights=digits")
 NEEDING = {
     "train": [
         "check_images IMAGES",
+        "explain IMAGES --out=OUT",
         "prepare --dataset=mnist --from=IDX --data_dir=OUT",
         "evaluate --dataset=digits",
         "finetune --dataset=digits --run_dir=OUT",
@@ -52,7 +53,7 @@ def arguments(command: str, paths: dict[str, Path], tmp_path: Path) -> list[str]
     for word, path in {**paths, "OUT": tmp_path / "out"}.items():
         command = command.replace(word, str(path))
     name, *flags = command.split()
-    network = DIGITS if name in ("evaluate", "export", "finetune") else ()
+    network = DIGITS if name in ("evaluate", "explain", "export", "finetune") else ()
     return [*CLI, name, *network, *flags]
 
 

@@ -182,8 +182,7 @@ def eigen_cam(
     first = np.linalg.svd(columns, full_matrices=False)[2][:, 0]
     projected = np.einsum("npc,nc->np", columns, first)
     signs = np.where(np.einsum("np,np->n", projected, columns.sum(axis=2)) < 0, -1.0, 1.0)
-    # Of the maps themselves, not of their differences from the mean, as grad-cam.
-    found = np.einsum("nhwc,nc->nhw", maps, signs[:, None] * first).astype("float32")
+    found = (signs[:, None] * projected).reshape(count, height, width).astype("float32")
     return found if labels.ndim == 1 else np.repeat(found[:, None], labels.shape[1], axis=1)
 
 

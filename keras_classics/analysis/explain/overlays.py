@@ -12,6 +12,8 @@ from keras_classics.errors import UserError, require
 # Above this percentile all values of pixels have the same colour: a few are far larger than the
 # others.
 PERCENTILE = 99.5
+# Most methods of a line of a grid.
+IN_A_LINE = 7
 
 
 def heat(values: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -104,15 +106,21 @@ def grid(
     Raises:
         UserError: See `overlay`.
     """
-    columns = 1 + max(len(methods) for methods in rows.values())
-    size = (1.7 * columns, 1.95 * len(rows))
-    figure, axes = new_figure(*size, nrows=len(rows), ncols=columns, squeeze=False)
+    lines = [
+        (class_name if first == 0 else None, list(methods.items())[first : first + IN_A_LINE])
+        for class_name, methods in rows.items()
+        for first in range(0, len(methods), IN_A_LINE)
+    ]
+    columns = 1 + max(len(methods) for _, methods in lines)
+    size = (1.7 * columns, 1.95 * len(lines))
+    figure, axes = new_figure(*size, nrows=len(lines), ncols=columns, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
-    for row, (class_name, methods) in zip(axes, rows.items(), strict=True):
-        row[0].imshow(in_colour(image))
-        row[0].set_title(literal(class_name), fontsize=8, color=INK)
-        for ax, (method, values) in zip(row[1:], methods.items(), strict=False):
+    for panels, (class_name, methods) in zip(axes, lines, strict=True):
+        if class_name is not None:
+            panels[0].imshow(in_colour(image))
+            panels[0].set_title(literal(class_name), fontsize=8, color=INK)
+        for ax, (method, values) in zip(panels[1:], methods, strict=False):
             ax.set_title(literal(method), fontsize=8, color=INK)
             if values.ndim == 3:
                 ax.imshow(heat(values), cmap="gray_r", vmin=0, vmax=1)
