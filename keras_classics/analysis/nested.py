@@ -1,6 +1,5 @@
 """Networks inside networks, such as `Sequential([backbone, ...])` and `backbone(x)`."""
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,7 +91,7 @@ def operations(model: keras.Model) -> list[keras.Operation]:
 
 
 def run_operations(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
-    """Runs a functional network, nested ones too, one operation after the other.
+    """Runs a functional network in inference, nested ones too, one operation after the other.
 
     Unlike a copy of the network, this shares its layers and leaves them as they are.
 
@@ -105,9 +104,16 @@ def run_operations(model: keras.Model, inputs: Any, call: Callable[..., Any]) ->
 
     def run(operation: keras.Operation) -> Callable[..., Any]:
         if _is_graph(operation):
-            # Keras passes options such as `training` on to layers; each layer has its default here.
             return lambda *inputs, **options: run_operations(operation, inputs, call)
-        return functools.partial(call, operation)
+        # Random augmentation trains by default.
+        trains = "training" in getattr(operation, "_call_context_args", ())
+
+        def run_layer(*inputs: Any, **options: Any) -> Any:
+            if trains:
+                options["training"] = False
+            return call(operation, *inputs, **options)
+
+        return run_layer
 
     return _function(model)._run_through_graph(inputs, operation_fn=run)
 

@@ -181,6 +181,14 @@ def test_nested_networks_are_explained_by_their_layers(form):
     assert [len(layer._inbound_nodes) for layer in inner.layers] == nodes
 
 
+def test_augmentation_is_left_out():
+    plain = network()
+    layers = [keras.layers.RandomContrast(0.9, value_range=(-1, 2)), plain]
+    model = keras.Sequential([keras.Input((9, 8, 3)), *layers])
+    found, expected = (explain.gradient(one, IMAGES, 1) for one in (model, plain))
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_follows_the_weights_of_its_network(pooled):
     model = network()
     found = explain.Network(model)
