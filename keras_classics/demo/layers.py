@@ -1,19 +1,17 @@
-"""What the site shows of a network's inside: maps of its first convolution, and of its classes."""
+"""What the site shows of a network's inside: maps of its first convolution, and of a class."""
 
 from typing import Any
 
 import keras
-import numpy as np
+from keras import ops
 
+from keras_classics.analysis.explain import Network, structure
 from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError
 from keras_classics.models.layers import TableConv2D
 
 # Layers that may follow a convolution and belong to it.
 ENDINGS = (keras.layers.BatchNormalization, keras.layers.Activation, keras.layers.ReLU)
-
-# Layers that may follow the last dense layer.
-AFTER = (keras.layers.Activation, keras.layers.Softmax)
 
 
 def first_layer(model: keras.Model) -> keras.Model:
@@ -37,42 +35,46 @@ def first_layer(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, last.output, name=last.name)
 
 
-def class_map(model: keras.Model) -> keras.Model | None:
-    """Returns a network that gives the class activation maps of another.
+class ClassMap(keras.Model):
+    """A network's class map: where a picture speaks for a class, and where against it.
 
-    The map of a class is the sum of the last feature maps, weighted as the last layer weights their
-    averages for that class (Zhou et al. 2016, Learning Deep Features for Discriminative
-    Localization): where it is large, the picture speaks for the class.
+    Of an image and a class, the maps of the last layer with positions times the gradient of the
+    score of the class, summed over channels: HiResCAM (Draelos and Carin 2020). Dense layers weigh
+    each position on its own, which Grad-CAM averages away. Behind global average pooling and one
+    dense layer it is the class activation map of Zhou et al. 2016.
 
     Args:
         model: A network.
 
-    Returns:
-        A network of the same images to maps of shape (batch, height, width, classes); None if the
-        network does not end in global average pooling and one dense layer.
+    Shapes: images (batch, height, width, channels) and labels (batch,) to (batch, rows, columns,
+    1).
+
+    Raises:
+        UserError: If no layer has positions.
     """
-    model = flat(model)
-    dense, averages = _before(model.output, AFTER)
-    pooling, features = _before(averages, keras.layers.Dropout)
-    if not isinstance(dense, keras.layers.Dense):
-        return None
-    if not isinstance(pooling, keras.layers.GlobalAveragePooling2D):
-        return None
-    weights = keras.ops.convert_to_numpy(dense.kernel).astype("float32")
-    weighted = keras.layers.Conv2D(weights.shape[-1], 1, use_bias=False, dtype="float32")
-    maps = keras.Model(model.input, weighted(features), name="class_map")
-    weighted.set_weights([weights[np.newaxis, np.newaxis]])
-    return maps
+
+    def __init__(self, model: keras.Model):
+        super().__init__(name="class_map")
+        self.network = model
+        self._explained = _ForExport(model)
+        self.layer_name = self._explained.layer.name
+        # It has no variables besides those of the network.
+        self.built = True
+
+    def call(self, inputs: tuple[Any, Any]) -> Any:
+        images, labels = inputs
+        wanted = ops.one_hot(labels, self._explained.classes)
+        maps, gradients = self._explained.forwards_and_back(images, wanted)
+        return ops.sum(gradients * maps, axis=-1, keepdims=True)
 
 
-def _before(tensor: Any, skipped: Any) -> tuple[keras.layers.Layer, Any]:
-    """Returns the layer that made a tensor, before some kinds of layers, and its first input."""
-    while True:
-        layer, node, _ = tensor._keras_history
-        inputs = layer._inbound_nodes[node].input_tensors
-        if not inputs or not isinstance(layer, skipped):
-            return layer, inputs[0] if inputs else tensor
-        tensor = inputs[0]
+class _ForExport(Network):
+    """A network whose gradients LiteRT can compute: it has none of ReLU, but those of maximum."""
+
+    def run(self, operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
+        if structure.is_relu(operation):
+            return ops.maximum(structure.before_activation(operation, *arguments, **options), 0)
+        return super().run(operation, *arguments, **options)
 
 
 def _is_convolution(layer: keras.layers.Layer) -> bool:

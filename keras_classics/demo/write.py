@@ -18,7 +18,7 @@ from keras_classics.demo.datasets import (
     printed_name,
     training_data,
 )
-from keras_classics.demo.layers import class_map, first_layer
+from keras_classics.demo.layers import ClassMap, first_layer
 from keras_classics.demo.runtime import copy_runtime, runtime
 from keras_classics.demo.samples import write_samples
 from keras_classics.errors import UserError
@@ -81,16 +81,16 @@ def write_site(
     files.refuse_existing(out)
     manifest = _manifest(export)
     model = _model(export, run)
-    inside = {"first_layer": first_layer(model), "class_map": class_map(model)}
+    first, class_map = first_layer(model), ClassMap(model)
     packages = runtime()
     known = dataset or training_data(manifest, run)
-    metadata = _metadata(manifest, known, inside)
+    layers = {"first_layer": first.name, "class_map": class_map.layer_name}
+    metadata = _metadata(manifest, known) | layers
     with files.atomic_write(out) as aside:
         shutil.copytree(PAGES, aside)
         shutil.copyfile(export / NETWORK, aside / NETWORK)
-        for name, part in inside.items():
-            if part is not None:
-                _write_tflite(part, aside / f"{name}.tflite")
+        _write_tflite(first, _image(model), aside / "first_layer.tflite")
+        write_class_map(class_map, aside / "class_map.tflite")
         copy_runtime(packages, aside / "litert")
         metadata["samples"] = write_samples(known, metadata["labels"], aside / "samples")
         metadata["bytes"] = (aside / NETWORK).stat().st_size
@@ -128,9 +128,7 @@ def _model(export: Path, run: Path) -> keras.Model:
     )
 
 
-def _metadata(
-    manifest: dict[str, Any], dataset: str | None, inside: dict[str, keras.Model | None]
-) -> dict[str, Any]:
+def _metadata(manifest: dict[str, Any], dataset: str | None) -> dict[str, Any]:
     model = manifest["model"]
     return {
         "title": title(model),
@@ -143,7 +141,6 @@ def _metadata(
         "upright": manifest.get("exif_orientation") == "applied",
         "pixels": manifest["exports"][NETWORK].get("input", {}).get("dtype") == "uint8",
         "drawing": _drawing(manifest, dataset),
-        **{name: part and part.name for name, part in inside.items()},
     }
 
 
@@ -179,7 +176,16 @@ def _download(site: Path) -> int:
     return sum(path.stat().st_size for path in [*site.glob("*.tflite"), site / wasm])
 
 
-def _write_tflite(model: keras.Model, path: Path) -> None:
-    """Writes a network for LiteRT with a batch size of 1."""
-    image = keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="image")
-    model.export(path, format="litert", verbose=False, input_signature=[image])
+def write_class_map(class_map: ClassMap, path: Path) -> None:
+    """Writes for LiteRT how a network's class map is computed from one image and a label."""
+    label = keras.InputSpec(shape=(1,), dtype="int32", name="label")
+    _write_tflite(class_map, (_image(class_map.network), label), path)
+
+
+def _image(model: keras.Model) -> keras.InputSpec:
+    return keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32", name="image")
+
+
+def _write_tflite(model: keras.Model, takes: Any, path: Path) -> None:
+    """Writes a network for LiteRT."""
+    model.export(path, format="litert", verbose=False, input_signature=[takes])

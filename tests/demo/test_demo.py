@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import keras_classics as kc
 from keras_classics import demo
+from keras_classics.analysis import explain
 from keras_classics.demo import layers, runtime, write
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
@@ -39,10 +40,11 @@ def packages(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-def litert(path: Path, image: np.ndarray) -> np.ndarray:
+def litert(path: Path, *inputs: np.ndarray) -> np.ndarray:
     interpreter = Interpreter(str(path))
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
+    for details, values in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(details["index"], values)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).copy()
 
@@ -57,14 +59,14 @@ def test_site_files_and_metadata(digits_export, packages, tmp_path):
     assert metadata["dataset"] == "scikit-learn's handwritten digits"
     pad = {"dark_on_light": False, "side": 28, "margin": 0, "brush": 10}
     assert metadata["drawing"] == {"subject": "a digit", **pad}
-    assert metadata["class_map"] is None
+    assert (metadata["first_layer"], metadata["class_map"]) == ("c1", "s4")
     assert [one["label"] for one in metadata["samples"]["pictures"]] == list("0123456789")
     assert (site / "model.tflite").read_bytes() == (digits_export / "model.tflite").read_bytes()
     own = {path.name for path in write.PAGES.iterdir()}
     vendored = {f"litert/{name}" for name in runtime.FILES.values()}
     there = {str(p.relative_to(site)) for p in site.rglob("*") if p.is_file()}
     samples = {f"samples/{digit}.png" for digit in range(10)}
-    written = {"model.tflite", "first_layer.tflite", "network.json"}
+    written = {"model.tflite", "first_layer.tflite", "class_map.tflite", "network.json"}
     assert there == own | vendored | samples | written
 
 
@@ -94,14 +96,14 @@ def test_first_layer_ends_with_its_activation(name, last):
     assert first.name.startswith(last)
 
 
-def test_class_map_averages_to_the_scores():
+def test_class_map_adds_up_to_the_score():
     model = kc.resnet20(classes=3)
     image = noise(2, 32, 32, 3).astype("float32") / 255
-    maps = layers.class_map(model)(image)
-    assert maps.shape == (2, 8, 8, 3)
-    bias = next(one.bias for one in model.layers if isinstance(one, keras.layers.Dense))
-    scores = keras.ops.mean(maps, axis=(1, 2)) + bias
-    np.testing.assert_allclose(keras.ops.softmax(scores), model(image), atol=1e-5)
+    bias = next(one.bias for one in model.layers if isinstance(one, keras.layers.Dense)).numpy()
+    maps = layers.ClassMap(model)
+    labels = [np.full(2, label) for label in range(3)]
+    added = [maps((image, one)).numpy().sum((1, 2, 3)) + bias[one] for one in labels]
+    np.testing.assert_allclose(keras.ops.softmax(np.transpose(added)), model(image), atol=1e-5)
 
 
 def test_class_map_of_a_nested_network_with_dropout():
@@ -109,12 +111,19 @@ def test_class_map_of_a_nested_network_with_dropout():
     model = keras.Sequential(
         [keras.Input((32, 32, 3)), backbone, keras.layers.Dropout(0.5), keras.layers.Dense(3)]
     )
-    assert layers.class_map(model).output_shape == (None, 8, 8, 3)
+    maps = layers.ClassMap(model)((np.zeros((2, 32, 32, 3), "float32"), np.array([0, 2])))
+    assert maps.shape == (2, 8, 8, 1)
 
 
-@pytest.mark.parametrize("name", ["lenet5", "vgg16_mini"])
-def test_networks_without_global_average_pooling_have_no_class_map(name):
-    assert layers.class_map(kc.get_model(name)) is None
+@pytest.mark.parametrize("name", ["lenet5_1998", "vgg16_mini"])
+def test_class_map_file_is_hires_cam(name, tmp_path):
+    model = kc.get_model(name)
+    image = np.random.default_rng(0).uniform(0, 1, (1, *model.input_shape[1:])).astype("float32")
+    write.write_class_map(layers.ClassMap(model), tmp_path / "map.tflite")
+    for label in (0, 5):
+        expected = explain.hires_cam(model, image, label)
+        got = litert(tmp_path / "map.tflite", image, np.int32([label]))[..., 0]
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

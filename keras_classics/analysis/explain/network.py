@@ -70,9 +70,9 @@ class Network:
         self._named = layer
         if layer is not None:
             structure.map_layer(model, layer)
-        self._scores = self._compiled(lambda images: (self._score(images, self._plain),))
+        self._scores = self._compiled(lambda images: (self._score(images, self.run),))
         self._maps = self._compiled(lambda images: (_float32(self._until_map(images)[-1]),))
-        self._map_gradients = self._compiled(self._forwards_and_back)
+        self._map_gradients = self._compiled(self.forwards_and_back)
         self._image_gradients: dict[Call, Call] = {}
 
     @functools.cached_property
@@ -231,8 +231,11 @@ class Network:
     def _compiled(self, function: Call) -> Call:
         return compiled(function, self.model.variables)
 
-    def _plain(self, operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
-        """Runs an operation, without the activation at the network's end."""
+    def run(self, operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
+        """Runs an operation, without the activation at the network's end.
+
+        An export may run some in another way.
+        """
         if operation is self._end:
             return structure.before_activation(operation, *arguments, **options)
         return operation(*arguments, **options)
@@ -246,7 +249,7 @@ class Network:
         places = []
 
         def call(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
-            outputs.append(self._plain(operation, *arguments, **options))
+            outputs.append(self.run(operation, *arguments, **options))
             if operation is self.layer:
                 places.append(len(outputs))
             return outputs[-1]
@@ -260,7 +263,13 @@ class Network:
             )
         return outputs[: places[0]]
 
-    def _forwards_and_back(self, images: Any, wanted: Any) -> tuple[Any, Any]:
+    def forwards_and_back(self, images: Any, wanted: Any) -> tuple[Any, Any]:
+        """Returns the layer's output, and the gradient by it of the scores of wanted classes.
+
+        Args:
+            images: A tensor, shape (batch, height, width, channels).
+            wanted: A tensor of 0 and 1, shape (batch, classes).
+        """
         *before, maps = self._until_map(images)
 
         def score(maps: Any) -> tuple[Any, Any]:
@@ -269,7 +278,7 @@ class Network:
             def call(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
                 for output in known:
                     return output
-                return self._plain(operation, *arguments, **options)
+                return self.run(operation, *arguments, **options)
 
             return ops.sum(self._score(images, call) * wanted), ()
 
@@ -279,7 +288,7 @@ class Network:
         def call(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
             if structure.is_relu(operation) and operation is not self._end:
                 return relu(operation, *arguments, **options)
-            return self._plain(operation, *arguments, **options)
+            return self.run(operation, *arguments, **options)
 
         return (gradient(lambda x: (ops.sum(self._score(x, call) * wanted), ()), images)[0],)
 

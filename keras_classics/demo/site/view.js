@@ -26,6 +26,7 @@ export function describe(metadata, onSample) {
   element("title").textContent = title;
   element("about").textContent = about(metadata);
   element("first-layer").textContent = metadata.first_layer;
+  element("class-map-layer").textContent = metadata.class_map;
   if (drawing) {
     element("subject").textContent = drawing.subject;
     element("brush").value = drawing.brush;
@@ -71,7 +72,7 @@ function sampleItem({ file, label }, onSample) {
 
 /**
  * Shows a prediction, or that there is none.
- * @param {object|null} prediction `probabilities`, `seen`, `maps`, and `classMap` or null.
+ * @param {object|null} prediction `probabilities`, `best`, `seen`, `maps` and `classMap`.
  * @param {object} metadata The content of network.json.
  */
 export function show(prediction, { labels, drawing }) {
@@ -95,14 +96,14 @@ export function show(prediction, { labels, drawing }) {
     prediction ? `${labels[ranked[0]]}, ${percent(probabilities[ranked[0]])}` : nothing,
   );
   for (const id of ["seen", "inside"]) element(id).hidden = !prediction;
-  if (prediction) showInside(prediction, ranked[0], labels[ranked[0]]);
+  if (prediction) showInside(prediction, labels[prediction.best]);
 }
 
 function percent(fraction) {
   return `${(100 * fraction).toFixed(fraction > 0.0995 ? 0 : 1)} %`;
 }
 
-function showInside({ seen, maps, classMap }, best, label) {
+function showInside({ seen, maps, classMap }, label) {
   const light = (pixel, c) => seen.data[pixel * seen.channels + (c % seen.channels)];
   paint(sized(element("input"), seen), light);
   // Each map has its own scale, so that weak ones are visible too.
@@ -111,22 +112,21 @@ function showInside({ seen, maps, classMap }, best, label) {
     const share = fraction(values);
     paint(sized(canvas, maps), (pixel) => 255 * share(values[pixel]));
   });
-  element("class-map-figure").hidden = !classMap;
-  if (classMap) showClassMap(seen, classMap, best, label);
+  showClassMap(seen, classMap, label);
 }
 
 /** Lays the map of a class over a grey copy of the input. */
-function showClassMap(seen, { width, height, channels, data }, best, label) {
+function showClassMap(seen, { width, height, data }, label) {
   const grey = (pixel) => {
     const [first, end] = [pixel * seen.channels, (pixel + 1) * seen.channels];
     return seen.data.subarray(first, end).reduce((a, b) => a + b) / seen.channels;
   };
   const canvas = sized(element("class-map"), seen);
   paint(canvas, grey);
-  const values = data.filter((_, i) => i % channels === best);
-  const share = fraction(values);
+  const most = Math.max(...data, 0) || 1;
+  const share = (value) => Math.max(value, 0) / most;
   const heat = new OffscreenCanvas(width, height);
-  paint(heat, (pixel, c) => HEAT[c], (pixel) => 255 * HEAT_SHARE * share(values[pixel]));
+  paint(heat, (pixel, c) => HEAT[c], (pixel) => 255 * HEAT_SHARE * share(data[pixel]));
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(heat, 0, 0, seen.width, seen.height);
