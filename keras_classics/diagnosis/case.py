@@ -1,6 +1,7 @@
 """What the checks look at: a network, its data and how it is trained, with a sample of each."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,7 @@ class Case:
     @functools.cached_property
     def _indices(self) -> np.ndarray:
         sides = [side or 64 for side in self.model.inputs[0].shape[1:3]]
-        count = int(np.clip(SAMPLE_PIXELS // max(1, np.prod(sides)), FEWEST, SAMPLE))
+        count = int(np.clip(SAMPLE_PIXELS // max(1, math.prod(sides)), FEWEST, SAMPLE))
         order = np.random.default_rng(self.seed).permutation(len(self.data.train))
         return np.sort(order[:count])
 
@@ -277,7 +278,7 @@ def _loss(model: keras.Model, recipe: Recipe | None, loss: Any) -> Callable:
 
 def _takes_columns(loss: Callable, one_hot: bool) -> bool:
     """Whether a loss takes a column for each class; what is not known takes what was given."""
-    name = getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    name = getattr(loss, "name", None) or str(getattr(loss, "__name__", ""))
     return name.startswith(OF_COLUMNS) or (one_hot and not name.startswith("sparse"))
 
 

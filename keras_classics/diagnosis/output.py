@@ -1,6 +1,7 @@
 """Checks of a network's last activation and its loss: one softmax, not two, and not none."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -85,9 +86,7 @@ def softmax_twice(case: Case) -> Iterator[Finding]:
         )
 
 
-def _last_activation(
-    graph: keras.Model, inputs: np.ndarray
-) -> tuple[keras.Operation, str, np.ndarray] | None:
+def _last_activation(graph: keras.Model, inputs: np.ndarray) -> tuple[Any, str, np.ndarray] | None:
     """Returns the last softmax or sigmoid behind all weights, and what it is applied to.
 
     Returns:
@@ -106,12 +105,12 @@ def _last_activation(
         if activation_of(operation) in ("softmax", "sigmoid"):
             values = _values(graph, before[0], inputs)
             return operation, _activation_before(before[0]), values
-        if getattr(operation, "weights", ()):
+        if getattr(operation, "weights", None):
             return None
         tensor = before[0]
 
 
-def _producer(tensor: keras.KerasTensor) -> tuple[keras.Operation, list[keras.KerasTensor]]:
+def _producer(tensor: Any) -> tuple[Any, list[keras.KerasTensor]]:
     """Returns the operation that makes a tensor, and what it makes it of."""
     history = tensor._keras_history
     node = history.operation._inbound_nodes[history.node_index]
@@ -122,7 +121,7 @@ def _activation_before(tensor: keras.KerasTensor) -> str:
     """Returns the activation that made a tensor, through layers without weights."""
     operation, before = _producer(tensor)
     name = last_activation(operation) if is_graph(operation) else activation_of(operation)
-    if name != "linear" or getattr(operation, "weights", ()) or not before:
+    if name != "linear" or getattr(operation, "weights", None) or not before:
         return name
     return _activation_before(before[0])
 
@@ -142,7 +141,7 @@ def takes_logits(case: Case) -> bool | None:
     if "from_logits" in config:
         return bool(config["from_logits"])
     labels = np.arange(case.classes) if case.classes > 1 else np.ones(1, int)
-    right = np.eye(case.classes, dtype="float32")
+    right: np.ndarray = np.eye(case.classes, dtype="float32")
     wrong = np.roll(right, 1, axis=1) if case.classes > 1 else 1 - right
     answers = (right, wrong, FAR_APART * (2 * right - 1))
     try:

@@ -18,8 +18,8 @@ from keras_classics.diagnosis.output import takes_logits
 from keras_classics.diagnosis.signal import inputs_of_first
 
 # Means and deviations of ImageNet: Caffe's of pixels 0..255 in BGR, torch's of pixels 0..1.
-CAFFE = np.float32([103.939, 116.779, 123.68])
-TORCH = np.float32([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
+CAFFE = np.array([103.939, 116.779, 123.68], "float32")
+TORCH = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], "float32") * 255
 # Pixels that a preprocessing is undone to lie between these, and reach over the middle.
 PIXELS = (-2.0, 257.0)
 REACHED = (80.0, 100.0)
@@ -57,7 +57,6 @@ class Kind:
 KINDS = {
     "pixels": Kind("pass pixels 0..255 as they are", lambda x: x, lambda x: x),
     "unit": Kind("divide pixels by 255, once", lambda x: x / 255, lambda x: x * 255),
-    "twice": Kind("divide pixels by 255 twice", lambda x: x / 65025, lambda x: x * 65025),
     "tf": Kind(
         "map pixels to -1..1: x / 127.5 - 1", lambda x: x / 127.5 - 1, lambda x: (x + 1) * 127.5
     ),
@@ -136,16 +135,18 @@ def _candidates(case: Case, inputs: np.ndarray) -> Iterator[_Candidate]:
     """Yields what else the inputs could be, each once."""
     colour = inputs.shape[-1] == 3
     kinds = {name: kind for name, kind in KINDS.items() if colour or name not in OF_COLOUR}
-    known = [name for name in kinds if name != LAST and _plausible(kinds[name].undo(inputs))]
+    undone = [kind.undo for name, kind in kinds.items() if name != LAST]
+    # Many have prepared their images twice.
+    sources = [undo for undo in (*undone, *map(_twice, undone)) if _plausible(undo(inputs))]
     done = [inputs]
     if colour:
         done.append(inputs[..., ::-1])
         yield _Candidate("same", "", True, True, lambda x: x[..., ::-1])
-    for source in known or [LAST]:
+    for undo in sources or [kinds[LAST].undo]:
         for name, apply, says in _targets(case, kinds):
-            in_range = _alike(_change(kinds[source].undo, apply, False)(inputs), inputs)
+            in_range = _alike(_change(undo, apply, False)(inputs), inputs)
             for backward in (False, True) if colour else (False,):
-                change = _change(kinds[source].undo, apply, backward)
+                change = _change(undo, apply, backward)
                 made = change(inputs)
                 if not any(_alike(made, other) for other in done):
                     done.append(made)
@@ -157,7 +158,7 @@ def _targets(case: Case, kinds: dict[str, Kind]) -> list[tuple[str, Callable, st
         normalize = case.record.preprocessing().normalize
         says = f"use kc.preprocessing({case.record.full_name!r})"
         return [(case.record.full_name, lambda x: np.asarray(normalize(x)), says)]
-    return [(name, kind.apply, kind.says) for name, kind in kinds.items() if name != "twice"]
+    return [(name, kind.apply, kind.says) for name, kind in kinds.items()]
 
 
 def _change(undo: Callable, apply: Callable, backward: bool) -> Callable:
@@ -166,6 +167,10 @@ def _change(undo: Callable, apply: Callable, backward: bool) -> Callable:
         return np.asarray(apply(pixels[..., ::-1] if backward else pixels), "float32")
 
     return change
+
+
+def _twice(step: Callable) -> Callable:
+    return lambda inputs: step(step(inputs))
 
 
 def _plausible(pixels: np.ndarray) -> bool:
@@ -203,7 +208,9 @@ class _Labels:
     def better(self, losses: np.ndarray, others: np.ndarray) -> bool:
         differences = losses - others
         error = differences.std() / np.sqrt(len(differences))
-        return differences.mean() > max(LOWER, ERRORS * error)
+        return bool(
+            others.mean() < self._chance and differences.mean() > max(LOWER, ERRORS * error)
+        )
 
     @classmethod
     def of(cls, case: Case) -> "_Labels | None":
@@ -231,8 +238,8 @@ class _Statistics:
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Returns the Kullback-Leibler divergence of two normal distributions, by channel."""
-        values = inputs_of_first(self._graph, self._layer, inputs).astype("float64")
-        values = values.reshape(-1, values.shape[-1])
+        reached = inputs_of_first(self._graph, self._layer, inputs)
+        values: np.ndarray = reached.reshape(-1, reached.shape[-1]).astype("float64")
         epsilon = 1e-6 * self._variance.mean() + 1e-12
         mean, variance = values.mean(0), values.var(0) + epsilon
         stored = self._variance + epsilon

@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -82,7 +83,7 @@ def measure(graph: keras.Model, loss: Callable, inputs: np.ndarray, targets: np.
         targets: Its labels as the loss takes them.
     """
     layers = [layer for layer in all_layers(graph) if not is_nested(layer)]
-    calls: dict[int, tuple] = {}
+    calls: dict[int, tuple[tf.Tensor, tf.Tensor]] = {}
     with unchanged(graph), tf.GradientTape() as tape:
         with _recorded(layers, calls):
             outputs = graph(tf.constant(inputs), training=True)
@@ -118,9 +119,7 @@ class _ReachedError(Exception):
     """Ends a pass at a layer."""
 
 
-def inputs_of_first(
-    graph: keras.Model, layer: keras.layers.Layer, inputs: np.ndarray
-) -> np.ndarray:
+def inputs_of_first(graph: keras.Model, layer: Any, inputs: np.ndarray) -> np.ndarray:
     """Returns the inputs of a layer, in a network that runs in inference up to it."""
     reached: list[tf.Tensor] = []
 
@@ -141,7 +140,7 @@ def inputs_of_first(
 
 
 @contextlib.contextmanager
-def _recorded(layers: list[keras.layers.Layer], calls: dict[int, tuple]) -> Iterator[None]:
+def _recorded(layers: list[Any], calls: dict[int, tuple]) -> Iterator[None]:
     """Keeps the input and output of each layer's first call, and runs dropout as in inference."""
 
     def call(layer: keras.layers.Layer, original: Callable, *inputs, **options):

@@ -113,7 +113,7 @@ def dead_relus(case: Case) -> Iterator[Finding]:
     if not _applies(case):
         return
     entries = [entry for entry in case.signals().layers if entry.dead is not None]
-    dead = [entry for entry in entries if entry.dead >= DEAD]
+    dead = [entry for entry in entries if (entry.dead or 0) >= DEAD]
     if not dead:
         return
     first = dead[0]
@@ -170,7 +170,7 @@ def _applies(case: Case) -> bool:
 
 def loss_of_chance(case: Case) -> float:
     """Returns the loss of an answer that is the same for all classes."""
-    outputs = np.zeros((len(case.targets()), case.classes), "float32")
+    outputs: np.ndarray = np.zeros((len(case.targets()), case.classes), "float32")
     if not takes_logits(case):
         outputs += 1 / max(2, case.classes)
         if case.labels().ndim == 2:
