@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +25,20 @@ Item = TypeVar("Item")
 BATCH = 32
 # Most images that are read and not answered yet.
 AHEAD = 2 * BATCH
+
+
+class Prepared(NamedTuple):
+    """An image that was read.
+
+    Attributes:
+        image: The image.
+        inputs: What the network takes of it.
+        fault: Why it cannot be used, or "".
+    """
+
+    image: NamedImage
+    inputs: Any = None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,20 +100,31 @@ class Answers:
         """Returns the images so far that cannot be used."""
         return [BadImage(a.image.path, a.fault, a.image.alone) for a in self.faults]
 
-    def _run(self, batch: Sequence[tuple[NamedImage, Any, str]]) -> list[Answer]:
+    def _run(self, batch: Sequence[Prepared]) -> list[Answer]:
         """Returns the answers for prepared images."""
-        usable = [image for image, _, fault in batch if not fault]
-        if usable:
-            outputs = self.network.run([inputs for _, inputs, fault in batch if not fault])
-            check_finite(outputs, "Probabilities", lambda index: one_line(usable[index].path))
-            rows = iter(outputs)
-        answers = [
-            Answer(image, fault=fault) if fault else Answer(image, next(rows))
-            for image, _, fault in batch
-        ]
-        self.count += len(usable)
-        self.faults += [answer for answer in answers if answer.fault]
+        try:
+            answers = self._answers(batch)
+        except tf.errors.OpError:
+            # A SavedModel decodes images itself, and refuses all for one.
+            checked = [_checked(one, self.network.max_pixels) for one in batch]
+            if checked == batch:
+                raise
+            answers = self._answers(checked)
+        faults = [answer for answer in answers if answer.fault]
+        self.count += len(answers) - len(faults)
+        self.faults += faults
         return answers
+
+    def _answers(self, batch: Sequence[Prepared]) -> list[Answer]:
+        usable = [one for one in batch if not one.fault]
+        if usable:
+            outputs = self.network.run([one.inputs for one in usable])
+            check_finite(outputs, "Probabilities", lambda i: one_line(usable[i].image.path))
+            rows = iter(outputs)
+        return [
+            Answer(one.image, fault=one.fault) if one.fault else Answer(one.image, next(rows))
+            for one in batch
+        ]
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -129,18 +154,29 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _prepared(network: Exported, turn: bool, image: NamedImage) -> tuple[NamedImage, Any, str]:
-    """Returns an image, what the network takes of it, and its fault if it cannot be used."""
+def _prepared(network: Exported, turn: bool, image: NamedImage) -> Prepared:
+    """Returns an image and what the network takes of it, or its fault."""
     most = network.max_pixels
     try:
         # Uncompressed, an image takes at most four channels of two bytes.
         encoded = read_bytes(image.path, 8 * most)
     except UserError as error:
-        return image, None, str(error).removeprefix(image.path).strip().rstrip(".")
+        fault = str(error).removeprefix(image.path).strip().rstrip(".")
+        return Prepared(image, fault=fault)
     try:
-        return image, network.prepare(upright(encoded, most) if turn else encoded), ""
+        return Prepared(image, network.prepare(upright(encoded, most) if turn else encoded))
     except tf.errors.OpError:
-        fault = fault_of(encoded, image.path, most)
-        if fault is None or not fault.fatal:
+        prepared = _checked(Prepared(image, encoded), most)
+        if not prepared.fault:
             raise
-        return image, None, f"cannot be used: {fault.fault}"
+        return prepared
+
+
+def _checked(prepared: Prepared, max_pixels: int) -> Prepared:
+    """Returns a prepared image, with a fault if it is the bytes of a file that is not usable."""
+    image, encoded, _ = prepared
+    if isinstance(encoded, bytes):
+        fault = fault_of(encoded, image.path, max_pixels)
+        if fault is not None and fault.fatal:
+            return Prepared(image, fault=f"cannot be used: {fault.fault}")
+    return prepared

@@ -36,9 +36,10 @@ class Exported:
 
     Attributes:
         prepare: Function from an encoded image (JPEG, PNG, GIF, BMP or WebP) to what `run` takes.
-            Raises `tf.errors.OpError` if it cannot be decoded. Threads may call it side by side.
+            Raises `tf.errors.OpError` if it cannot be decoded, unless `run` decodes it: then it
+            returns the same bytes. Threads may call it side by side.
         run: Function from prepared images, at least one, to probabilities, float32, shape
-            (count, outputs).
+            (count, outputs). Raises `tf.errors.OpError` if it decodes images and one cannot be.
         labels: Name of each output.
         max_pixels: Most pixels of an image.
         upright: Whether it was trained on images turned as their EXIF orientation says. `predict`
@@ -84,7 +85,8 @@ def load_exported(path: str | os.PathLike) -> Exported:
     metadata = _manifest(export.parent)
     labels, max_pixels = tuple(metadata["output"]["labels"]), metadata["max_pixels"]
     if export.is_dir():
-        prepare, run = functools.partial(_decodable, max_pixels), _load(export, _saved_model)
+        # It decodes images itself.
+        prepare, run = bytes, _load(export, _saved_model)
     else:
         prepare, run = _of_file(export, metadata)
     upright = metadata.get("exif_orientation") == "applied"
@@ -171,12 +173,6 @@ def _decoded(encoded: bytes | tf.Tensor, max_pixels: int) -> tf.Tensor:
 def _joined(run: Callable[[np.ndarray], np.ndarray]) -> Run:
     """Returns a function of a list of images, from one of a batch."""
     return lambda images: np.asarray(run(np.concatenate(images)), "float32")
-
-
-def _decodable(max_pixels: int, encoded: bytes) -> bytes:
-    """Returns an image as it is, for a runtime that decodes it itself, if it can be decoded."""
-    _decoded(encoded, max_pixels)
-    return encoded
 
 
 def _load(path: Path, load: Callable[[Path], Callable]) -> Callable:

@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 import keras_classics as kc
+from keras_classics.cli._answers import Answers
+from keras_classics.cli._image_arguments import NamedImage
 from keras_classics.data.image_files import upright
 from keras_classics.errors import UserError
 from keras_classics.export import load_exported
@@ -63,6 +65,24 @@ def test_every_form_answers(exported, digits, image, form):
     tolerance = 0.05 if "int8" in form else 1e-5
     got = network.predict(encoded)
     np.testing.assert_allclose(got, np.repeat(expected, 2, axis=0), atol=tolerance)
+
+
+@pytest.mark.parametrize("form", ["saved_model", "model.tflite"])
+def test_an_image_that_cannot_be_read_does_not_stop_the_others(exported, image, tmp_path, form):
+    network, encoded = load_exported(exported[1] / form), image.read_bytes()
+    contents = {"a.png": encoded, "b.png": encoded[:40], "c.png": encoded, "d.png": b""}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    images = [NamedImage(str(tmp_path / name)) for name in contents]
+    first, cut, last, empty = Answers(network, images, turn=False)
+    assert cut.fault == "cannot be used: PNG, cut short"
+    assert empty.fault == "cannot be used: empty"
+    for answer in (first, last):
+        np.testing.assert_allclose(answer.outputs, network.predict([encoded])[0], atol=1e-6)
+    with pytest.raises(UserError, match="Image 1, counted from 0, cannot be used: PNG, cut short"):
+        network.predict(list(contents.values()))
+    # A SavedModel decodes images itself, and they are not decoded before.
+    assert isinstance(network.prepare(encoded), bytes) == (form == "saved_model")
 
 
 def test_predict(run_program, exported, digits, image):

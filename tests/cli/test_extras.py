@@ -21,6 +21,7 @@ NEEDING = {
         "prepare --dataset=mnist --from=IDX --data_dir=OUT",
         "evaluate --dataset=digits",
         "finetune --dataset=digits --run_dir=OUT",
+        "features --dataset=digits --out=OUT.npy",
         "export --dataset=digits --formats=saved_model --out=OUT",
     ],
     "export": [
@@ -53,7 +54,8 @@ def arguments(command: str, paths: dict[str, Path], tmp_path: Path) -> list[str]
     for word, path in {**paths, "OUT": tmp_path / "out"}.items():
         command = command.replace(word, str(path))
     name, *flags = command.split()
-    network = DIGITS if name in ("evaluate", "explain", "export", "finetune") else ()
+    of_network = ("evaluate", "explain", "export", "features", "finetune")
+    network = DIGITS if name in of_network else ()
     return [*CLI, name, *network, *flags]
 
 
