@@ -12,16 +12,13 @@ from numpy.typing import ArrayLike
 from keras_classics.errors import UserError, require
 from keras_classics.evaluation.finite import check_finite
 from keras_classics.evaluation.held_out import checked_training
+from keras_classics.evaluation.threads import threads_for
 
 # Inverse strengths of the L2 penalty to choose from, scikit-learn's C.
 STRENGTHS = tuple(10.0**power for power in range(-5, 4))
 
 # Most steps of L-BFGS.
 STEPS = 1000
-
-# Features of so many numbers are worth several threads. With fewer these wait for each other, on a
-# busy machine for most of the time.
-MANY = 2**24
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +98,7 @@ def _trained(features: np.ndarray, labels: np.ndarray, strength: float) -> tuple
         C=strength, max_iter=STEPS
     )
     classifier = pipeline.make_pipeline(scaler, regression)
-    threads = require("threadpoolctl", "train").threadpool_limits(
-        None if features.size >= MANY else 1
-    )
-    with threads, warnings.catch_warnings():
+    with threads_for(features.size), warnings.catch_warnings():
         warnings.simplefilter("ignore", require("sklearn.exceptions", "train").ConvergenceWarning)
         classifier.fit(features, labels)
     return classifier, bool(regression.n_iter_.max() < STEPS)

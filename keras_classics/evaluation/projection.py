@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from keras_classics.errors import UserError, require
 from keras_classics.evaluation.finite import check_finite
+from keras_classics.evaluation.threads import threads_for
 
 PCA, TSNE = "pca", "tsne"
 
@@ -52,5 +53,6 @@ def project(features: ArrayLike, method: str = PCA, seed: int = 0) -> np.ndarray
         tsne = require("sklearn.manifold", "train").TSNE(
             perplexity=min(PERPLEXITY, (len(features) - 1) / 3), init="pca", random_state=seed
         )
-        components = tsne.fit_transform(components)
+        with threads_for(features.size):
+            components = tsne.fit_transform(components)
     return components[:, :2].astype("float32")
