@@ -123,7 +123,7 @@ def _points(
     places = places - places.min(0)
     # One scale for both axes.
     places /= places.max() or 1
-    classes = sorted({stored.classes[row] for row in rows}, key=lambda name: (len(name), name))
+    classes = sorted({stored.row_classes[row] for row in rows}, key=lambda name: (len(name), name))
     number_of = {name: number for number, name in enumerate(classes)}
     marked = {found["row"] for found in similar}
     return {
@@ -132,7 +132,7 @@ def _points(
             {
                 "x": round(float(x), 4),
                 "y": round(float(y), 4),
-                "class": number_of[stored.classes[row]],
+                "class": number_of[stored.row_classes[row]],
                 "part": str(stored.parts[row]),
                 "name": stored.all_images[stored.numbers[row]],
                 "marked": int(row) in marked,

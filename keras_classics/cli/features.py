@@ -273,7 +273,7 @@ def _similar(stored: StoredFeatures, query: str, net: Network) -> list[Row]:
         {
             "row": int(row),
             "image": stored.all_images[stored.numbers[row]],
-            "class": stored.classes[row],
+            "class": stored.row_classes[row],
             "similarity": float(similarity),
         }
         for row, similarity in zip(rows, similarities, strict=True)

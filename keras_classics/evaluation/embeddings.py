@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,8 @@ POOL = "pool"
 BATCH_SIZE = 64
 
 
-class Embedding(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Embedding:
     """The features of an image, or its fault.
 
     Attributes:

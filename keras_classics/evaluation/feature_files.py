@@ -36,7 +36,7 @@ class StoredFeatures:
         all_images: Names of all images, also of those with faults, which have no row.
         numbers: Number of each row's image among all images, int64.
         parts: Part of each row's image, `train` or `test`, or "" of images without parts.
-        classes: Name of each row's class, or "".
+        row_classes: Name of each row's class, or "".
         labels: int32, shape (rows,), or None if not every image has one label.
         about: What the features are of: `OF_NETWORK` and `OF_IMAGES`.
     """
@@ -46,7 +46,7 @@ class StoredFeatures:
     all_images: tuple[str, ...]
     numbers: np.ndarray
     parts: np.ndarray
-    classes: tuple[str, ...]
+    row_classes: tuple[str, ...]
     labels: np.ndarray | None
     about: dict[str, Any]
 

@@ -52,7 +52,7 @@ def test_a_data_set(digits):
     data = of_dataset("digits", None, None, None, (150, 40))
     expected = np.concatenate([split.labels for split in data.parts.values()])
     np.testing.assert_array_equal(stored.labels, expected)
-    assert stored.classes == tuple(str(label) for label in expected)
+    assert stored.row_classes == tuple(str(label) for label in expected)
     assert (stored.images[0], stored.images[150]) == ("digits/train/0", "digits/test/0")
     assert stored.about["weights"] == "digits"
     for name, setting in (("probe", "C"), ("knn", "k")):

@@ -48,7 +48,7 @@ def test_files_of_features(tmp_path):
     np.testing.assert_array_equal(stored.features[:, 0], range(5))
     assert stored.images[:4] == tuple(NAMES[:4])
     assert stored.all_images[-1] == NAMES[-1]
-    assert stored.classes[1] == "class 1"
+    assert stored.row_classes[1] == "class 1"
     assert stored.numbers.tolist() == stored.labels.tolist() == [0, 1, 2, 3, 4]
     assert set(stored.parts) == {"train"}
     assert stored.about == ABOUT
