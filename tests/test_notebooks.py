@@ -39,7 +39,7 @@ def kinds(notebook) -> list[list[list[str]]]:
 
 
 def test_all_that_are_named():
-    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06", "07"]
+    assert [name[:2] for name in NAMES] == ["01", "02", "03", "04", "05", "06", "07", "08"]
     page = (ROOT / "docs/notebooks.md").read_text()
     assert all(f"notebooks/{name}.ipynb" in page for name in NAMES)
 
@@ -82,7 +82,7 @@ def test_lessons_take_45_minutes():
         r"^## Lesson ", (ROOT / "docs/teaching.md").read_text(), flags=re.M
     )
     assert all(f"notebooks/{name}.ipynb" in overview for name in NAMES)
-    assert [lesson[0] for lesson in lessons] == list("1234567")
+    assert [lesson[0] for lesson in lessons] == list("12345678")
     for lesson in lessons:
         spans = re.findall(r"^\| (\d+)-(\d+) \|", lesson, re.MULTILINE)
         starts, ends = zip(*spans, strict=True)
