@@ -122,7 +122,7 @@ def dead_relus(case: Case) -> Iterator[Finding]:
         "dead_relus",
         f"{first.dead:.0%} of the units of {first.layer.name} are 0 for all images of a sample."
         + others,
-        "Nearly all units answer to some image; a unit that is always 0 does not learn.",
+        "Nearly all units respond to some image; a unit that is always 0 does not learn.",
         "Initialise biases with 0 and kernels with he_normal; if they died in training, begin anew "
         "with a smaller learning rate.",
         layer=first.layer.name,
