@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_classics.analysis import activations
 from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError, unknown_name
 
@@ -100,9 +101,5 @@ class _WithoutActivation(keras.layers.Layer):
         self.layer = layer
 
     def call(self, inputs: Any) -> Any:
-        activation, self.layer.activation = self.layer.activation, keras.activations.linear
-        try:
-            outputs = self.layer.call(inputs)
-        finally:
-            self.layer.activation = activation
-        return -outputs if getattr(activation, "__name__", "") == "softmin" else outputs
+        outputs = activations.before_activation(self.layer, inputs)
+        return -outputs if activations.activation_name(self.layer) == "softmin" else outputs

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_classics.analysis.explain import Network, structure
+from keras_classics.analysis import activations
+from keras_classics.analysis.explain import Network
 from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError
 from keras_classics.models.layers import TableConv2D
@@ -72,8 +73,8 @@ class _ForExport(Network):
     """A network whose gradients LiteRT can compute: it has none of ReLU, but those of maximum."""
 
     def run(self, operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
-        if structure.is_relu(operation):
-            return ops.maximum(structure.before_activation(operation, *arguments, **options), 0)
+        if activations.is_relu(operation):
+            return ops.maximum(activations.before_activation(operation, *arguments, **options), 0)
         return super().run(operation, *arguments, **options)
 
 

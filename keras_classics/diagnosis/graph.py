@@ -9,6 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_classics.analysis.activations import activation_name
+
+# Layers and operations that are activations.
+ACTIVATIONS = ("softmax", "sigmoid", "relu")
+
 
 def last_activation(model: keras.Model) -> str:
     """Returns the name of the activation that a network ends in, `"linear"` without one."""
@@ -23,12 +28,10 @@ def is_graph(operation: Any) -> bool:
 
 def activation_of(operation: Any) -> str:
     """Returns the name of the activation of a layer or operation, `"linear"` without one."""
-    name = getattr(getattr(operation, "activation", None), "__name__", None)
-    if name is not None:
-        return name
-    # A layer of its own, or `keras.ops.softmax` between layers.
-    kind = type(operation).__name__.lower()
-    return kind if kind in ("softmax", "sigmoid", "relu") else "linear"
+    name = activation_name(operation)
+    # A layer of its own, or `keras.ops.softmax` between layers, has no attribute of this name.
+    is_one = getattr(operation, "activation", None) is not None or name in ACTIVATIONS
+    return name if is_one else "linear"
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_classics.analysis.activations import activated, before_activation
 from keras_classics.analysis.explain.network import (
     BATCH,
     Network,
@@ -25,7 +26,6 @@ from keras_classics.analysis.explain.network import (
     as_network,
     for_each_class,
 )
-from keras_classics.analysis.explain.structure import activated, before_activation
 from keras_classics.errors import UserError
 
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_classics.analysis import activations
 from keras_classics.analysis.explain import structure
 from keras_classics.analysis.nested import is_nested, operations, run_operations
 from keras_classics.backend import compiled, gradient
@@ -205,7 +206,7 @@ class Network:
                     f"{self.model.name} with {operation.name!r}, a {type(operation).__name__}. Use "
                     "gradient or integrated_gradients."
                 )
-        return sum(map(structure.is_relu, found))
+        return sum(map(activations.is_relu, found))
 
     def checked(self, images: np.ndarray) -> np.ndarray:
         """Returns images as float32.
@@ -237,7 +238,7 @@ class Network:
         An export may run some in another way.
         """
         if operation is self._end:
-            return structure.before_activation(operation, *arguments, **options)
+            return activations.before_activation(operation, *arguments, **options)
         return operation(*arguments, **options)
 
     def _score(self, images: Any, call: Call) -> Any:
@@ -286,7 +287,7 @@ class Network:
 
     def _back_to_image(self, relu: Call, images: Any, wanted: Any) -> tuple[Any]:
         def call(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
-            if structure.is_relu(operation) and operation is not self._end:
+            if activations.is_relu(operation) and operation is not self._end:
                 return relu(operation, *arguments, **options)
             return self.run(operation, *arguments, **options)
 

@@ -1,21 +1,18 @@
-"""Where a network has its maps, its score and its ReLUs."""
+"""Where a network has its maps and its score."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_classics.analysis.activations import activation_name
 from keras_classics.analysis.nested import operations
 from keras_classics.errors import UserError, unknown_name
 
 # What ends a classifier, and the factor from what it takes to a score: a large distance is a small
 # score.
 ENDS = {"softmax": 1.0, "logsoftmax": 1.0, "sigmoid": 1.0, "softmin": -1.0}
-
-# Names of activations that are zero for negative values.
-RELUS = ("relu", "relu6")
 
 # What changes no value, and stands after a classifier's end or between its pooling and its layer.
 IDLE = (
@@ -147,44 +144,6 @@ def _is_idle(operation: keras.Operation) -> bool:
     if isinstance(operation, keras.layers.Activation):
         return activation_name(operation) == "linear"
     return isinstance(operation, IDLE)
-
-
-def activation_name(operation: keras.Operation) -> str:
-    """Returns the name of an operation's activation, or of the operation itself."""
-    activation = getattr(operation, "activation", None)
-    kind = operation if activation is None else activation
-    return getattr(kind, "__name__", type(kind).__name__).replace("_", "").lower()
-
-
-def is_relu(operation: keras.Operation) -> bool:
-    """Whether an operation is or ends in a ReLU."""
-    slope = getattr(operation, "negative_slope", 0.0)
-    return activation_name(operation) in RELUS and not slope
-
-
-def before_activation(operation: keras.Operation, *arguments: Any, **options: Any) -> Any:
-    """Runs an operation that has or is an activation, without this."""
-    if getattr(operation, "activation", None) is None:
-        return arguments[0]
-    with _without_activation(operation):
-        return operation(*arguments, **options)
-
-
-def activated(operation: keras.Operation, values: Any) -> Any:
-    """Runs the activation that an operation has or is."""
-    activation = getattr(operation, "activation", None)
-    return operation(values) if activation is None else activation(values)
-
-
-@contextmanager
-def _without_activation(layer: keras.layers.Layer) -> Iterator[None]:
-    activation = layer.activation
-    # Keras would take an activation that is a layer for a new part of this one.
-    object.__setattr__(layer, "activation", keras.activations.linear)
-    try:
-        yield
-    finally:
-        object.__setattr__(layer, "activation", activation)
 
 
 def score_of(outputs: Any, factor: float) -> Any:
