@@ -34,7 +34,7 @@ _FUNCTIONS = {"diagnose": "diagnosis"}
 
 if TYPE_CHECKING:
     from keras_classics import data, diagnosis, evaluation, export, training
-    from keras_classics.diagnosis import diagnose
+    from keras_classics.diagnosis.diagnose import diagnose
 if TYPE_CHECKING or not _starts_a_program():
     from keras_classics.models import *
     from keras_classics.models import __all__

@@ -54,7 +54,7 @@ class Prior:
     """Penalties for images that do not look like photographs. Pixels count as -1..1 here.
 
     Attributes:
-        norm: Weight of the mean of |pixel| ** p.
+        norm: Weight of the mean of the pixels' absolute values to the power p.
         p: Exponent. 2 is the decay of Simonyan et al. 2014; 6 punishes only extremes (Mahendran and
             Vedaldi 2015, equation 3).
         variation: Weight of the total variation, the mean over positions of the squared gradient to

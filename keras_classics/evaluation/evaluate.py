@@ -82,7 +82,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Counts, shape (classes, classes): rows are labels, columns predictions."""
+        """Counts of shape (classes, classes). Rows are labels, columns predictions."""
         return confusion_matrix(self.labels, self.predictions, self.probabilities.shape[1])
 
     @property
