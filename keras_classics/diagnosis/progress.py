@@ -83,6 +83,13 @@ def _number(value: Any) -> float:
         return math.nan
 
 
+def has_learned(history: Sequence | None) -> bool:
+    """Whether the training loss has fallen; without a history there was no training yet."""
+    losses = [row.get("train_loss", row.get("loss", math.nan)) for row in history or ()]
+    losses = [float(loss) for loss in losses]
+    return bool(losses) and min(losses) < 0.7 * losses[0] and losses[-1] < 0.8 * losses[0]
+
+
 def guessing(case: Case) -> tuple[float, float]:
     """Returns the loss and the accuracy of a network that predicts how frequent each class is."""
     labels = np.asarray(case.data.train.labels)

@@ -17,6 +17,7 @@ import numpy as np
 from keras_classics.diagnosis.case import Case
 from keras_classics.diagnosis.findings import Finding
 from keras_classics.diagnosis.graph import unchanged
+from keras_classics.diagnosis.progress import has_learned
 from keras_classics.diagnosis.steps import (
     Stepper,
     StepResult,
@@ -232,13 +233,6 @@ def learning_rate(case: Case) -> Iterator[Finding]:
 def _falls(results: Sequence[StepResult]) -> bool:
     """Whether the loss falls by more than a rate that is too large or too small lets it."""
     return end_of(results) < (1 - max(SPOILT, SLOW) - FALL) * results[0].loss
-
-
-def has_learned(history: Sequence | None) -> bool:
-    """Whether the training loss has fallen; without a history there was no training yet."""
-    losses = [row.get("train_loss", row.get("loss", math.nan)) for row in history or ()]
-    losses = [float(loss) for loss in losses]
-    return bool(losses) and min(losses) < 0.7 * losses[0] and losses[-1] < 0.8 * losses[0]
 
 
 def end_of(results: Sequence[StepResult]) -> float:

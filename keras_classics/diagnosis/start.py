@@ -11,6 +11,7 @@ from keras_classics.diagnosis.findings import Finding
 from keras_classics.diagnosis.fresh import fresh_layers, has_fresh_head, weighted_layers
 from keras_classics.diagnosis.graph import unchanged
 from keras_classics.diagnosis.output import mean_loss, takes_logits
+from keras_classics.diagnosis.progress import has_learned
 
 # By how much the first loss may exceed that of chance. The deepest networks of the zoo start with
 # scores that differ by several, so with a loss of 5 above chance.
@@ -69,7 +70,8 @@ def loss_at_start(case: Case) -> Iterator[Finding]:
 
 def saturated(case: Case) -> Iterator[Finding]:
     """Finds layers whose tanh or sigmoid is at its ends, where gradients vanish."""
-    if not _applies(case):
+    # A trained network with tanh decides by its ends.
+    if not _applies(case) or has_learned(case.history):
         return
     for entry in case.signals().layers[:-1]:
         if entry.saturated is None or entry.saturated < SATURATED:

@@ -18,6 +18,7 @@ from keras_classics.diagnosis.progress import (
     underfitting,
 )
 from keras_classics.diagnosis.rates import learning_rate, read_range
+from keras_classics.diagnosis.start import saturated
 from keras_classics.diagnosis.steps import planned_rates
 from keras_classics.diagnosis.trial import first_steps
 
@@ -191,6 +192,18 @@ def test_parts_that_are_preprocessed_differently(change):
     x, y = images(64, 1)
     case = case_of(network(), data=(*images(), change(x), y))
     assert names(held_out_preprocessing(case)) == ["held_out_preprocessing"]
+
+
+def test_tanh_at_its_ends_is_no_fault_after_training():
+    inputs = keras.Input((6, 6, 1))
+    start = keras.initializers.RandomNormal(stddev=9.0, seed=0)
+    features = keras.layers.Dense(8, activation="tanh", kernel_initializer=start)(
+        keras.layers.Flatten()(inputs)
+    )
+    case = case_of(keras.Model(inputs, keras.layers.Dense(CLASSES, activation="softmax")(features)))
+    assert names(saturated(case)) == ["saturated"]
+    learned = [{"loss": 1.4}, {"loss": 0.1}]
+    assert not list(saturated(dataclasses.replace(case, history=learned)))
 
 
 def log(**columns) -> list[dict]:
