@@ -207,7 +207,7 @@ class Healthy:
     data: str
     network: Callable[..., keras.Model]
     optimizer: Callable[[], keras.optimizers.Optimizer]
-    epochs: int = 6
+    epochs: int = 10
     options: dict[str, Any] = field(default_factory=dict)
 
     def start(self, seed: int) -> Training:
