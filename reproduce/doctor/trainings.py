@@ -243,11 +243,11 @@ HEALTHY = (
     Healthy("fashion_mnist", normalised, _sgd(0.02), options={"dropout": 0.5}),
     Healthy("fashion_mnist", lenet5, _adam(2e-3)),
     Healthy("fashion_mnist", lenet5, lambda: keras.optimizers.Nadam(1e-3)),
-    Healthy("fashion_mnist", resnet20, _sgd(0.05), 6),
+    Healthy("fashion_mnist", resnet20, _sgd(0.05), 12),
     Healthy("generated", plain, _adam(), 10, HE),
     Healthy("generated", normalised, _adam()),
     Healthy("generated", normalised, _sgd(0.02), options={"dropout": 0.3}),
     Healthy("generated", vgg_bn, _adam(), 20),
-    Healthy("generated", resnet20, _adam(), 6),
+    Healthy("generated", resnet20, _adam(), 12),
     Healthy("generated", plain, lambda: keras.optimizers.AdamW(2e-3), 10, options={"dropout": 0.2}),
 )
