@@ -8,6 +8,7 @@ from typing import Any
 from absl import flags
 
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
+from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
@@ -55,19 +56,10 @@ GRADIENT_ACCUMULATION_STEPS = flags.DEFINE_integer(
 )
 INITIAL_WEIGHTS = define_path("initial_weights", None, "File of weights that the run starts from.")
 
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
-    "parquet:PATH or npz:PATH. The recipe's if unset.",
-)
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
-LIMIT_TRAIN = flags.DEFINE_integer(
-    "limit_train", None, "Use at most this many training images.", lower_bound=1
-)
-LIMIT_TEST = flags.DEFINE_integer(
-    "limit_test", None, "Use at most this many test images.", lower_bound=1
-)
+DATASET = define_dataset("The recipe's if unset.")
+DATA_DIR = define_data_dir()
+LIMIT_TRAIN = define_limit("train")
+LIMIT_TEST = define_limit("test")
 VALIDATION = flags.DEFINE_integer(
     "validation",
     None,

@@ -24,6 +24,7 @@ from absl import flags
 from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
+from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
 from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
@@ -48,13 +49,8 @@ from keras_classics.training.strategy import strategy_metadata
 
 PROTOCOLS = (*LAYOUTS, "dense")
 
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
-    "parquet:PATH or npz:PATH. The run's if unset.",
-)
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATASET = define_dataset("The run's if unset.")
+DATA_DIR = define_data_dir()
 PROTOCOL = flags.DEFINE_list(
     "protocol", ["single"], f"Protocols: {', '.join(PROTOCOLS)}. Several are averaged."
 )
@@ -76,9 +72,7 @@ ENSEMBLE_WEIGHTS = flags.DEFINE_list(
     [],
     "Weights of the members of an ensemble: model after model, each with all protocols.",
 )
-LIMIT_TEST = flags.DEFINE_integer(
-    "limit_test", None, "Use at most this many images.", lower_bound=1
-)
+LIMIT_TEST = define_limit("test")
 BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,

@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_classics import export
+from keras_classics.cli._dataset_flags import define_data_dir, define_dataset
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import MODEL, Network, one_network
 from keras_classics.cli._paths import define_path
@@ -38,13 +39,8 @@ INPUTS = flags.DEFINE_enum(
     export.INPUTS,
     "What TFLite and ONNX files take: float32, normalised values, or uint8, pixels 0..255.",
 )
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
-    "parquet:PATH or npz:PATH. The run's if unset.",
-)
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATASET = define_dataset("The run's if unset.")
+DATA_DIR = define_data_dir()
 LIMIT_TEST = flags.DEFINE_integer(
     "limit_test", export.COMPARED_IMAGES, "Compare on at most this many test images.", lower_bound=1
 )

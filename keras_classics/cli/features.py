@@ -36,6 +36,7 @@ from keras_classics.cli import _bad_images, _feature_images
 from keras_classics.cli._answer_files import refuse_ending
 from keras_classics.cli._bad_images import BadImage
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
+from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
 from keras_classics.cli._exif import EXIF, with_exif
 from keras_classics.cli._feature_images import Images, features_of_image
 from keras_classics.cli._features_page import write_page
@@ -58,19 +59,10 @@ from keras_classics.evaluation.statistics import wilson
 # Images that are most similar to a query.
 SIMILAR = 10
 
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "digits, a name of TensorFlow Datasets, or your own images: folder:PATH, list:PATH, "
-    "multilabel:PATH, parquet:PATH or npz:PATH.",
-)
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
-LIMIT_TRAIN = flags.DEFINE_integer(
-    "limit_train", None, "Use at most this many training images.", lower_bound=1
-)
-LIMIT_TEST = flags.DEFINE_integer(
-    "limit_test", None, "Use at most this many test images.", lower_bound=1
-)
+DATASET = define_dataset()
+DATA_DIR = define_data_dir()
+LIMIT_TRAIN = define_limit("train")
+LIMIT_TEST = define_limit("test")
 LEVEL = flags.DEFINE_string(
     "level",
     POOL,
@@ -84,6 +76,9 @@ KNN = flags.DEFINE_bool("knn", False, "Test a classifier by the most similar tra
 PAGE = define_path("page", None, "HTML file to write: a map of the images.")
 MAP = flags.DEFINE_enum("map", PCA, [PCA, TSNE], "How the map of --page places the images.")
 QUERY = define_path("query", None, "An image, to print those that are most similar.")
+
+# Flags for data sets alone.
+OF_DATASET = ("data_dir", "limit_train", "limit_test", "validation_share", "classes")
 
 Row = dict[str, Any]
 
@@ -128,6 +123,11 @@ def _check_flags(images: Sequence[str]) -> None:
         raise UserError(
             "Name what to take features of: IMAGES, --dataset=NAME, or with --from=FILE.npy those "
             f"that are stored. Received: {' and '.join(given) or 'none of them'}."
+        )
+    unused = [name for name in OF_DATASET if flags.FLAGS[name].value is not None]
+    if unused and not DATASET.value:
+        raise UserError(
+            f"--{unused[0]} is for --dataset. Received: {given[0]} instead. Leave --{unused[0]} out."
         )
     if FROM.value and OUT.value:
         raise UserError("--out is for new features. Received: --from too. Leave one out.")

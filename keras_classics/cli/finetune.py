@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
+from keras_classics.cli._dataset_flags import define_data_dir, define_dataset
 from keras_classics.cli._described import print_input
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
@@ -53,14 +54,8 @@ IMAGES = flags.DEFINE_string(
     None,
     "For a file that does not say it: MODEL/WEIGHTS, known weights that take the same images.",
 )
-DATASET = flags.DEFINE_string(
-    "dataset",
-    None,
-    "Your own images (folder:PATH, list:PATH, parquet:PATH or npz:PATH), digits, or a name of "
-    "TensorFlow Datasets.",
-    required=True,
-)
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATASET = define_dataset(required=True)
+DATA_DIR = define_data_dir()
 RUN_DIR = define_path(
     "run_dir", None, "Folder of both runs; runs/finetune_MODEL_DATASET_SEED if unset."
 )

@@ -6,6 +6,7 @@ keras-classics prepare --dataset=cifar10 --from=cifar-10-python.tar.gz
 
 from absl import flags
 
+from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
 from keras_classics.data import importers
 
@@ -20,7 +21,7 @@ SOURCE = define_path(
     "or Parquet or Arrow files.",
     required=True,
 )
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATA_DIR = define_data_dir()
 
 
 def main() -> None:

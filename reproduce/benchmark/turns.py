@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from absl import flags
 
-from keras_classics.cli._paths import define_path
+from keras_classics.cli._dataset_flags import define_data_dir
 
 TURNS = flags.DEFINE_integer(
     "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1
 )
 
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATA_DIR = define_data_dir()
 
 FLAG_GROUPS = {"Measurement": (TURNS,), "Data": (DATASET, DATA_DIR)}
 

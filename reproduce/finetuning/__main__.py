@@ -15,6 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
+from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import run
 from keras_classics.training import finetuning_recipes, load_data, train, warnings_about
@@ -26,7 +27,7 @@ CHOICE = flags.DEFINE_enum("sets", "tested", list(SETS), "Which sets.")
 NAMES = flags.DEFINE_list("names", [], "Names of some of these sets; all if empty.")
 SEEDS = flags.DEFINE_integer("seeds", 5, "Number of seeds, 0, 1, ...", lower_bound=1)
 RUN_DIR = define_path("run_dir", "runs/finetuning", "Folder of the runs, one folder each.")
-DATA_DIR = define_path("data_dir", None, "Folder of TensorFlow Datasets; its default if unset.")
+DATA_DIR = define_data_dir()
 
 
 def main() -> None:

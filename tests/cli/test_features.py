@@ -135,6 +135,10 @@ OUT = "--out=f.npy"
         ((OUT, "--dataset=digits", "a.png"), "Received: IMAGES and --dataset."),
         (("--from=f.npy", "--dataset=digits"), "Received: --dataset and --from."),
         (("--from=f.npy", OUT), "--out is for new features. Received: --from too."),
+        (
+            ("a.png", OUT, "--limit_train=9"),
+            "--limit_train is for --dataset. Received: IMAGES instead. Leave --limit_train out.",
+        ),
         (("--from=none.npy", "--probe"), "none.npy cannot be read as features: No such file"),
         (("--dataset=digits",), "Features need a file to be written to: --out=FILE.npy."),
         (("--dataset=digits", "--out=a.csv"), "--out must end in .npy. Received: a.csv."),
