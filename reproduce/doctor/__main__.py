@@ -9,7 +9,7 @@ generated colour images, with a small network; five seeds each, which also choos
 the images. It counts as found if a finding with its name is among the findings; findings with other
 names are counted too. A healthy training is diagnosed before its first epoch and after its last
 one, with its log; each finding is a false alarm. It is healthy if its accuracy on images held out
-is at least 70 %.
+is at least 60 %.
 
 The thresholds of the checks were chosen on other seeds, from 100 on. All takes about 20 minutes on
 two cores; repeat the command to resume. docs/diagnosing.md has the results.
@@ -33,7 +33,7 @@ from reproduce.harness.tables import Row
 from reproduce.report.doctor_table import COLUMNS, HEALTHY_KIND, identity
 
 # A training with less on images held out would be no proof that nothing was wrong with it.
-HEALTHY_ACCURACY = 0.7
+HEALTHY_ACCURACY = 0.6
 
 KINDS = flags.DEFINE_list("kinds", [], f"Some of the kinds, {HEALTHY_KIND} included; all if empty.")
 SEEDS = flags.DEFINE_integer("seeds", 5, "Number of seeds of a fault.", lower_bound=1)

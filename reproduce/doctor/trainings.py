@@ -247,7 +247,7 @@ HEALTHY = (
     Healthy("generated", plain, _adam(), 10, HE),
     Healthy("generated", normalised, _adam()),
     Healthy("generated", normalised, _sgd(0.02), options={"dropout": 0.3}),
-    Healthy("generated", vgg_bn, _adam(), 20),
+    Healthy("generated", normalised, _rmsprop),
     Healthy("generated", resnet20, _adam(), 12),
     Healthy("generated", plain, lambda: keras.optimizers.AdamW(2e-3), 10, options={"dropout": 0.2}),
 )
