@@ -11,8 +11,8 @@ names are counted too. A healthy training is diagnosed before its first epoch an
 one, with its log; each finding is a false alarm. It is healthy if its accuracy on images held out
 is at least 60 %.
 
-The thresholds of the checks were chosen on other seeds, from 100 on. All takes about 20 minutes on
-two cores; repeat the command to resume. docs/diagnosing.md has the results.
+The thresholds of the checks were chosen on other seeds, from 100 on. All takes about half an hour
+on two cores; repeat the command to resume. docs/diagnosing.md has the results.
 """
 
 import time
@@ -36,7 +36,9 @@ from reproduce.report.doctor_table import COLUMNS, HEALTHY_KIND, identity
 HEALTHY_ACCURACY = 0.6
 
 KINDS = flags.DEFINE_list("kinds", [], f"Some of the kinds, {HEALTHY_KIND} included; all if empty.")
-SEEDS = flags.DEFINE_integer("seeds", 5, "Number of seeds of a fault.", lower_bound=1)
+SEEDS = flags.DEFINE_integer(
+    "seeds", None, f"Number of seeds; 5 of a fault and {len(HEALTHY)} if unset.", lower_bound=1
+)
 FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "The first of the seeds.", lower_bound=0)
 RUN_DIR = define_path("run_dir", "runs/doctor", "Folder of the rows.")
 
@@ -64,10 +66,11 @@ def main() -> None:
 def _cases(kinds: list[str]) -> Iterator[tuple[str, int]]:
     """The faults of a seed one after another, because some share a trained network."""
     first = FIRST_SEED.value
-    for seed in range(first, first + SEEDS.value):
+    for seed in range(first, first + (SEEDS.value or 5)):
         yield from ((kind, seed) for kind in kinds if kind != HEALTHY_KIND)
     if HEALTHY_KIND in kinds:
-        yield from ((HEALTHY_KIND, first + number) for number in range(len(HEALTHY)))
+        count = SEEDS.value or len(HEALTHY)
+        yield from ((HEALTHY_KIND, seed) for seed in range(first, first + count))
 
 
 def _faulty(kind: str, seed: int) -> Found:
