@@ -92,8 +92,8 @@ def recomputed(case: Case) -> Recomputed | None:
         after = [stored(layer) for layer in layers]
         outputs = keras.ops.convert_to_numpy(case.graph.predict_on_batch(inputs))
     distances = {
-        layer.name: apart(*pair, layer.epsilon)
-        for *pair, layer in zip(before, after, layers, strict=True)
+        layer.name: apart(old, new, layer.epsilon)
+        for old, new, layer in zip(before, after, layers, strict=True)
     }
     return Recomputed(
         accuracy_of(case.outputs(), case.labels()),

@@ -199,7 +199,7 @@ def _rates(case: Case) -> Iterator[str]:
     yield "<section>\n<h2>Learning rate</h2>"
     marks = {f"compiled: {number(test.rate)}": test.rate}
     band = None
-    if tested.suggested is not None:
+    if tested.suggested is not None and tested.low is not None and tested.high is not None:
         marks[f"suggested: {number(tested.suggested)}"] = tested.suggested
         band = tested.low, tested.high
     yield from line_chart(

@@ -24,6 +24,7 @@ from keras_classics.diagnosis.steps import (
     once,
     planned_rates,
     starting_network,
+    unscaled,
 )
 from keras_classics.training.schedules import Constant
 
@@ -90,7 +91,7 @@ class RangeTest:
         for style, (name, rate) in zip(("--", ":"), marks.items(), strict=True):
             if rate is not None:
                 axes.axvline(rate, ls=style, color="grey", label=f"{name}: {rate:.2g}")
-        if self.low is not None:
+        if self.low is not None and self.high is not None:
             axes.axvspan(self.low, self.high, alpha=0.1)
         axes.legend(frameon=False)
 
@@ -250,10 +251,10 @@ def _rates(rates: Sequence[float]) -> str:
 
 def with_rate(case: Case, rate: float) -> Case:
     """Returns a case with a constant learning rate."""
-    if case.optimizer is None:
+    if case.optimizer is None and case.recipe is not None:
         recipe = dataclasses.replace(case.recipe, schedule=Constant(rate))
         return dataclasses.replace(case, recipe=recipe)
-    optimizer = getattr(case.optimizer, "inner_optimizer", case.optimizer)
+    optimizer = unscaled(case.optimizer)
     config = {**optimizer.get_config(), "learning_rate": rate}
     copy: keras.optimizers.Optimizer = type(optimizer).from_config(config)
     return dataclasses.replace(case, optimizer=copy)

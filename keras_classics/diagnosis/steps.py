@@ -17,6 +17,7 @@ from keras_classics.diagnosis.graph import unchanged
 from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training import schedules
 from keras_classics.training.optimizer import Updater, values
+from keras_classics.training.recipe import Recipe
 from keras_classics.training.trainer import initial_network, plan_of
 
 # Images of a step.
@@ -56,7 +57,7 @@ class KerasUpdater:
     samples = 0
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, model: keras.Model):
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        optimizer = unscaled(optimizer)
         config = {**optimizer.get_config(), "learning_rate": 0.0}
         self._optimizer = type(optimizer).from_config(config)
         self._weights = model.trainable_variables
@@ -141,7 +142,7 @@ class Stepper:
 
 def _batches(count: int, size: int, seed: int) -> Iterable[np.ndarray]:
     rng = np.random.default_rng(seed)
-    order = np.zeros(0, int)
+    order: np.ndarray = np.zeros(0, int)
     while True:
         if len(order) < size:
             order = rng.permutation(count)
@@ -175,18 +176,22 @@ def _network_and_loss(case: Case, model: keras.Model) -> tuple[keras.Model, Call
 def planned_rates(case: Case, steps: int) -> list[float] | None:
     """Returns the learning rates of the first steps as they are compiled, or None if unknown."""
     if case.recipe is not None and case.optimizer is None:
-        return _scheduled(case, steps)
+        return _scheduled(case, case.recipe, steps)
     if case.optimizer is None:
         return None
-    optimizer = getattr(case.optimizer, "inner_optimizer", case.optimizer)
+    optimizer = unscaled(case.optimizer)
     schedule: Any = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
     if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
         return [float(schedule(step)) for step in range(steps)]
     return [float(optimizer.learning_rate)] * steps
 
 
-def _scheduled(case: Case, steps: int) -> list[float]:
-    recipe = case.recipe
+def unscaled(optimizer: Any) -> Any:
+    """Returns an optimizer itself, without one around it that scales the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _scheduled(case: Case, recipe: Recipe, steps: int) -> list[float]:
     if recipe.batch_size > len(case.data.train):
         recipe = dataclasses.replace(recipe, batch_size=len(case.data.train))
     plan = plan_of(recipe, case.data, case.model)

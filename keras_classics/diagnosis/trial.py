@@ -58,14 +58,11 @@ def try_mends(diagnosis: Diagnosis, steps: int = STEPS) -> list[Trial]:
         diagnosis: The findings. The network stays as it is.
         steps: Number of steps without and with each mend.
     """
-    tried = [finding for finding in diagnosis.findings if finding.trial is not None]
-    if not tried:
+    mends = [(found, found.trial) for found in diagnosis.findings if found.trial is not None]
+    if not mends:
         return []
     before = first_steps(diagnosis.case, steps)
-    return [
-        Trial(finding, before, first_steps(finding.trial(diagnosis.case), steps))
-        for finding in tried
-    ]
+    return [Trial(found, before, first_steps(mend(diagnosis.case), steps)) for found, mend in mends]
 
 
 def first_steps(case: Case, steps: int) -> list[StepResult]:

@@ -18,6 +18,7 @@ on two cores; repeat the command to resume. docs/diagnosing.md has the results.
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -42,7 +43,7 @@ SEEDS = flags.DEFINE_integer(
 FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "The first of the seeds.", lower_bound=0)
 RUN_DIR = define_path("run_dir", "runs/doctor", "Folder of the rows.")
 
-Found = dict[str, object]
+Found = dict[str, Any]
 
 
 def main() -> None:

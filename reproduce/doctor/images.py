@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_classics.data import load
+from keras_classics.data import Split, load
 from reproduce.finetuning.sets import draw
 
 MOTIFS = ("circle", "cross", "stripes_across", "checks", "bar", "star")
@@ -39,6 +39,8 @@ def _chosen(name: str, seed: int) -> Arrays:
         split.take(rng.permutation(len(split))[:count])
         for split, count in ((data.train, TRAIN), (data.test, HELD_OUT))
     )
+    assert isinstance(train, Split)
+    assert isinstance(test, Split)  # Sets of small images are in memory.
     return Arrays(train.images, train.labels, test.images, test.labels)
 
 

@@ -80,6 +80,7 @@ def recipe():
     return dataclasses.replace(recipes.LENET5["modern"], **short)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_only_read(recipe, few_digits, tmp_path):
     seen = []
 
