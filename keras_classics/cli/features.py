@@ -127,7 +127,7 @@ def _check_flags(images: Sequence[str]) -> None:
     unused = [name for name in OF_DATASET if flags.FLAGS[name].value is not None]
     if unused and not DATASET.value:
         raise UserError(
-            f"--{unused[0]} is for --dataset. Received: {given[0]} instead. Leave --{unused[0]} out."
+            f"--{unused[0]} is for --dataset. Received: {given[0]} instead. Leave it out."
         )
     if FROM.value and OUT.value:
         raise UserError("--out is for new features. Received: --from too. Leave one out.")

@@ -137,7 +137,7 @@ OUT = "--out=f.npy"
         (("--from=f.npy", OUT), "--out is for new features. Received: --from too."),
         (
             ("a.png", OUT, "--limit_train=9"),
-            "--limit_train is for --dataset. Received: IMAGES instead. Leave --limit_train out.",
+            "--limit_train is for --dataset. Received: IMAGES instead. Leave it out.",
         ),
         (("--from=none.npy", "--probe"), "none.npy cannot be read as features: No such file"),
         (("--dataset=digits",), "Features need a file to be written to: --out=FILE.npy."),
