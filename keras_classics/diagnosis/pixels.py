@@ -20,8 +20,9 @@ from keras_classics.diagnosis.signal import inputs_of_first
 # Means and deviations of ImageNet: Caffe's of pixels 0..255 in BGR, torch's of pixels 0..1.
 CAFFE = np.array([103.939, 116.779, 123.68], "float32")
 TORCH = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], "float32") * 255
-# Pixels that a preprocessing is undone to lie between these, and reach over the middle.
-PIXELS = (-2.0, 257.0)
+# Pixels that a preprocessing is undone to lie between 0 and 255, up to this, and reach over the
+# middle. People round means to 0.1; undone twice, that is multiplied by the deviation.
+ROUNDED, ROUNDED_TWICE = 2.0, 5.0
 REACHED = (80.0, 100.0)
 # Images whose losses are compared; statistics are of the whole sample.
 JUDGED = 64
@@ -137,7 +138,8 @@ def _candidates(case: Case, inputs: np.ndarray) -> Iterator[_Candidate]:
     kinds = {name: kind for name, kind in KINDS.items() if colour or name not in OF_COLOUR}
     undone = [kind.undo for name, kind in kinds.items() if name != LAST]
     # Many have prepared their images twice.
-    sources = [undo for undo in (*undone, *map(_twice, undone)) if _plausible(undo(inputs))]
+    sources = [undo for undo in undone if _plausible(undo(inputs), ROUNDED)]
+    sources += [undo for undo in map(_twice, undone) if _plausible(undo(inputs), ROUNDED_TWICE)]
     done = [inputs]
     if colour:
         done.append(inputs[..., ::-1])
@@ -173,9 +175,9 @@ def _twice(step: Callable) -> Callable:
     return lambda inputs: step(step(inputs))
 
 
-def _plausible(pixels: np.ndarray) -> bool:
+def _plausible(pixels: np.ndarray, rounded: float) -> bool:
     low, high = float(pixels.min()), float(pixels.max())
-    return PIXELS[0] <= low <= REACHED[0] and REACHED[1] <= high <= PIXELS[1]
+    return -rounded <= low <= REACHED[0] and REACHED[1] <= high <= 255 + rounded
 
 
 def _alike(a: np.ndarray, b: np.ndarray) -> bool:
