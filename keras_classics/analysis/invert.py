@@ -31,9 +31,9 @@ from keras_classics.analysis.pixels import (
     Inversion,
     OnStep,
     by_adam,
-    by_lbfgs,
     check_optimizer,
     noise,
+    optimized,
 )
 from keras_classics.backend import needs_tensorflow, tf
 from keras_classics.errors import UserError
@@ -214,9 +214,7 @@ def reconstruct(
         return distance + sum(penalties.values()), {"features": distance, **penalties}
 
     start = noise(np.random.default_rng(seed), images.shape)
-    if optimizer == "lbfgs":
-        return by_lbfgs(objective, start, steps, on_step)
-    return by_adam(objective, start, steps, rate, on_step)
+    return optimized(optimizer, objective, start, steps, rate, on_step)
 
 
 def transfer_style(
@@ -302,9 +300,7 @@ def transfer_style(
 
     generator = np.random.default_rng(seed)
     image = content if start == "content" else noise(generator, content.shape)
-    if optimizer == "lbfgs":
-        return by_lbfgs(objective, image, steps, on_step)
-    return by_adam(objective, image, steps, rate, on_step)
+    return optimized(optimizer, objective, image, steps, rate, on_step)
 
 
 def gram_matrix(maps: Any) -> Any:

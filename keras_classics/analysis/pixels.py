@@ -77,6 +77,20 @@ def check_optimizer(name: str) -> None:
         raise UserError(f"optimizer must be 'lbfgs' or 'adam'. Received: {name!r}.")
 
 
+def optimized(
+    optimizer: str,
+    objective: Objective,
+    start: np.ndarray,
+    steps: int,
+    rate: float,
+    on_step: OnStep | None,
+) -> Inversion:
+    """Minimises by an optimizer in `OPTIMIZERS`; the rate is Adam's."""
+    if optimizer == "lbfgs":
+        return by_lbfgs(objective, start, steps, on_step)
+    return by_adam(objective, start, steps, rate, on_step)
+
+
 def by_lbfgs(
     objective: Objective, start: np.ndarray, steps: int, on_step: OnStep | None
 ) -> Inversion:

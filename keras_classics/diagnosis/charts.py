@@ -1,6 +1,5 @@
 """Charts as SVG text for a page that needs no script: lines, and bars by layer."""
 
-import html
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_classics.errors import one_line
+from keras_classics.analysis.page import text
 
 # Width and height of a chart, and its margins: left, top, right, bottom.
 SIZE = (640, 300)
@@ -210,8 +209,3 @@ def number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}" if abs(value) < 1e7 else f"{value:.2g}".replace("e+0", "e")
     return re.sub(r"e-0?", "e-", f"{value:.3g}")
-
-
-def text(words: str) -> str:
-    """Returns text of a user on one line, for HTML."""
-    return html.escape(one_line(words))

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics import files
+from keras_classics.analysis.page import END, head, text
 from keras_classics.diagnosis.case import Case
-from keras_classics.diagnosis.charts import Series, bars, line_chart, number, text
+from keras_classics.diagnosis.charts import Series, bars, line_chart, number
 from keras_classics.diagnosis.findings import Diagnosis, Finding, json_value
 from keras_classics.diagnosis.progress import Epochs, guessing
 from keras_classics.diagnosis.rates import rate_test
@@ -24,31 +25,23 @@ SIDE = 96
 # Most layers that have a bar.
 LAYERS = 60
 
-# Nothing is loaded and no script runs, whatever the names of classes and layers hold.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-
+# Rules after those of all pages.
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --one: #3b7dd8; --two: #c2410c; --three: #4d7c0f;
-  --four: #7c3aed; --warn: #b54708; }
+:root { --one: #3b7dd8; --two: #c2410c; --three: #4d7c0f; --four: #7c3aed; }
 @media (prefers-color-scheme: dark) { :root { --one: #6ea8fe; --two: #fb923c; --three: #a3e635;
-  --four: #c4b5fd; --warn: #ffb454; } }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; font-size: 1.25rem; }
+  --four: #c4b5fd; } }
+body { max-width: 60rem; }
 h3 { margin: 1.5rem 0 .25rem; font-size: 1.05rem; } code { font-size: .9em; color: var(--warn); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { opacity: .7; } dd { margin: 0; overflow-wrap: anywhere; }
 section.finding { border-left: 3px solid var(--warn); padding-left: 1rem; margin: 1.5rem 0; }
-table { border-collapse: collapse; } caption { text-align: left; font-weight: 600; }
-th, td { padding: .1rem .75rem .1rem 0; text-align: left; font-weight: normal; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { padding: .1rem .75rem .1rem 0; }
 td.bar { width: 20rem; } td.bar span { display: block; height: .7rem; background: var(--one); }
 .columns, .images { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } .images { gap: .75rem; }
 .columns table { font-size: .85rem; } .columns td.bar { width: 10rem; }
-figure { margin: 0; width: 6.5rem; font-size: .8rem; overflow-wrap: anywhere; }
-figure img { display: block; width: 6rem; height: auto; border: 1px solid var(--line); }
-figure img { image-rendering: pixelated; margin-bottom: .25rem; }
-svg { max-width: 100%; height: auto; } svg text { font-size: 12px; fill: currentColor; }
-svg line { stroke: var(--line); } svg polyline { fill: none; stroke-width: 1.8; }
+figure { width: 6.5rem; font-size: .8rem; }
+figure img { width: 6rem; height: auto; image-rendering: pixelated; margin-bottom: .25rem; }
+svg polyline { fill: none; stroke-width: 1.8; }
 svg .mark { stroke: currentColor; stroke-dasharray: 4 3; } svg .band { fill: var(--line); }
 svg .one { stroke: var(--one); } svg .two { stroke: var(--two); }
 svg .three { stroke: var(--three); } svg .four { stroke: var(--four); }
@@ -80,12 +73,7 @@ def write_diagnosis(folder: Path, diagnosis: Diagnosis, trials: Sequence[Trial] 
 
 def _page(diagnosis: Diagnosis, trials: Sequence[Trial]) -> Iterator[str]:
     case = diagnosis.case
-    title = f"Diagnosis of {text(case.model.name)}"
-    yield '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body data-ready>\n<main>"
-    yield f"<h1>{title}</h1>"
+    yield head(f"Diagnosis of {case.model.name}", STYLE)
     yield from _summary(diagnosis)
     for finding in diagnosis.findings:
         yield from _finding(finding, [trial for trial in trials if trial.finding is finding])
@@ -93,7 +81,7 @@ def _page(diagnosis: Diagnosis, trials: Sequence[Trial]) -> Iterator[str]:
     yield from _signals(case)
     yield from _rates(case)
     yield from _curves(case)
-    yield "</main>\n</body>\n</html>"
+    yield END
 
 
 def _summary(diagnosis: Diagnosis) -> Iterator[str]:

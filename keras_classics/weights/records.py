@@ -336,9 +336,14 @@ def _timm_record(model: str) -> WeightsRecord:
     )
 
 
+def _of_torch_hub(folder: str, file: str) -> RemoteFile:
+    """Returns a file whose name ends in the first digits of its SHA-256."""
+    digest = Path(file).stem.rpartition("-")[2]
+    return RemoteFile(file, f"{folder}/{file}", f"sha256:{digest}")
+
+
 def _timm_trained_record(model: str, recipe: str) -> WeightsRecord:
     folder, file, accuracy = TRAINED[model, recipe]
-    digest = Path(file).stem.rpartition("-")[2]
     small, measured = views(model, recipe)
     return _torch_record(
         model,
@@ -346,7 +351,7 @@ def _timm_trained_record(model: str, recipe: str) -> WeightsRecord:
         name=f"imagenet_timm_{recipe}",
         origin=f"timm, {model}.{recipe}_in1k",
         licence="Apache-2.0 (timm)",
-        file=RemoteFile(file, f"{folder}/{file}", f"sha256:{digest}"),
+        file=_of_torch_hub(folder, file),
         preprocessing=functools.partial(
             _TORCH_IMAGES, resize=small.short_side, interpolation="bicubic"
         ),
@@ -356,14 +361,13 @@ def _timm_trained_record(model: str, recipe: str) -> WeightsRecord:
 
 def _facebook_record(model: str, kind: str) -> WeightsRecord:
     file, accuracy = FACEBOOK[model, kind]
-    digest = Path(file).stem.rpartition("-")[2]
     return _torch_record(
         model,
         accuracy,
         name=f"imagenet_fb_{kind}",
         origin=f"Facebook AI, semi-supervised-ImageNet1K-models, {model}_{kind}",
         licence="CC BY-NC 4.0 (Facebook AI)",
-        file=RemoteFile(file, f"{FACEBOOK_URL}/{file}", f"sha256:{digest}"),
+        file=_of_torch_hub(FACEBOOK_URL, file),
     )
 
 
