@@ -222,7 +222,7 @@ def learning_rate(case: Case) -> Iterator[Finding]:
         "rate_too_large" if too_large else "rate_too_small",
         f"In {len(test.given)} steps at the compiled rate {_rates(test.rates)} the loss goes from "
         f"{start:.3g} to {reached:.3g}; at {suggested:.2g} it falls to {possible:.3g}.",
-        f"Of a range test the loss falls at rates from {test.range.low:.2g} to "
+        f"A rate at which the loss falls: by the range test, {test.range.low:.2g} to "
         f"{test.range.high:.2g}.",
         f"Use the learning rate {suggested:.2g}.",
         values={**dataclasses.asdict(test.range), "compiled": test.rate},
