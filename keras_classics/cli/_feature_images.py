@@ -20,7 +20,7 @@ from keras_classics.data.packaged import is_packaged
 from keras_classics.data.parts import TRAIN
 from keras_classics.data.splits import AnySplit, EncodedSplit, FileSplit
 from keras_classics.errors import UserError, one_line
-from keras_classics.evaluation.embeddings import embed
+from keras_classics.evaluation.embeddings import compiled, embed
 from keras_classics.evaluation.feature_files import StoredFeatures
 
 # Uncompressed, an image takes at most four channels of two bytes.
@@ -132,8 +132,9 @@ def rows(
     Raises:
         UserError: If no image can be used, or features are not finite.
     """
+    compute = compiled(network)
     for part, split in images.parts.items():
-        for found in embed(network, preprocessing, split):
+        for found in embed(compute, preprocessing, split):
             progress(1)
             line = {"image": images.name(part, found.number), "part": part}
             if found.features is None:

@@ -2,7 +2,7 @@
 
 from keras_classics.evaluation.batch_norm import recompute_batch_norm
 from keras_classics.evaluation.dense import Dense, fully_convolutional
-from keras_classics.evaluation.embeddings import Embedding, embed, feature_network
+from keras_classics.evaluation.embeddings import Embedding, compiled, embed, feature_network
 from keras_classics.evaluation.ensemble import average
 from keras_classics.evaluation.evaluate import Evaluation, Evaluator
 from keras_classics.evaluation.feature_files import StoredFeatures, write_features
@@ -40,6 +40,7 @@ __all__ = [
     "average",
     "average_precision",
     "classification_metrics",
+    "compiled",
     "confusion_matrix",
     "embed",
     "feature_network",

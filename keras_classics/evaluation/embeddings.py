@@ -73,8 +73,22 @@ def _averaged(features: keras.KerasTensor) -> keras.KerasTensor:
     return features
 
 
+def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a network as a graph of its own, traced once for images in any number.
+
+    Args:
+        network: From preprocessed images to features, see `feature_network`.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32)])
+    def compute(inputs: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network(inputs, training=False), tf.float32)
+
+    return compute
+
+
 def embed(
-    network: keras.Model,
+    compute: Callable[[tf.Tensor], tf.Tensor],
     preprocessing: keras.layers.Layer,
     split: AnySplit,
     batch_size: int = BATCH_SIZE,
@@ -85,7 +99,7 @@ def embed(
     cannot be read has its fault in place of features.
 
     Args:
-        network: From preprocessed images to features, see `feature_network`.
+        compute: From a batch of preprocessed images to their features, see `compiled`.
         preprocessing: The layer from uint8 images to what the network takes.
         split: The images.
         batch_size: Images that the network takes at once.
@@ -93,7 +107,6 @@ def embed(
     Raises:
         NonFiniteOutputError: If features are not finite numbers.
     """
-    compute = _compiled(network)
     rows = _in_memory if isinstance(split, Split) else _decoded
     done = 0
     for numbers, inputs, labels in rows(split, preprocessing, batch_size).prefetch(2):
@@ -112,14 +125,6 @@ def weights_digest(network: keras.Model) -> str:
     for weight in network.get_weights():
         total.update(np.ascontiguousarray(weight))
     return total.hexdigest()[:16]
-
-
-def _compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32)])
-    def compute(inputs: tf.Tensor) -> tf.Tensor:
-        return tf.cast(network(inputs, training=False), tf.float32)
-
-    return compute
 
 
 def _in_memory(split: Split, preprocessing: Any, batch_size: int) -> tf.data.Dataset:

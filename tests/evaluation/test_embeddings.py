@@ -7,7 +7,7 @@ import pytest
 import keras_classics as kc
 from keras_classics.data import FileSplit, Split, load
 from keras_classics.errors import UserError
-from keras_classics.evaluation import embed, feature_network
+from keras_classics.evaluation import compiled, embed, feature_network
 from keras_classics.evaluation.embeddings import weights_digest
 from tests.helpers.folders import write_image
 
@@ -46,7 +46,7 @@ def preprocessing():
 
 
 def test_images_in_memory(lenet5, preprocessing, few_digits):
-    found = list(embed(lenet5, preprocessing, few_digits.test, batch_size=16))
+    found = list(embed(compiled(lenet5), preprocessing, few_digits.test, batch_size=16))
     assert [one.number for one in found] == list(range(40))
     np.testing.assert_array_equal([one.label for one in found], few_digits.test.labels)
     expected = lenet5(preprocessing(few_digits.test.images)).numpy()
@@ -65,7 +65,7 @@ def test_images_that_cannot_be_read_have_a_fault_in_their_place(
     if 4 in bad:
         paths[4].unlink()
     split = FileSplit(np.array(paths, object), np.arange(10, dtype="int32"))
-    found = list(embed(lenet5, preprocessing, split, batch_size=4))
+    found = list(embed(compiled(lenet5), preprocessing, split, batch_size=4))
     assert [one.number for one in found] == list(range(10))
     for number, one in enumerate(found):
         assert (one.features is None) == bool(one.fault) == (number in bad)
@@ -93,7 +93,7 @@ def test_the_forms_of_a_data_set_have_the_same_features(lenet5, preprocessing, t
     other = load(f"list:{table}", encoded=True)
     arrays = Split(np.stack([data.train.image(i) for i in range(6)]), data.train.labels)
     values = [
-        np.array([one.features for one in embed(lenet5, preprocessing, split)])
+        np.array([one.features for one in embed(compiled(lenet5), preprocessing, split)])
         for split in (data.train, other.train, arrays)
     ]
     np.testing.assert_allclose(values[1], values[0], atol=1e-5)
@@ -105,7 +105,7 @@ def test_features_that_are_not_finite_are_refused(preprocessing, few_digits):
     kernel, bias = network.layers[1].get_weights()
     network.layers[1].set_weights([kernel, bias * np.nan])
     with pytest.raises(UserError, match=r"Features must be finite numbers\. Received: nan for"):
-        list(embed(feature_network(network), preprocessing, few_digits.test))
+        list(embed(compiled(feature_network(network)), preprocessing, few_digits.test))
 
 
 def test_a_digest_tells_weights_apart(lenet5):

@@ -11,6 +11,7 @@ import keras_classics as kc
 from keras_classics.data import load
 from keras_classics.errors import UserError
 from keras_classics.evaluation import (
+    compiled,
     embed,
     feature_network,
     held_out_images,
@@ -31,7 +32,7 @@ def features():
     data, preprocessing = load("digits"), kc.preprocessing("lenet5/fashion_mnist")
     parts = {}
     for part, split in (("train", data.train), ("test", data.test)):
-        rows = list(embed(network, preprocessing, split))
+        rows = list(embed(compiled(network), preprocessing, split))
         parts[part] = (np.array([row.features for row in rows]), split.labels)
     held = held_out_images([f"digits/train/{i}" for i in range(len(data.train))])
     return parts["train"], parts["test"], held
