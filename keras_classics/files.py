@@ -160,6 +160,11 @@ def read_arrays(content: bytes) -> dict[str, np.ndarray]:
     return found
 
 
+def keras_folder() -> Path:
+    """Returns the folder where Keras keeps its cache and settings, `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
 def process_lock(path: str | os.PathLike, timeout: float = -1) -> filelock.BaseFileLock:
     """Returns a lock that one process at a time holds, and that ends with the process.
 

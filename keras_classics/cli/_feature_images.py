@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_classics.cli._bad_images import BadImage, none_usable
 from keras_classics.cli._image_arguments import NamedImage
 from keras_classics.data import load
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.image_size import MAX_PIXELS
 from keras_classics.data.names import NPZ, form_of, is_upright
 from keras_classics.data.packaged import is_packaged
@@ -84,7 +85,7 @@ def of_arguments(named: Sequence[NamedImage], upright: bool) -> Images:
             refused[number] = why
     # To read a FIFO would wait for its writer.
     paths = [os.devnull if n in refused else image.path for n, image in enumerate(named)]
-    split = FileSplit(np.array(paths, object), np.zeros(len(paths), "int32"), upright)
+    split = FileSplit(FileNames.of(paths), np.zeros(len(paths), "int32"), upright)
     return Images({"": split}, named=tuple(named), refused=refused, upright=upright)
 
 

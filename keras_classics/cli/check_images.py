@@ -15,6 +15,8 @@ first, then copies with different classes. They are warnings, which leave the ex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from keras_classics import files
 from keras_classics.cli._images_page import write_page
 from keras_classics.cli._output import JSON, print_json
@@ -53,7 +55,7 @@ def main(path: str) -> None:
     root = Path(path)
     tree, names, left_out = _files(root)
     images = [root / name for name in names]
-    split = tree.split(names, [0] * len(names), exif=False)
+    split = tree.split(names, np.zeros(len(names), "int32"), exif=False)
     archive = None if isinstance(split, FileSplit) else split
     if PAGE.value:
         _check_page(Path(PAGE.value))

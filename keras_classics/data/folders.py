@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_classics.data import image_files, imagenet
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.formats.archives import is_archive, open_archive
 from keras_classics.data.parts import TESTS, TRAIN, held_out, part_to_test, say_unused
 from keras_classics.data.splits import EncodedSplit
@@ -25,18 +26,23 @@ class Part:
     Attributes:
         folder: The folder, from the root of its tree.
         images: Path of each image.
-        classes: Class of each image.
+        labels: Class of each image, an index into `class_names`, int32.
         class_names: All classes.
         left_out: Path of what else is in the folders of the classes.
         complete: Whether it must have images of all classes.
     """
 
     folder: str
-    images: list[str]
-    classes: list[str]
+    images: FileNames
+    labels: np.ndarray
     class_names: tuple[str, ...]
     left_out: tuple[str, ...] = ()
     complete: bool = True
+
+    @property
+    def present(self) -> list[str]:
+        """The classes that have images."""
+        return [self.class_names[label] for label in np.unique(self.labels)]
 
 
 def load_folder(
@@ -65,6 +71,16 @@ def load_folder(
             class has no images.
     """
     tree = open_tree(user_path(path))
+    splits, class_names = _listed(tree, parts, exif, share)
+    if isinstance(tree, FolderTree):
+        tree.remember()
+    return splits, class_names
+
+
+def _listed(
+    tree: Tree, parts: Sequence[str], exif: bool, share: float | None
+) -> tuple[list[EncodedSplit], tuple[str, ...]]:
+    """Returns the splits of a tree, and the name of each label."""
     top = _top(tree)
     names = part_folders(tree, top)
     test = part_to_test(tree.root, names)
@@ -85,10 +101,11 @@ def load_folder(
     if left_out:
         logger.warning("%s: %s", tree.root, tree.described_left_out(left_out))
     label_of = {class_name: label for label, class_name in enumerate(class_names)}
-    splits = [
-        tree.split(part.images, [label_of[name] for name in part.classes], exif)
-        for part in map(found.__getitem__, parts)
-    ]
+    splits = []
+    for part in map(found.__getitem__, parts):
+        # Classes that others are not trained on have no images here.
+        labels = np.array([label_of.get(name, -1) for name in part.class_names], "int32")
+        splits.append(tree.split(part.images, labels[part.labels], exif))
     return splits, class_names
 
 
@@ -153,19 +170,20 @@ def _part(tree: Tree, top: str, name: str) -> Part:
     listing = tree.listing(folder)
     if not listing.folders:
         classes, class_names = imagenet.classes_of_flat(tree, top, folder, listing.images)
-        images = [join(folder, image) for image in listing.images]
-        return Part(folder, images, classes, class_names, complete=False)
+        images = FileNames.of(join(folder, image) for image in listing.images)
+        label_of = {class_name: label for label, class_name in enumerate(class_names)}
+        labels = np.array([label_of[class_name] for class_name in classes], "int32")
+        return Part(folder, images, labels, class_names, complete=False)
     return _classes(tree, folder)
 
 
 def _classes(tree: Tree, folder: str) -> Part:
     """Returns the images below the class folders of a folder."""
     listing = tree.listing(folder)
-    images, classes, left_out = [], [], []
+    images, left_out = [], []
     for class_name in listing.folders:
         found, others = tree.images_below(join(folder, class_name))
-        images += found
-        classes += [class_name] * len(found)
+        images.append(FileNames.of(found))
         left_out += others
     if not listing.folders:
         raise UserError(f"{tree.root / folder} holds no class folders.")
@@ -175,14 +193,16 @@ def _classes(tree: Tree, folder: str) -> Part:
             "%s: %d images are in no class folder and are not used: %s",
             *(tree.root / folder, len(listing.images), shown),
         )
-    return Part(folder, images, classes, tuple(listing.folders), tuple(left_out))
+    labels = np.repeat(np.arange(len(images), dtype="int32"), [len(names) for names in images])
+    names = FileNames.joined(images)
+    return Part(folder, names, labels, tuple(listing.folders), tuple(left_out))
 
 
 def _shared(tree: Tree, folder: str, share: float | None) -> dict[str, Part]:
     """Returns the parts of class folders without parts, by the names of the images."""
     whole = _classes(tree, folder)
     start = len(join(folder, " ")) - 1
-    held = held_out(tree.root / folder, [image[start:] for image in whole.images], share)
+    held = held_out(tree.root / folder, (image[start:] for image in whole.images), share)
     return {
         TRAIN: _some(whole, ~held),
         "test": replace(_some(whole, held), left_out=(), complete=False),
@@ -190,15 +210,14 @@ def _shared(tree: Tree, folder: str, share: float | None) -> dict[str, Part]:
 
 
 def _some(part: Part, chosen: np.ndarray) -> Part:
-    images = [image for image, is_chosen in zip(part.images, chosen, strict=True) if is_chosen]
-    classes = [name for name, is_chosen in zip(part.classes, chosen, strict=True) if is_chosen]
-    return replace(part, images=images, classes=classes)
+    indices = np.flatnonzero(chosen)
+    return replace(part, images=part.images.take(indices), labels=part.labels[indices])
 
 
 def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str]) -> None:
     """Refuses a class of the test part that is not in train, and one without training images."""
     test = found["test"]
-    of_test = test.class_names if test.complete else test.classes
+    of_test = test.class_names if test.complete else test.present
     unknown = sorted(set(of_test) - set(class_names))
     if unknown:
         raise UserError(
@@ -206,7 +225,7 @@ def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str
             f"others: {', '.join(unknown[:NAMED])}."
         )
     for part in (found[name] for name in (TRAIN, "test") if name in found):
-        present = set(part.classes)
+        present = set(part.present)
         missing = [name for name in class_names if name not in present]
         if missing and part.complete:
             folders = sorted({of.folder or "." for of in found.values()})

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from keras_classics import files
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.parts import TESTS, TRAIN, held_out, part_to_test, say_unused
 from keras_classics.data.splits import FileSplit
 from keras_classics.errors import UserError
@@ -89,7 +90,7 @@ def load_list(
     splits = []
     for part in parts:
         rows = sorted(rows_of[part], key=lambda row: (label_of[row.label], row.path.split("/")))
-        paths = np.array([os.path.join(folder, row.path) for row in rows])
+        paths = FileNames.of(os.path.join(folder, row.path) for row in rows)
         labels = np.array([label_of[row.label] for row in rows], "int32")
         splits.append(FileSplit(paths, labels, exif))
     return splits, names

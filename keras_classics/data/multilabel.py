@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_classics import files
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.lists import (
     LABEL_COLUMNS,
     LIST_BYTES,
@@ -83,7 +84,7 @@ def load_multilabel(
         labels = np.zeros((len(chosen), len(names)), "int32")
         for image, row in enumerate(chosen):
             labels[image, [places[label] for label in row.labels]] = 1
-        paths = np.array([os.path.join(table.parent, row.path) for row in chosen])
+        paths = FileNames.of(os.path.join(table.parent, row.path) for row in chosen)
         splits.append(FileSplit(paths, labels, exif))
     return splits, names
 

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import image_files
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.splits import EncodedSplit, FileSplit, identity_of_files
 from keras_classics.errors import UserError
 
@@ -47,8 +48,8 @@ class Packed(EncodedSplit):
     def take(self, indices: np.ndarray) -> Self:
         """Returns the images at some indices, in that order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {n: value[indices] for n, value in values.items() if isinstance(value, np.ndarray)}
-        return replace(self, **arrays)
+        of_images = {n: v for n, v in values.items() if isinstance(v, np.ndarray | FileNames)}
+        return replace(self, **{name: value.take(indices) for name, value in of_images.items()})
 
     def _content(self, index: int) -> bytes:
         # Opened each time: ImageNet has more files than a process may hold open.
@@ -106,7 +107,7 @@ class ArchiveSplit(Packed):
 
     way_out: ClassVar[str] = FileSplit.way_out
 
-    names: np.ndarray
+    names: FileNames
     sizes: np.ndarray
     deflated: np.ndarray
     labels: np.ndarray

@@ -10,12 +10,13 @@ import stat
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from keras_classics.data import image_files
+from keras_classics.data.file_names import FileNames
+from keras_classics.data.listings import Listing, ListingIndex
 from keras_classics.data.splits import EncodedSplit, FileSplit
 
 # Folders and files that systems and programs add to those of users.
@@ -38,21 +39,6 @@ KINDS = {
 NAMED = 5
 
 
-@dataclass
-class Listing:
-    """What is in a folder, sorted by name.
-
-    Attributes:
-        folders: Names of its folders.
-        images: Names of its image files.
-        others: Names of what else is in it. What a system adds to a folder is in none of the three.
-    """
-
-    folders: list[str] = field(default_factory=list)
-    images: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
-
-
 class Tree(ABC):
     """Folders of image files, on the disk or in an archive.
 
@@ -73,8 +59,8 @@ class Tree(ABC):
         """Returns what kind of thing is left out: the end of a file's name, or `folder`."""
 
     @abstractmethod
-    def split(self, names: Sequence[str], labels: Sequence[int], exif: bool) -> EncodedSplit:
-        """Returns the split of some images."""
+    def split(self, names: Sequence[str], labels: np.ndarray, exif: bool) -> EncodedSplit:
+        """Returns the split of some images, with labels of int32."""
 
     @abstractmethod
     def real(self, folder: str) -> str:
@@ -118,11 +104,19 @@ class FolderTree(Tree):
 
     def __init__(self, root: Path):
         self.root = root
+        self._index = ListingIndex(root)
 
     def listing(self, folder: str) -> Listing:
         """See `Tree`."""
+        return self._index.listing(folder, self._scan)
+
+    def remember(self) -> None:
+        """Keeps the listings for the next program, where that saves time."""
+        self._index.save()
+
+    def _scan(self, path: Path) -> Listing:
+        """Lists a folder."""
         found = Listing()
-        path = self.root / folder
         if not path.is_dir():
             return found
         with os.scandir(path) as entries:
@@ -130,15 +124,18 @@ class FolderTree(Tree):
                 # Only of a link, the system is asked. One that leads nowhere is taken for a file,
                 # which cannot be read.
                 is_link = entry.is_symlink()
+                found.by_names &= not is_link
                 is_folder = os.path.isdir(entry.path) if is_link else entry.is_dir()
                 if (SYSTEM_FOLDERS if is_folder else SYSTEM_FILES).match(entry.name):
                     continue
                 if is_folder:
                     found.folders.append(entry.name)
-                elif _is_file(entry, is_link) and self._is_image(entry):
+                elif _is_file(entry, is_link) and named_as_image(entry.name):
                     found.images.append(entry.name)
                 else:
-                    found.others.append(entry.name)
+                    found.by_names = False
+                    is_image = _is_file(entry, is_link) and _has_image(entry)
+                    (found.images if is_image else found.others).append(entry.name)
         return found
 
     def kind(self, name: str) -> str:
@@ -150,24 +147,15 @@ class FolderTree(Tree):
             kind = None
         return kind or ending_of(name)
 
-    def split(self, names: Sequence[str], labels: Sequence[int], exif: bool) -> FileSplit:
+    def split(self, names: Sequence[str], labels: np.ndarray, exif: bool) -> FileSplit:
         """See `Tree`."""
-        paths = np.array([str(self.root / name) for name in names])
-        return FileSplit(paths, np.array(labels, "int32"), exif)
+        # Of the folder `.`, nothing.
+        prefix = str(self.root / "_").removesuffix("_")
+        return FileSplit(FileNames.of(names).below(prefix), labels, exif)
 
     def real(self, folder: str) -> str:
         """See `Tree`."""
         return os.path.realpath(self.root / folder)
-
-    @staticmethod
-    def _is_image(entry: os.DirEntry) -> bool:
-        if named_as_image(entry.name):
-            return True
-        try:
-            with open(entry.path, "rb") as file:
-                return image_files.format_of(file.read(16)) is not None
-        except OSError:
-            return False
 
 
 def join(folder: str, name: str) -> str:
@@ -189,6 +177,15 @@ def _is_file(entry: os.DirEntry, is_link: bool) -> bool:
     if is_link:
         return os.path.isfile(entry.path) or not os.path.exists(entry.path)
     return entry.is_file()
+
+
+def _has_image(entry: os.DirEntry) -> bool:
+    """Returns whether a file begins as an image file does."""
+    try:
+        with open(entry.path, "rb") as file:
+            return image_files.format_of(file.read(16)) is not None
+    except OSError:
+        return False
 
 
 def _by_parts(name: str) -> list[str]:

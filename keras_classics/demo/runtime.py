@@ -7,7 +7,6 @@ from pathlib import Path
 
 from keras_classics import files
 from keras_classics.errors import UserError
-from keras_classics.weights.download import cache_folder
 
 HERE = Path(__file__).parent
 PACKAGES = ("package.json", "package-lock.json")
@@ -33,7 +32,7 @@ def runtime() -> Path:
         UserError: If npm is missing or fails.
     """
     version = json.loads((HERE / "package.json").read_text())["dependencies"][PACKAGE]
-    folder = cache_folder().parent / "keras_classics_demo" / version
+    folder = files.keras_folder() / "keras_classics_demo" / version
     if not folder.is_dir():
         with files.atomic_write(folder) as aside:
             aside.mkdir()

@@ -71,7 +71,7 @@ class RemoteFile:
 
 def cache_folder() -> Path:
     """Returns the folder where Keras caches weights, `~/.keras/models`."""
-    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models"
+    return files.keras_folder() / "models"
 
 
 def is_intact(path: Path, digest: str | None) -> bool:

@@ -97,7 +97,7 @@ def cropped(split: EncodedSplit) -> Turn:
 
 def _decoded(split: FileSplit) -> Turn:
     """Images read and decoded whole, and nothing else."""
-    paths = tf.constant(split.paths[:TURN_IMAGES])
+    paths = tf.constant(list(split.paths[:TURN_IMAGES]))
     files = tf.data.Dataset.from_tensor_slices(paths)
     images = files.map(
         lambda path: tf.io.decode_jpeg(tf.io.read_file(path), channels=3),

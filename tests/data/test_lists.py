@@ -90,7 +90,7 @@ def test_names_of_any_kind(root):
     shutil.copy(root / "train" / "cat" / "0.png", root / name)
     (root / "a.txt").write_bytes(os.fsencode(f"{name}   cat\ntrain/dog/0.png\tdog\n"))
     (_, split), _ = load_list(str(root / "a.txt"), ["train", "test"], share=0.9999)
-    assert str(root / name) in split.paths.tolist()
+    assert str(root / name) in split.paths
 
 
 @pytest.mark.parametrize(

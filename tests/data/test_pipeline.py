@@ -11,6 +11,7 @@ from PIL import Image
 from keras_classics.data import FileSplit, Split, pipeline
 from keras_classics.data.colour import PCAColour
 from keras_classics.data.crops_on_decode import decode_crop
+from keras_classics.data.file_names import FileNames
 from keras_classics.data.image_files import decode
 from keras_classics.data.plan import Plan
 from keras_classics.data.random_crops import RandomResizedCrop, ScaleJitter
@@ -210,9 +211,9 @@ def with_one_bad(files: FileSplit, tmp_path, position: int, content: bytes | Non
     path = tmp_path / "bad.jpg"
     if content is not None:
         path.write_bytes(content)
-    paths = files.paths.astype(object)
+    paths = [*files.paths]
     paths[position] = str(path)
-    return FileSplit(paths.astype(str), files.labels)
+    return FileSplit(FileNames.of(paths), files.labels)
 
 
 @pytest.mark.parametrize(

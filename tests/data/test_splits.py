@@ -272,7 +272,7 @@ def test_files_are_read_in_any_order(tmp_path):
     assert isinstance(data.test, FileSplit)
     assert data.class_names == ("cat", "dog")
     expected = [tmp_path / "train" / name / f"{i}.png" for name in ("cat", "dog") for i in range(3)]
-    assert split.paths.tolist() == [str(path) for path in expected]
+    assert [*split.paths] == [str(path) for path in expected]
     assert split.labels.tolist() == [0, 0, 0, 1, 1, 1]
     read = split.reader()
     for position, path in enumerate(expected):
@@ -282,7 +282,7 @@ def test_files_are_read_in_any_order(tmp_path):
         assert label == split.labels[position]
         np.testing.assert_array_equal(split.image(position), decode(tf.constant(path.read_bytes())))
     chosen = split.take(np.array([5, 0]))
-    assert chosen.paths.tolist() == [str(expected[5]), str(expected[0])]
+    assert [*chosen.paths] == [str(expected[5]), str(expected[0])]
     assert chosen.labels.tolist() == [1, 0]
     assert len(split.limited(4)) == 4
     # In memory the same.
@@ -297,7 +297,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     split = load(f"folder:{root}", encoded=True).train
     images, labels = taken(split)
     assert len(images) == 7
-    np.testing.assert_array_equal(images[split.paths.tolist().index(str(path))], PHOTO)
+    np.testing.assert_array_equal(images[split.paths.index(str(path))], PHOTO)
     assert labels == [0] * 4 + [1] * 3
 
 

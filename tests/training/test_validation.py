@@ -50,7 +50,7 @@ def test_files_are_held_out_like_images_in_memory():
     files = data_of(FileSplit(paths, np.arange(50))).holding_out(9)
     in_memory = data_of(numbered(50)).holding_out(9)
     np.testing.assert_array_equal(files.validation.labels, in_memory.validation.labels)
-    assert [f"{label}.jpg" for label in files.train.labels] == files.train.paths.tolist()
+    assert [f"{label}.jpg" for label in files.train.labels] == [*files.train.paths]
 
 
 def test_they_are_drawn_from_all_images():

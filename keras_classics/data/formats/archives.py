@@ -17,11 +17,12 @@ from typing import IO
 import numpy as np
 
 from keras_classics.data import image_files
+from keras_classics.data.file_names import FileNames
+from keras_classics.data.listings import Listing
 from keras_classics.data.packed import ArchiveSplit, first_inflated
 from keras_classics.data.trees import (
     SYSTEM_FILES,
     SYSTEM_FOLDERS,
-    Listing,
     Tree,
     ending_of,
     named_as_image,
@@ -105,7 +106,7 @@ class ArchiveTree(Tree):
         """See `Tree`. Links to folders in archives are not followed."""
         return folder
 
-    def split(self, names: Sequence[str], labels: Sequence[int], exif: bool) -> ArchiveSplit:
+    def split(self, names: Sequence[str], labels: np.ndarray, exif: bool) -> ArchiveSplit:
         """See `Tree`."""
         members = [self._members[name] for name in names]
         files = sorted({member.file for member in members})
@@ -114,10 +115,10 @@ class ArchiveTree(Tree):
             np.array([files.index(member.file) for member in members], "int32"),
             np.array([member.offset for member in members], "int64"),
             np.array([member.length for member in members], "int64"),
-            np.array(names),
+            FileNames.of(names),
             np.array([member.size for member in members], "int64"),
             np.array([member.deflated for member in members], bool),
-            np.array(labels, "int32"),
+            labels,
             exif,
         )
 
