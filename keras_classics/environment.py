@@ -73,6 +73,11 @@ def _threads(kind: str) -> int:
     given = os.environ.get(f"TF_NUM_{kind}OP_THREADS", "")
     if given.isdecimal() and int(given):
         return int(given)
+    return usable_processors()
+
+
+def usable_processors() -> int:
+    """Returns the number of processors that this process may use."""
     usable = getattr(os, "sched_getaffinity", None)
     return len(usable(0)) if usable else os.cpu_count() or 1
 

@@ -21,6 +21,7 @@ FLOORS = [
         "internet",
         "command",
         "environment",
+        "timing",
         "image_preprocessing",
         "analysis",
     },

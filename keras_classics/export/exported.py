@@ -81,14 +81,14 @@ def load_exported(path: str | os.PathLike) -> Exported:
     """
     export = Path(path)
     if export.is_dir() and not (export / "saved_model.pb").exists():
-        export = export / next(iter(_manifest(export)["exports"]))
-    metadata = _manifest(export.parent)
+        export = export / next(iter(read_manifest(export)["exports"]))
+    metadata = read_manifest(export.parent)
     labels, max_pixels = tuple(metadata["output"]["labels"]), metadata["max_pixels"]
     if export.is_dir():
         # It decodes images itself.
         prepare, run = bytes, _load(export, _saved_model)
     else:
-        prepare, run = _of_file(export, metadata)
+        prepare, run = _of_file(export)
     upright = metadata.get("exif_orientation") == "applied"
     multilabel = metadata["output"].get("activation") == SIGMOID
     return Exported(prepare, run, labels, max_pixels, upright, multilabel)
@@ -111,7 +111,12 @@ def of_network(
     return Exported(prepare, run, tuple(labels), MAX_PIXELS, upright, multilabel)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns the manifest of a folder of exports.
+
+    Raises:
+        UserError: If there is none, or it is damaged.
+    """
     path = folder / "manifest.json"
     try:
         metadata = files.read_json(path)
@@ -130,7 +135,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _of_file(export: Path, metadata: dict[str, Any]) -> tuple[Prepare, Run]:
+def _of_file(export: Path) -> tuple[Prepare, Run]:
     if export.suffix not in RUNTIMES:
         raise UserError(
             f"An export must be a SavedModel or a file that ends in {', '.join(RUNTIMES)}. "
@@ -138,13 +143,22 @@ def _of_file(export: Path, metadata: dict[str, Any]) -> tuple[Prepare, Run]:
         )
     if not export.is_file():
         raise UserError(f"The export must exist. Received: {export}, which does not.")
-    layer, max_pixels = preprocessing_of(metadata["preprocessing"]), metadata["max_pixels"]
     run = _joined(_load(export, RUNTIMES[export.suffix]))
+    return prepare_of(export), run
+
+
+def prepare_of(export: Path) -> Prepare:
+    """Returns the function from an encoded image to what an export takes, a batch of one.
+
+    Of a SavedModel, it is what the signature `serving_default` takes.
+    """
+    metadata = read_manifest(export.parent)
+    layer, max_pixels = preprocessing_of(metadata["preprocessing"]), metadata["max_pixels"]
     # model.keras is not among the exports: it takes what the network takes.
     stated = metadata["exports"].get(export.name, {}).get("input", {})
     if stated.get("dtype") == "uint8":
-        return functools.partial(_whole_pixels, layer, max_pixels), run
-    return _preprocessed(layer, max_pixels), run
+        return functools.partial(_whole_pixels, layer, max_pixels)
+    return _preprocessed(layer, max_pixels)
 
 
 def _preprocessed(layer: keras.layers.Layer, max_pixels: int) -> Prepare:

@@ -98,7 +98,9 @@ class Source:
         self.labels = list(labels)
         self.max_pixels = max_pixels
         self.generated = images is None
-        self.images = generated_images(model) if images is None else np.asarray(images)
+        self.images = (
+            generated_images(model.input_shape[1:]) if images is None else np.asarray(images)
+        )
         self.image_labels = None if image_labels is None else np.asarray(image_labels)
         _check_images(self.images, self.image_labels, self.generated)
         if served:
@@ -150,17 +152,19 @@ class Source:
         return twin
 
 
-def generated_images(model: keras.Model) -> np.ndarray:
+def generated_images(shape: Sequence[int | None]) -> np.ndarray:
     """Generates images with a spectrum like that of photographs: coarse patterns are stronger.
 
     They replace real images if none are given. White noise would not do: it has no large shapes,
-    and a network gives nearly the same output for all of it. All networks with the same input shape
-    get the same images.
+    and a network gives nearly the same output for all of it.
+
+    Args:
+        shape: Height, width and channels; sides that are free are None.
 
     Returns:
         uint8, shape (`GENERATED_IMAGES`, height, width, channels), each with values from 0 to 255.
     """
-    *sides, channels = model.input_shape[1:]
+    *sides, channels = shape
     sides = [side or GENERATED_SIDE for side in sides]
     generator = np.random.default_rng(0)
     images: Any = 0.0

@@ -19,7 +19,8 @@ Datasets, against a folder.
 VGG-16 applied densely to images with a short side of 384, against single views of 224x224.
 `export`: predictions for one image by ResNet-50's SavedModel, against the export of
 `keras.applications`; by ResNet-50 and VGG-16 in TFLite, int8 against float32, and float32 against
-ONNX Runtime. Each runtime may use all processors: `taskset -c 0,1` leaves two.
+ONNX Runtime, each in a process of its own. Each runtime may use all processors: `taskset -c 0,1`
+leaves two.
 `export_cost`: seconds and memory of exporting VGG-16 to SavedModel and TFLite, without
 verification, against Keras's export and TensorFlow's converter alone.
 `checkpoint`: steps of ResNet-50 with a checkpoint every minute, against none.

@@ -2,28 +2,34 @@
 
 import statistics
 import tempfile
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_classics import export
-from keras_classics.export.onnx import runtime as onnx_runtime
+from keras_classics.environment import usable_processors
+from keras_classics.export.measuring import Form, RuntimeProcess
 from keras_classics.export.saved_model import build as build_saved_model
 from keras_classics.export.source import Source
 from keras_classics.export.tflite import build as build_tflite
-from keras_classics.export.tflite import runtime as tflite_runtime
-from keras_classics.export.verify import Run
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import resnet50, vgg16
+from keras_classics.timing import in_turns
 from reproduce.benchmark import export_cost
-from reproduce.benchmark.turns import TURNS, Turn, compare
+from reproduce.benchmark.turns import TURNS, print_rates
 
-# Images of a turn.
-TURN_IMAGES = 5
 # Images that calibrate int8 networks; their accuracy does not matter here.
 CALIBRATION_IMAGES = 8
+
+PAIRS = (
+    ("resnet50 SavedModel", "keras.applications"),
+    ("resnet50 TFLite int8", "resnet50 TFLite float32"),
+    ("resnet50 TFLite float32", "resnet50 ONNX"),
+    ("vgg16 TFLite int8", "vgg16 TFLite float32"),
+    ("vgg16 TFLite float32", "vgg16 ONNX"),
+)
 
 
 def benchmark_export() -> None:
@@ -33,15 +39,11 @@ def benchmark_export() -> None:
         forms = _exported(resnet50(), folder / "resnet50") | _exported(vgg16(), folder / "vgg16")
         other = keras.applications.ResNet50(weights=None)
         other.export(str(folder / "other"), verbose=False)
-        forms["keras.applications"] = _predicting(_signature(folder / "other"), other)
-    for pair in (
-        ("resnet50 SavedModel", "keras.applications"),
-        ("resnet50 TFLite int8", "resnet50 TFLite float32"),
-        ("resnet50 TFLite float32", "resnet50 ONNX"),
-        ("vgg16 TFLite int8", "vgg16 TFLite float32"),
-        ("vgg16 TFLite float32", "vgg16 ONNX"),
-    ):
-        compare({name: forms[name] for name in pair}, TURN_IMAGES, "images/s")
+        forms["keras.applications"] = Form(folder / "other", "TensorFlow")
+        images = folder / "images.npy"
+        np.save(images, np.zeros((1, *other.input_shape[1:]), "float32"))
+        for pair in PAIRS:
+            _compare({name: forms[name] for name in pair}, images)
 
 
 def benchmark_export_cost() -> None:
@@ -55,8 +57,8 @@ def benchmark_export_cost() -> None:
         print(f"{side:<28}{seconds:>10,.1f} s{memory:>10,.2f} GiB")
 
 
-def _exported(model: keras.Model, folder: Path) -> dict[str, Turn]:
-    """Exports a network in several formats, and loads each in its runtime."""
+def _exported(model: keras.Model, folder: Path) -> dict[str, Form]:
+    """Exports a network in several formats."""
     folder.mkdir()
     labels = [str(number) for number in range(model.output_shape[-1])]
     source = Source(model, ImagePreprocessing(), labels)
@@ -67,28 +69,25 @@ def _exported(model: keras.Model, folder: Path) -> dict[str, Turn]:
     build_tflite(source, int8, "int8", source.inputs[:CALIBRATION_IMAGES])
     build_tflite(source, float32)
     export.onnx(source.network, onnx)
-    runs = {
-        "SavedModel": _signature(saved),
-        "TFLite int8": tflite_runtime(int8),
-        "TFLite float32": tflite_runtime(float32),
-        "ONNX": onnx_runtime(onnx),
+    forms = {
+        "SavedModel": Form(saved, "TensorFlow"),
+        "TFLite int8": Form(int8, "LiteRT"),
+        "TFLite float32": Form(float32, "LiteRT"),
+        "ONNX": Form(onnx, "ONNX Runtime"),
     }
-    return {f"{model.name} {form}": _predicting(run, model) for form, run in runs.items()}
+    return {f"{model.name} {form}": found for form, found in forms.items()}
 
 
-def _predicting(run: Run, model: keras.Model) -> Turn:
-    """Predictions for images, one at a time."""
-    image = np.zeros((1, *model.input_shape[1:]), "float32")
-
-    def turn() -> None:
-        for _ in range(TURN_IMAGES):
-            run(image)
-
-    return turn
-
-
-def _signature(folder: Path) -> Run:
-    """Runs a SavedModel by its signature, as a server does."""
-    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    (name,) = serve.structured_input_signature[1]
-    return lambda images: serve(**{name: tf.constant(images)})
+def _compare(forms: dict[str, Form], images: Path) -> None:
+    """Runs forms in turns, each in a process of its own, on one image at a time."""
+    with ExitStack() as stack:
+        sides = {
+            name: stack.enter_context(closing(RuntimeProcess(form, usable_processors(), images)))
+            for name, form in forms.items()
+        }
+        rates: dict[str, list[float]] = {name: [] for name in sides}
+        for turn, name in in_turns([*sides], TURNS.value + 1):
+            seconds = sides[name].turn(batch=1)["seconds"]
+            if turn:
+                rates[name].append(1 / statistics.mean(seconds))
+    print_rates({name: statistics.median(found) for name, found in rates.items()}, "images/s")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from absl import flags
 
 from keras_classics.cli._dataset_flags import define_data_dir
+from keras_classics.timing import in_turns
 
 TURNS = flags.DEFINE_integer(
     "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1
@@ -32,18 +33,19 @@ def compare(sides: dict[str, Turn], amount: float | dict[str, float], unit: str)
         unit: Unit of the rate.
     """
     seconds = {name: [] for name in sides}
-    names = list(sides)
-    for turn in range(TURNS.value + 1):
-        # No side always follows the same other one, whose leftovers it would bear.
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            # The garbage of one side must not slow down the next.
-            gc.collect()
-            start = time.perf_counter()
-            sides[name]()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
+    for turn, name in in_turns([*sides], TURNS.value + 1):
+        # The garbage of one side must not slow down the next.
+        gc.collect()
+        start = time.perf_counter()
+        sides[name]()
+        if turn:
+            seconds[name].append(time.perf_counter() - start)
     amounts = amount if isinstance(amount, dict) else dict.fromkeys(sides, amount)
-    rates = [amounts[name] / statistics.median(times) for name, times in seconds.items()]
-    for name, rate in zip(sides, rates, strict=True):
-        print(f"{name:<28}{rate:>10,.2f} {unit:<10}{rate / rates[-1]:>8.2f}")
+    print_rates({n: amounts[n] / statistics.median(times) for n, times in seconds.items()}, unit)
+
+
+def print_rates(rates: dict[str, float], unit: str) -> None:
+    """Prints each rate and its ratio to the last one's."""
+    *_, last = rates.values()
+    for name, rate in rates.items():
+        print(f"{name:<28}{rate:>10,.2f} {unit:<10}{rate / last:>8.2f}")

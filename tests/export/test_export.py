@@ -106,7 +106,7 @@ def assert_exact(exports) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_format_of_a_family(name, tmp_path):
     model = network(name)
-    calibration = generated_images(model)
+    calibration = generated_images(model.input_shape[1:])
     manifest = export.export_model(
         model,
         tmp_path / "export",
@@ -150,10 +150,10 @@ def test_mixed_precision_is_exported_in_float32(tmp_path):
 
 
 def test_generated_images_are_smooth_and_different():
-    images = generated_images(kc.lenet5())
+    images = generated_images((32, 32, 1))
     assert images.shape == (source.GENERATED_IMAGES, 32, 32, 1)
     assert images.dtype == np.uint8
-    np.testing.assert_array_equal(images, generated_images(kc.lenet5()))
+    np.testing.assert_array_equal(images, generated_images((32, 32, 1)))
     assert (images.min(axis=(1, 2, 3)) == 0).all()
     assert (images.max(axis=(1, 2, 3)) == 255).all()
     values = images.astype("float64")

@@ -21,7 +21,7 @@ name, folder = sys.argv[1:]
 verify.LATENCY_RUNS = 3
 model = settled(kc.get_model(name))
 # Other images than those that are compared.
-calibration = generated_images(model)[:8, ::-1]
+calibration = generated_images(model.input_shape[1:])[:8, ::-1]
 start = time.monotonic()
 manifest = export.export_model(
     model,

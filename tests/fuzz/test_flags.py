@@ -24,6 +24,7 @@ PROGRAMS = {
     "keras_classics.cli explain": ("--model=lenet5", "--weights=digits", "none.png", "--out=out"),
     "keras_classics.cli predict": ("--model_path=none", "images/train/cat/0.png"),
     "keras_classics.cli demo": ("--export=none", "--out=site"),
+    "keras_classics.cli benchmark": ("--export=none",),
     "keras_classics.cli export": ("--model=lenet5", "--weights=digits", DATA, "--out=out"),
     "keras_classics.cli evaluate": ("--model=lenet5", "--weights=digits", DATA),
     "keras_classics.cli finetune": ("--model=lenet5", "--weights=digits", DATA, "--run_dir=run"),
