@@ -48,6 +48,11 @@ class Candidate:
         """Returns the first value of each argument."""
         return {name: values[0] for name, values in self.values.items()}
 
+    def network(self, arguments: Mapping[str, Any]) -> tuple:
+        """Returns what is equal for arguments of networks that compute the same."""
+        given = {**self.defaults, **arguments, "name": None}
+        return _family(self.entry), repr(self.entry.config), repr(sorted(given.items(), key=str))
+
     def differing(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the arguments that are not the network's defaults."""
         defaults = dict(self.defaults)

@@ -170,8 +170,9 @@ def _match(
     tried = set()
     for candidate, arguments in _trials(file, found, metadata):
         # Without a word of the file, networks of the same tensors differ in nothing.
-        trial = (candidate.tensors, arguments["include_top"])
-        if metadata is None and trial in tried:
+        alike = candidate.tensors if metadata is None else candidate.network(arguments)
+        trial = (alike, arguments["include_top"])
+        if trial in tried:
             continue
         tried.add(trial)
         match = _fit(file, part, candidate, arguments)

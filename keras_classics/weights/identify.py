@@ -17,6 +17,7 @@ from keras_classics.weights.formats import (
     contents,
     hdf5,
     keras_applications,
+    onnx,
     state_dicts,
     tensorflow_files,
     torchvision,
@@ -84,6 +85,7 @@ TENSORFLOW = replace(
     metadata=lambda path, part: None,
 )
 CAFFE = replace(KERAS, opened=caffe.opened, metadata=caffe.read_metadata)
+ONNX = replace(KERAS, opened=onnx.opened, metadata=onnx.read_metadata)
 FORMATS = {
     contents.HDF5: KERAS,
     contents.ARCHIVE: KERAS,
@@ -92,6 +94,7 @@ FORMATS = {
     contents.INDEX: TORCH,
     contents.TENSORFLOW: TENSORFLOW,
     contents.CAFFE: CAFFE,
+    contents.ONNX: ONNX,
 }
 
 

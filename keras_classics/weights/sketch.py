@@ -23,6 +23,8 @@ from keras_classics.weights.formats import (
 )
 from keras_classics.weights.formats.caffe_files import read_layers
 from keras_classics.weights.formats.caffe_graph import Unit, network_of
+from keras_classics.weights.formats.onnx_files import Graph, Node, read_graph
+from keras_classics.weights.formats.onnx_steps import constants_of
 
 Shape = tuple[int, ...]
 
@@ -45,6 +47,9 @@ MEAN_OF_KERAS_3 = re.compile(r"batch_normalization\w*/vars/2$")
 
 # Libraries of torch's users, by what only their names of a network's tensors have.
 LIBRARIES = {"pre_logits.": "timm", "embedder.embedder.": "transformers"}
+
+# Operators of ONNX that normalise a batch: what is left of it may be a factor.
+NORMS = ("BatchNormalization", "Mul")
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,8 @@ def sketch_of(path: Path, part: str = "") -> Sketch:
     kind = contents.kind_of(path)
     if kind == contents.CAFFE:
         return _of_units(network_of(read_layers(path)).units)
+    if kind == contents.ONNX:
+        return _of_graph(read_graph(path))
     if kind in (contents.HDF5, contents.ARCHIVE):
         return _of_keras(hdf5.list_shapes(path, part))
     if kind == contents.TENSORFLOW:
@@ -194,3 +201,48 @@ def _of_units(units: Iterable[Unit]) -> Sketch:
         if unit.norm is not None:
             norms.append(math.prod(unit.norm.blobs[0].shape))
     return Sketch(tuple(names), tuple(kernels), tuple(dense), tuple(norms), "Caffe")
+
+
+def _of_graph(graph: Graph) -> Sketch:
+    """Returns the sketch of an ONNX graph, in the order of its nodes."""
+    constants = constants_of(graph)
+    readers = {name: node.operator for node in graph.nodes for name in node.inputs}
+    operators = {node.operator for node in graph.nodes}
+    # Exporters fold normalisations into convolutions; of pre-activated networks, some are left.
+    sums = [node for node in graph.nodes if node.operator == "Add"]
+    adds = any(not constants.keys() & node.inputs for node in sums)
+    folds = adds and not operators.isdisjoint(NORMS)
+    kernels, dense, norms = [], [], []
+    names = [*operators, *graph.tensors]
+    for node in graph.nodes:
+        tensor, turned = constants.get(
+            node.inputs[1] if len(node.inputs) > 1 else "", (None, False)
+        )
+        if tensor is None:
+            continue
+        shape = tensor.shape
+        if node.operator == "Conv" and len(shape) > 2:
+            name = _name_in_torch(node, tensor.name)
+            kernels.append(Kernel(name, shape[2:], shape[1], shape[0]))
+            biased, after = len(node.inputs) > 2, readers.get(node.outputs[0])
+            folded = biased and folds and after == "Relu"
+            names += [name, *([name.replace("weight", "bias")] if biased and not folded else [])]
+            norms += [shape[0]] if folded else []
+        elif node.operator in ("Gemm", "MatMul") and len(shape) == 2:
+            is_turned = turned != bool(node.settings.get("transB", 0))
+            dense.append((shape[1], shape[0]) if is_turned else (shape[0], shape[1]))
+        elif node.operator in NORMS and math.prod(shape) > 1:
+            norms.append(math.prod(shape))
+    return Sketch(tuple(names), tuple(kernels), tuple(dense), tuple(norms), "ONNX")
+
+
+def _name_in_torch(node: Node, tensor: str) -> str:
+    """Returns the name that a convolution's weights had in torch, if the graph says it."""
+    if tensor.endswith(".weight"):
+        return tensor
+    # "/layer1/layer1.0/conv1/Conv"
+    scopes = node.name.strip("/").split("/")[:-1]
+    path = ""
+    for scope in scopes:
+        path = scope if not path or scope.startswith(f"{path}.") else f"{path}.{scope}"
+    return f"{path or node.name}.weight"

@@ -12,6 +12,7 @@ import pytest
 
 import keras_classics as kc
 from keras_classics.errors import UserError
+from keras_classics.export import onnx as export_onnx
 from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract
 from keras_classics.weights.formats import hdf5, torchvision
@@ -51,6 +52,7 @@ FORMS = {
     ".legacy.pth": (TORCH, mutations.BYTES),
     ".pth.tar": (TORCH, ZIP),
     ".index": (KERAS, mutations.BYTES),
+    ".onnx": (KERAS, mutations.BYTES),
     ".caffemodel": (CAFFE, {**mutations.BYTES, **caffe_mutations.CAFFE}),
 }
 
@@ -112,6 +114,8 @@ def targets(ending: str, folder: Path) -> Iterator[Target]:
             write_tensorflow(object_names(model), path.with_suffix(""))
         elif ending == ".caffemodel":
             caffe_files.write(path, CASES[f"narrow {name}"][2])
+        elif ending == ".onnx":
+            export_onnx(model, path)
         elif (name, ending) == ("lenet5", ".weights.h5"):
             hdf5.write(model, path)
         else:

@@ -17,7 +17,6 @@ to the variance. Both compute the same.
 """
 
 import contextlib
-import functools
 import math
 import os
 import re
@@ -30,7 +29,8 @@ import numpy as np
 
 from keras_classics.errors import UserError
 from keras_classics.files import user_path
-from keras_classics.weights.formats.caffe_files import Blob, read_blob, read_layers
+from keras_classics.weights.formats.blobs import Blob, constant, moved
+from keras_classics.weights.formats.caffe_files import read_blob, read_layers
 from keras_classics.weights.formats.caffe_graph import (
     EPSILON,
     Network,
@@ -40,13 +40,10 @@ from keras_classics.weights.formats.caffe_graph import (
     network_of,
 )
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.stored import FileContent, StoredTensor, Tensors, aligned_array
+from keras_classics.weights.stored import FileContent, StoredTensor, Tensors
 
 # The networks learned by moving averages of this momentum.
 MOMENTUM = 0.999
-
-# Values of a blob that are read and moved at once: 16 MB of float32.
-BLOCK = 1 << 22
 
 # What Caffe calls the variables of layers here.
 OWN_NAMES = {
@@ -259,7 +256,7 @@ def _tensors(
     if bias and (takes_bias or unit.norm is None):
         tensors[f"{name}/bias"] = _vector(unit, bias[0])
     elif takes_bias and layer is not None:
-        tensors[f"{name}/bias"] = _constant(0.0, layer.bias.shape)
+        tensors[f"{name}/bias"] = constant(0.0, layer.bias.shape)
     if unit.norm is not None:
         folded = bias[0] if bias and not takes_bias else None
         norm = f"{name.removesuffix('_conv')}_bn"
@@ -272,43 +269,21 @@ def _tensors(
 def _convolution(unit: Unit, blob: Blob) -> StoredTensor:
     if len(blob.shape) != 4:
         raise _wrong_shape(unit, blob, "(out, in, height, width)")
-    return _moved(blob, blob.shape)
+    return moved(blob, blob.shape)
 
 
 def _dense(unit: Unit, blob: Blob, flattened: tuple[int, ...] | None) -> StoredTensor:
     """Returns a dense layer's kernel; a convolution over the whole map has the same weights."""
     shape = _without_ones(blob.shape, 2)
     if len(shape) == 4 and shape[1:] == flattened:
-        return _moved(blob, shape, (math.prod(shape[1:]), shape[0]))
+        return moved(blob, shape, (math.prod(shape[1:]), shape[0]))
     if len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]
     if len(shape) != 2:
         raise _wrong_shape(unit, blob, "(out, in)")
     units, inputs = shape
     columns = flattened if flattened and math.prod(flattened) == inputs else (inputs, 1, 1)
-    return _moved(blob, (units, *columns), (inputs, units))
-
-
-def _moved(
-    blob: Blob, shape: tuple[int, ...], moved: tuple[int, ...] | None = None
-) -> StoredTensor:
-    """Returns weights (out, in, height, width) as (height, width, in, out), or in another shape."""
-    units, *columns = shape
-    channels, height, width = columns
-    axes = (height, width, channels, units)
-
-    def read() -> np.ndarray:
-        # Block by block, because the first dense layer of VGG takes three quarters of its file.
-        result = aligned_array(axes, blob.dtype)
-        size = math.prod(columns)
-        step = max(1, BLOCK // max(1, size))
-        for first in range(0, units, step):
-            count = min(step, units - first)
-            rows = blob.read(first * size, count * size).reshape(count, *columns)
-            result[..., first : first + count] = rows.transpose(2, 3, 1, 0)
-        return result.reshape(moved or axes)
-
-    return StoredTensor(moved or axes, blob.dtype, read, exclusive=True)
+    return moved(blob, (units, *columns), (inputs, units))
 
 
 def _vector(unit: Unit, blob: Blob) -> StoredTensor:
@@ -316,10 +291,6 @@ def _vector(unit: Unit, blob: Blob) -> StoredTensor:
     if len(shape) != 1:
         raise _wrong_shape(unit, blob, "(out,)")
     return StoredTensor(shape, blob.dtype, blob.read)
-
-
-def _constant(value: float, shape: tuple[int, ...]) -> StoredTensor:
-    return StoredTensor(tuple(shape), "float32", functools.partial(np.full, shape, value, "f4"))
 
 
 def _normalization(unit: Unit, bias: Blob | None, epsilon: float) -> Tensors:
@@ -358,8 +329,8 @@ def _normalization(unit: Unit, bias: Blob | None, epsilon: float) -> Tensors:
     return {
         "moving_mean": statistic(mean, lambda: -bias.read().astype("float64") if bias else 0.0),
         "moving_variance": statistic(variance, lambda: shift),
-        "gamma": _vector(unit, gamma) if gamma else _constant(1.0, *shapes),
-        "beta": _vector(unit, beta[0]) if beta else _constant(0.0, *shapes),
+        "gamma": _vector(unit, gamma) if gamma else constant(1.0, *shapes),
+        "beta": _vector(unit, beta[0]) if beta else constant(0.0, *shapes),
     }
 
 

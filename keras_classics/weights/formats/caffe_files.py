@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from keras_classics.errors import UserError
-from keras_classics.weights.formats.protobuf import Message, Run, damaged, opened
+from keras_classics.weights.formats.blobs import Blob, Run
+from keras_classics.weights.formats.protobuf import Message, damaged, opened
 
 # Types of V1LayerParameter, as LayerParameter names them; those of other layers do not matter.
 V1_TYPES = {
@@ -52,61 +51,10 @@ SETTINGS: dict[str, tuple[int, int | None, dict[int, str]]] = {
 }  # fmt: skip
 
 MAX_AXES = 8
+KIND = "Caffe file"
 
 # Fields of a blob that hold a value for each weight: data, diff, and both in float64.
 VALUES = (5, 6, 8, 9)
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A blob of a layer, whose values lie in the file.
-
-    Attributes:
-        path: The file.
-        shape: Its shape; that of old files has four axes.
-        size: Bytes of a value, 4 or 8.
-        runs: Where the values are.
-    """
-
-    path: Path
-    shape: tuple[int, ...]
-    size: int
-    runs: tuple[Run, ...]
-
-    @property
-    def dtype(self) -> str:
-        """Name of the type of its values."""
-        return f"float{8 * self.size}"
-
-    def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
-        """Returns some of its values, by default all, as a flat array.
-
-        Args:
-            first: Number of values to skip.
-            count: Number of values.
-        """
-        left = math.prod(self.shape) - first if count is None else count
-        parts = []
-        with open(self.path, "rb") as file:
-            for run in self.runs:
-                skipped = min(first, run.count)
-                taken = min(left, run.count - skipped)
-                first, left = first - skipped, left - taken
-                if taken:
-                    parts.append(self._read_run(file, run, skipped, taken))
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate([np.empty(0, f"<f{self.size}"), *parts])
-
-    def _read_run(self, file: Any, run: Run, first: int, count: int) -> np.ndarray:
-        step = run.size + run.tagged
-        file.seek(run.offset + first * step)
-        content = np.fromfile(file, np.uint8, count * step)
-        if content.size < count * step:
-            raise UserError("it became shorter while it was read")
-        if run.tagged:
-            content = np.ascontiguousarray(content.reshape(count, step)[:, 1:])
-        return content.reshape(-1).view(f"<f{self.size}")
 
 
 @dataclass(frozen=True)
@@ -147,12 +95,12 @@ def read_layers(path: Path) -> list[Layer]:
         UserError: If it is no such file, or is damaged.
     """
     layers = []
-    with opened(path) as net:
+    with opened(path, KIND) as net:
         for number, value in net.fields():
             if number in (2, 100):
                 layers.append(_layer(net.inner(value), first_version=number == 2))
     if not layers:
-        raise damaged("it has no layers")
+        raise damaged(KIND, "it has no layers")
     return layers
 
 
@@ -162,7 +110,7 @@ def read_blob(path: Path) -> Blob:
     Raises:
         UserError: If it is no such file, or is damaged.
     """
-    with opened(path) as message:
+    with opened(path, KIND) as message:
         return _blob(message)
 
 
@@ -236,11 +184,11 @@ def _blob(message: Message) -> Blob:
             runs.append(_run(value, 4 if number == 5 else 8))
     sizes = {run.size for run in runs}
     if len(sizes) > 1:
-        raise damaged("a blob has values of two types")
+        raise damaged(KIND, "a blob has values of two types")
     shape = tuple(old) if shape is None else shape
     count = sum(run.count for run in runs)
     if math.prod(shape) != count:
-        raise damaged(f"a blob of the shape {shape} has {count:,} values")
+        raise damaged(KIND, f"a blob of the shape {shape} has {count:,} values")
     return Blob(message.path, shape, *(sizes or {4}), tuple(runs))
 
 
@@ -249,10 +197,10 @@ def _run(value: Any, size: int) -> Run:
     if isinstance(value, Run) and value.size == size:
         return value
     if not isinstance(value, tuple):
-        raise damaged("a blob has values of another kind")
+        raise damaged(KIND, "a blob has values of another kind")
     start, end = value
     if (end - start) % size:
-        raise damaged("a blob has a part of a value")
+        raise damaged(KIND, "a blob has a part of a value")
     return Run(start, (end - start) // size, size, tagged=False)
 
 
@@ -262,5 +210,5 @@ def _shape(message: Message) -> tuple[int, ...]:
         if number == 1:
             dims += [value] if isinstance(value, int) else message.inner(value).integers()
     if len(dims) > MAX_AXES:
-        raise damaged(f"a blob has more than {MAX_AXES} axes")
+        raise damaged(KIND, f"a blob has more than {MAX_AXES} axes")
     return tuple(dims)

@@ -7,10 +7,11 @@ from pathlib import Path
 from keras_classics.errors import UserError
 from keras_classics.weights.formats import archives
 from keras_classics.weights.formats.caffe_files import is_caffe_file
+from keras_classics.weights.formats.onnx_files import is_onnx_file
 
 # Kinds of files.
 ARCHIVE, HDF5, SAFETENSORS, TORCH = "archive", "hdf5", "safetensors", "torch"
-INDEX, TENSORFLOW, CAFFE = "index", "tensorflow", "caffe"
+INDEX, TENSORFLOW, CAFFE, ONNX = "index", "tensorflow", "caffe", "onnx"
 
 ENDINGS = {
     ".weights.h5": HDF5,
@@ -27,6 +28,7 @@ ENDINGS = {
     ".index.json": INDEX,
     ".index": TENSORFLOW,
     ".caffemodel": CAFFE,
+    ".onnx": ONNX,
 }
 
 HDF5_START = b"\x89HDF\r\n\x1a\n"
@@ -37,6 +39,9 @@ TORCH_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 # The end of a table of TensorFlow's.
 TENSORFLOW_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+
+# The first field of a model of ONNX, as its own library writes it.
+ONNX_START = b"\x08"
 
 HEAD_BYTES = 512
 
@@ -83,7 +88,9 @@ def kind_of(path: Path) -> str | None:
         raise UserError(
             "it describes a network of Caffe, and has no weights. Name the .caffemodel beside it"
         )
-    if named != CAFFE and is_caffe_file(path):
+    if head[:1] == ONNX_START and named != ONNX and is_onnx_file(path):
+        return ONNX
+    if named not in (CAFFE, ONNX) and is_caffe_file(path):
         return CAFFE
     return (_of_archive(path, named) if head.startswith(ZIP_START) else None) or named
 

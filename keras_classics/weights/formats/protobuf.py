@@ -8,13 +8,13 @@ import contextlib
 import mmap
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_classics.errors import UserError
+from keras_classics.weights.formats.blobs import Run
 
 # Kinds of fields in the wire format.
 VARINT, BITS64, BYTES, BITS32 = 0, 1, 2, 5
@@ -27,52 +27,39 @@ MAX_NAME_BYTES = 1_000
 BLOCK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Run:
-    """Values of a blob that follow one another in the file.
-
-    Attributes:
-        offset: Where they begin.
-        count: Their number.
-        size: Bytes of a value, 4 or 8.
-        tagged: Whether each has its tag before it, one byte.
-    """
-
-    offset: int
-    count: int
-    size: int
-    tagged: bool
-
-
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator["Message"]:
+def opened(path: Path, kind: str) -> Iterator["Message"]:
     """Opens a file that is one message.
+
+    Args:
+        path: The file.
+        kind: What it should be, for messages.
 
     Raises:
         UserError: If it is empty.
     """
     with open(path, "rb") as file:
         if not file.read(1):
-            raise damaged("it is empty")
+            raise damaged(kind, "it is empty")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield Message(path, content, 0, len(content), Fields())
+            yield Message(path, content, 0, len(content), Fields(kind))
 
 
-def damaged(reason: str) -> UserError:
+def damaged(kind: str, reason: str) -> UserError:
     """Returns the error for bytes that are not as they should be."""
-    return UserError(f"it is not an intact Caffe file ({reason})")
+    return UserError(f"it is not an intact {kind} ({reason})")
 
 
 class Fields:
     """Counts the fields of a file, and refuses a file that has too many."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, kind: str) -> None:
+        self.kind, self.count = kind, 0
 
     def add(self) -> None:
         self.count += 1
         if self.count > MAX_FIELDS:
-            raise damaged(f"it has more than {MAX_FIELDS:,} fields")
+            raise damaged(self.kind, f"it has more than {MAX_FIELDS:,} fields")
 
 
 class Message:
@@ -81,23 +68,27 @@ class Message:
     def __init__(self, path: Path, content: mmap.mmap, start: int, end: int, count: Fields):
         self.path, self.content, self.start, self.end, self.count = path, content, start, end, count
 
+    def damaged(self, reason: str) -> UserError:
+        """Returns the error for bytes that are not as they should be."""
+        return damaged(self.count.kind, reason)
+
     def inner(self, value: Any) -> "Message":
         """Returns the message that is the value of a field."""
         if not isinstance(value, tuple):
-            raise damaged("a field is a number where a message belongs")
+            raise self.damaged("a field is a number where a message belongs")
         return Message(self.path, self.content, *value, self.count)
 
     def text(self, value: Any) -> str:
         """Returns the text that is the value of a field."""
         message = self.inner(value)
         if message.end - message.start > MAX_NAME_BYTES:
-            raise damaged("a name is too long")
+            raise self.damaged("a name is too long")
         try:
             text = self.content[message.start : message.end].decode()
         except UnicodeDecodeError as error:
-            raise damaged("a name is no text") from error
+            raise self.damaged("a name is no text") from error
         if not text.isprintable():
-            raise damaged("a name is no text")
+            raise self.damaged("a name is no text")
         return text
 
     def fields(self, tagged: tuple[int, ...] = ()) -> Iterator[tuple[int, Any]]:
@@ -130,11 +121,11 @@ class Message:
                         format_ = "<f" if size == 4 else "<d"
                         (value,) = struct.unpack_from(format_, self.content, position - size)
             else:
-                raise damaged(f"a field of the kind {kind}")
+                raise self.damaged(f"a field of the kind {kind}")
             if position > self.end:
-                raise damaged("a field is longer than what it is in")
+                raise self.damaged("a field is longer than what it is in")
             if not number:
-                raise damaged("a field of the number 0")
+                raise self.damaged("a field of the number 0")
             yield number, value
 
     def integers(self) -> list[int]:
@@ -154,7 +145,7 @@ class Message:
             position, shift = position + 1, shift + 7
             if byte < 128:
                 return value, position
-        raise damaged("a number does not end")
+        raise self.damaged("a number does not end")
 
     def _tagged_run(self, start: int, tag: int, size: int) -> Run:
         """Returns the values from a place on that have the same tag before each."""

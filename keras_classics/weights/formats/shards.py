@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keras_classics.errors import UserError
 from keras_classics.files import read_json
+from keras_classics.weights.formats.beside import check_name, file_beside
 from keras_classics.weights.formats.state_dicts import Entry
 
 # Most files, and largest index.
@@ -34,9 +35,7 @@ def opened(
     entries: dict[str, Entry] = {}
     with contextlib.ExitStack() as stack:
         for shard in shards:
-            file = path.parent / shard
-            if not file.is_file():
-                raise UserError(f"its file {shard!r} is missing beside it")
+            file = file_beside(path, shard)
             found = stack.enter_context(open_shard(file, len(shards)))
             listed = {name for name, place in places.items() if place == shard}
             tensors = {name for name, entry in found.items() if entry.shape is not None}
@@ -66,8 +65,7 @@ def _places(path: Path) -> dict[str, str]:
     except (UserError, KeyError, TypeError, AttributeError) as error:
         raise UserError("it is not an intact index of files (weight_map)") from error
     for shard in places.values():
-        if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
-            raise UserError(f"its index must name files beside it. Received: {shard!r:.80}")
+        check_name(shard)
     if not names:
         raise UserError("its index names no file")
     count = len(set(places.values()))

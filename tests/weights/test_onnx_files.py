@@ -1,0 +1,302 @@
+"""ONNX files: what their graphs compute decides the network, whatever their tensors are called."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+import keras_classics as kc
+from keras_classics.errors import UserError
+from keras_classics.export import fold_batch_norm
+from keras_classics.export import onnx as export
+from tests.helpers.golden import fill
+from tests.helpers.weight_files import assert_refused
+
+RESNET = {"input_shape": (32, 32, 3), "shortcut": "B"}
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    network = kc.resnet20(**RESNET)
+    fill(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def content(model, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
+    export(model, path)
+    return path.read_bytes()
+
+
+def changed(content: bytes, change: Callable, path: Path) -> Path:
+    """Writes a file whose graph was changed."""
+    proto = onnx.load_from_string(content)
+    change(proto.graph)
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def weights(graph) -> dict:
+    return {tensor.name: tensor for tensor in graph.initializer}
+
+
+def nodes(graph, operator: str) -> list:
+    return [node for node in graph.node if node.op_type == operator]
+
+
+def unnamed(graph) -> None:
+    """Numbers for the names of all nodes and tensors, as some exporters have them."""
+    names: dict[str, str] = {}
+    for node in graph.node:
+        node.name = ""
+        for values in (node.input, node.output):
+            values[:] = [names.setdefault(n, f"{len(names)}") if n else n for n in values]
+    for value in (*graph.initializer, *graph.input, *graph.output):
+        value.name = names.setdefault(value.name, f"{len(names)}")
+
+
+def with_constants(graph) -> None:
+    """Weights as nodes instead of initialisers, one of them by way of an Identity."""
+    for tensor in list(graph.initializer):
+        node = onnx.helper.make_node("Constant", [], [f"{tensor.name} constant"], value=tensor)
+        again = onnx.helper.make_node("Identity", [f"{tensor.name} constant"], [tensor.name])
+        graph.node.insert(0, again)
+        graph.node.insert(0, node)
+    del graph.initializer[:]
+
+
+def with_typed_lists(graph) -> None:
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.ClearField("raw_data")
+            tensor.float_data.extend(values.ravel().tolist())
+
+
+def as_matmul(graph) -> None:
+    """A dense layer as torch's and TensorFlow's users write it: a product, then a sum."""
+    (dense,) = nodes(graph, "Gemm")
+    kernel = weights(graph)[dense.input[1]]
+    turned = onnx.numpy_helper.to_array(kernel).T.copy()
+    kernel.CopyFrom(onnx.numpy_helper.from_array(turned, kernel.name))
+    place = list(graph.node).index(dense)
+    transpose = onnx.helper.make_node("Transpose", [kernel.name], ["turned"], perm=(1, 0))
+    product = onnx.helper.make_node("MatMul", [dense.input[0], "turned"], ["product"])
+    total = onnx.helper.make_node("Add", [dense.input[2], "product"], [dense.output[0]])
+    del graph.node[place]
+    for node in (total, product, transpose):
+        graph.node.insert(place, node)
+
+
+def with_factors(graph) -> None:
+    """Normalisations as what is left of them: a factor and a bias."""
+    tensors = {name: onnx.numpy_helper.to_array(t) for name, t in weights(graph).items()}
+    for norm in nodes(graph, "BatchNormalization"):
+        gamma, beta, mean, variance = (tensors[name] for name in norm.input[1:])
+        factor = gamma / np.sqrt(variance + onnx.helper.get_node_attr_value(norm, "epsilon"))
+        for name, values in (("factor", factor), ("bias", beta - mean * factor)):
+            tensor = onnx.numpy_helper.from_array(
+                values.reshape(-1, 1, 1).astype("f4"), f"{norm.name} {name}"
+            )
+            graph.initializer.append(tensor)
+        place = list(graph.node).index(norm)
+        product = onnx.helper.make_node(
+            "Mul", [norm.input[0], f"{norm.name} factor"], [f"{norm.name} product"]
+        )
+        total = onnx.helper.make_node(
+            "Add", [f"{norm.name} product", f"{norm.name} bias"], [norm.output[0]]
+        )
+        del graph.node[place]
+        graph.node.insert(place, total)
+        graph.node.insert(place, product)
+
+
+def assert_same_outputs(model: keras.Model, again: keras.Model, tolerance: float = 1e-5) -> None:
+    image = np.random.default_rng(0).normal(size=(1, *model.input_shape[1:])).astype("f4")
+    expected, found = (network(image, training=False).numpy() for network in (model, again))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "change", [unnamed, with_constants, with_typed_lists, as_matmul, with_factors]
+)
+def test_ways_to_write_the_same(change, model, content, tmp_path):
+    path = changed(content, change, tmp_path / "weights.bin")
+    found = kc.identify(path)
+    assert (found.network, dict(found.arguments)) == ("resnet20", {"shortcut": "B"})
+    assert found.library == "ONNX"
+    again = kc.resnet20(weights=path, **RESNET)
+    if change is with_factors:
+        assert_same_outputs(model, again)
+        return
+    for was, now in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "folded"),
+    [
+        ("lenet5", {}, False),
+        ("plain20", {}, True),
+        ("resnet20", {"version": "v2", "shortcut": "B"}, False),
+        ("resnet20", {"version": "v2", "shortcut": "B"}, True),
+        ("resnet20", {"include_top": False}, False),
+        ("resnet20", {"version": "v1.5", "bottleneck": True, "shortcut": "B"}, True),
+        ("vgg16_mini", {"batch_norm": "all", "classes": 3}, False),
+        ("vgg16_mini", {"batch_norm": "all", "batch_norm_after": "conv"}, True),
+    ],
+)
+def test_a_graph_decides_the_network(name, arguments, folded, tmp_path):
+    model = kc.get_model(name, classifier_activation=None, **arguments)
+    fill(model)
+    path = tmp_path / "a.onnx"
+    export(fold_batch_norm(model) if folded else model, path)
+    if name == "vgg16_mini" and folded:
+        arguments = {}  # Nothing shows that it once normalised.
+    found = kc.identify(path)
+    assert (found.network, dict(found.arguments)) == (name, arguments)
+    assert set(found.open) <= {"channels", "scale"}
+    again = kc.get_model(name, weights=path, classifier_activation=None, **found.arguments)
+    if found.arguments.get("include_top", True):
+        assert_same_outputs(model, again)
+
+
+def test_a_top_is_left_out(model, content, tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    trunk = kc.resnet20(weights=path, include_top=False, shortcut="B")
+    for layer in trunk.layers:
+        for was, now in zip(
+            model.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(was, now)
+
+
+def strided(graph) -> None:
+    for attribute in nodes(graph, "Conv")[3].attribute:
+        if attribute.name == "strides":
+            attribute.ints[:] = [2, 2]
+
+
+def leaky(graph) -> None:
+    nodes(graph, "Relu")[4].op_type = "LeakyRelu"
+
+
+def with_attention(graph) -> None:
+    relu = nodes(graph, "Relu")[2]
+    place = list(graph.node).index(relu)
+    gate = onnx.helper.make_node("Sigmoid", [relu.input[0]], ["gate"])
+    product = onnx.helper.make_node("Mul", [relu.input[0], "gate"], [relu.output[0]])
+    del graph.node[place]
+    graph.node.insert(place, product)
+    graph.node.insert(place, gate)
+
+
+def mean_instead(graph) -> None:
+    (pool,) = nodes(graph, "GlobalAveragePool")
+    pool.op_type = "GlobalMaxPool"
+
+
+def quantized(graph) -> None:
+    nodes(graph, "Relu")[0].op_type = "QuantizeLinear"
+
+
+def dilated(graph) -> None:
+    node = nodes(graph, "Conv")[5]
+    kept = [a for a in node.attribute if a.name != "dilations"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, onnx.helper.make_attribute("dilations", (2, 2))])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (strided, "stride"),
+        (leaky, "LeakyRelu.*computes what no network here does"),
+        (with_attention, "Mul.*computes what no network here does"),
+        (mean_instead, "method max"),
+        (quantized, "quantised"),
+        (dilated, "dilation"),
+    ],
+)
+def test_strangers_are_refused(change, message, model, content, tmp_path):
+    path = changed(content, change, tmp_path / "a.onnx")
+    assert_refused(model, path, message)
+    if change is with_attention:
+        with pytest.raises(UserError, match=f"none of the networks here.*{message}"):
+            kc.identify(path)
+
+
+# Files beside it.
+
+
+def outside(content: bytes, path: Path, location: str = "a.onnx.data") -> Path:
+    """Writes a file that has its tensors in another one, as torch's exporter does."""
+    proto = onnx.load_from_string(content)
+    onnx.external_data_helper.convert_model_to_external_data(
+        proto, location="a.onnx.data", size_threshold=100
+    )
+    onnx.save(proto, path)
+    if location != "a.onnx.data":
+        proto = onnx.load(path, load_external_data=False)
+        for tensor in proto.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = location
+        path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def test_values_beside_the_file(model, content, tmp_path):
+    path = outside(content, tmp_path / "a.onnx")
+    assert path.stat().st_size < 50_000
+    again = kc.resnet20(weights=path, **RESNET)
+    for was, now in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    data = tmp_path / "a.onnx.data"
+    data.write_bytes(data.read_bytes()[:-4])
+    assert_refused(model, path, "ends before the tensor")
+    data.unlink()
+    assert kc.identify(path).network == "resnet20"  # It needs no values.
+    assert_refused(model, path, "is missing beside it")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "secret").write_bytes(bytes(10_000_000))
+    data.symlink_to(other / "secret")
+    assert_refused(model, path, "leads out of the folder")
+
+
+@pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "a/b", "..\\secret", ""])
+def test_values_elsewhere_are_refused(location, model, content, tmp_path):
+    path = outside(content, tmp_path / "a.onnx", location)
+    assert_refused(model, path, "must name files beside it|is missing")
+
+
+def wrong_length(graph) -> None:
+    tensor = graph.initializer[0]
+    tensor.raw_data = tensor.raw_data[:-4]
+
+
+def huge(graph) -> None:
+    graph.initializer[0].dims[0] = 1 << 40
+
+
+def negative(graph) -> None:
+    graph.initializer[0].dims[0] = -1
+
+
+@pytest.mark.parametrize("change", [wrong_length, huge, negative])
+def test_sizes_come_before_values(change, model, content, tmp_path):
+    path = changed(content, change, tmp_path / "a.onnx")
+    assert_refused(model, path, "not an intact ONNX file")
+
+
+@pytest.mark.parametrize("length", [1, 100, 5_000])
+def test_a_file_that_is_cut(length, model, content, tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content[:length])
+    assert_refused(model, path, "not an intact ONNX file")
