@@ -1,9 +1,11 @@
 """The flag that sets any field of a recipe."""
 
+from collections.abc import Collection
+
 from absl import flags
 
 from keras_classics.errors import UserError
-from keras_classics.training.recipe import CHOICES
+from keras_classics.training.recipe import CHOICES, Recipe
 from keras_classics.training.typed_json import Text
 
 SET = flags.DEFINE_multi_string(
@@ -47,3 +49,20 @@ def set_fields() -> dict[str, Text]:
             )
         fields[name.strip()] = Text(text.strip())
     return fields
+
+
+def with_set_fields(recipe: Recipe, stages: Collection[str]) -> Recipe:
+    """Returns a recipe of a run in stages with the fields of --set that are meant for it.
+
+    Args:
+        recipe: The recipe.
+        stages: Names of all recipes of the run. STAGE.FIELD=VALUE sets a field of that one alone.
+    """
+    fields = {}
+    for path, value in set_fields().items():
+        stage, _, rest = path.partition(".")
+        if stage not in stages:
+            fields[path] = value
+        elif stage == recipe.name:
+            fields[rest] = value
+    return recipe.with_fields(fields) if fields else recipe

@@ -4,9 +4,12 @@ keras-classics finetune --model=resnet18 --weights=imagenet --dataset=folder:my_
 keras-classics finetune --model=vgg16 --dataset=folder:my_images --side=96 --epochs=3
 keras-classics finetune --model=vgg16 --dataset=folder:my_images --set=optimizer.momentum=0.95
 
-my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. Batch size and epochs come from the
-number of training images, unless flags give them. Repeat the command to resume. --set changes the
-recipes of both runs, --set=head.FIELD=VALUE and --set=whole.FIELD=VALUE that of one.
+my_images holds a folder of images a class, in train and validation or not, or is a zip or tar of
+that; lists, Parquet and .npz files are read too: docs/data.md shows all forms.
+
+Batch size and epochs come from the number of training images, unless flags give them. Repeat the
+command to resume. --set changes the recipes of both runs, --set=head.FIELD=VALUE and
+--set=whole.FIELD=VALUE that of one.
 """
 
 import logging
@@ -23,7 +26,7 @@ from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
-from keras_classics.cli._recipe_flags import set_fields
+from keras_classics.cli._recipe_flags import with_set_fields
 from keras_classics.cli._weights import known_weights
 from keras_classics.models import find_model
 from keras_classics.models.transfer import BATCH_NORMS
@@ -72,8 +75,9 @@ HEAD_EPOCHS = flags.DEFINE_integer(
 EPOCHS = flags.DEFINE_integer(
     "epochs",
     None,
-    f"Epochs that train all layers; {finetune.EPOCHS} to {finetune.MOST_EPOCHS}, by the number of "
-    f"images, or as many as {finetune.STEPS} steps need, if unset.",
+    f"Epochs that train all layers; {finetune.EPOCHS} to {finetune.COLOUR.most_epochs}, or to "
+    f"{finetune.GREY.most_epochs} for a network of grey images, by the number of images, or as "
+    f"many as {finetune.STEPS} steps need, if unset.",
     lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
@@ -86,16 +90,15 @@ BATCH_SIZE = flags.DEFINE_integer(
 RATE = flags.DEFINE_float(
     "rate",
     None,
-    f"Learning rate of the new last layer, trained alone; {finetune.COLOUR['rate']}, or "
-    f"{finetune.GREY['rate']} for a network of grey images, if unset.",
+    f"Learning rate of the new last layer, trained alone; {finetune.COLOUR.rate}, or "
+    f"{finetune.GREY.rate} for a network of grey images, if unset.",
     lower_bound=0,
 )
 RATE_WHOLE = flags.DEFINE_float(
     "rate_whole",
     None,
-    f"Learning rate of the stage that trains all layers; that of --rate divided by "
-    f"{finetune.COLOUR['divisor']}, or by {finetune.GREY['divisor']} for a network of grey images, "
-    "if unset.",
+    "Learning rate of the stage that trains all layers; that of --rate divided by "
+    f"{finetune.COLOUR.divisor}, or the same for a network of grey images, if unset.",
     lower_bound=0,
 )
 BATCH_NORM = flags.DEFINE_enum(
@@ -170,7 +173,7 @@ def _recipes(dataset: str, run_dir: Path, **of_data: Any) -> list[Recipe]:
         seed=SEED.value,
         **of_data,
     )
-    return [_with_settings(recipe, {"head", "whole"}) for recipe in recipes]
+    return [with_set_fields(recipe, finetune.STAGES) for recipe in recipes]
 
 
 def _length(recipe: Recipe, images: int) -> str:
@@ -204,15 +207,3 @@ def _with_fitting_batch(recipe: Recipe, images: int, strategy: tf.distribute.Str
             f"{recipe.batch_size}, because there are no more to train on"
         )
     return fitting
-
-
-def _with_settings(recipe: Recipe, names: set[str]) -> Recipe:
-    """Returns the recipe with the fields of --set, without those of the other recipe."""
-    fields = {}
-    for path, value in set_fields().items():
-        name, _, rest = path.partition(".")
-        if name not in names:
-            fields[path] = value
-        elif name == recipe.name:
-            fields[rest] = value
-    return recipe.with_fields(fields) if fields else recipe

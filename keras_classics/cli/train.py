@@ -5,11 +5,13 @@ keras-classics train --recipe=lenet5/modern --dataset=fashion_mnist
 keras-classics train --recipe=resnet_cifar10/paper --model=resnet56 --set=optimizer.momentum=0.95
 keras-classics train --recipe=runs/my_run/recipe.json --seed=1
 
-my_images holds train/CLASS/*.jpg and validation/CLASS/*.jpg. `keras-classics recipes` lists the
-recipes, FAMILY/NAME. Without --recipe, a network is trained by the recipe `modern` of its family;
-if there is none, by the family's first recipe for this network, or its first of all. Without
---model, a recipe trains its own network. Another network gets images of the size that it takes.
---set changes any field, as in --set=model_arguments.dropout=0.3.
+my_images holds a folder of images a class, in train and validation or not, or is a zip or tar of
+that; lists, Parquet and .npz files are read too: docs/data.md shows all forms.
+
+`keras-classics recipes` lists the recipes, FAMILY/NAME. Without --recipe, a network is trained by
+the recipe `modern` of its family; if there is none, by the family's first recipe for this network,
+or its first of all. Without --model, a recipe trains its own network. Another network gets images
+of the size that it takes. --set changes any field, as in --set=model_arguments.dropout=0.3.
 
 A recipe for more images than there are gets a smaller batch, holds out fewer, and keeps no moving
 average of the weights if the run is too short for it; lines say so. Repeat the command to resume.

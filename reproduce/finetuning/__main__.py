@@ -2,15 +2,18 @@
 
 python -m reproduce.finetuning
 python -m reproduce.finetuning --sets=search --seeds=1
+python -m reproduce.finetuning --sets=search --set=clip_norm=1 --run_dir=runs/clipped
 python -m reproduce.report --add=runs/finetuning
 
 The defaults were chosen on the sets `search` and are tested on the sets `tested`, which have other
 classes: three of generated images and three of Fashion-MNIST (`make data`), five seeds each. No
 weights have seen images of the set: generated images start from those of Fashion-MNIST, and
-Fashion-MNIST starts from those of digits. docs/finetuning.md has the results.
+Fashion-MNIST starts from those of digits. docs/finetuning.md has the results. --set tries another
+value than a default, as in `keras-classics finetune`, and needs a folder of runs of its own.
 """
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 from absl import flags
@@ -18,6 +21,8 @@ from absl import flags
 from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._program import run
+from keras_classics.cli._recipe_flags import SET, with_set_fields
+from keras_classics.training import finetune as defaults
 from keras_classics.training import finetuning_recipes, load_data, train, warnings_about
 from reproduce.finetuning.sets import SEARCH, TESTED, write_set
 
@@ -55,13 +60,18 @@ def finetune(name: str, seed: int) -> dict:
     for recipe in finetuning_recipes(
         small.network, small.weights, dataset, folder, data=data, seed=seed
     ):
-        tagged = dataclasses.replace(recipe, tags={"sets": CHOICE.value, "variant": name})
+        tagged = dataclasses.replace(
+            with_set_fields(recipe, defaults.STAGES),
+            tags={"sets": CHOICE.value, "variant": name},
+        )
         result = train(tagged, folder / recipe.name, data=data, command=_command(name, seed))
     return result
 
 
 def _command(name: str, seed: int) -> str:
-    return f"python -m reproduce.finetuning --sets={CHOICE.value} --names={name} --seeds={seed + 1}"
+    options = [f"--sets={CHOICE.value}", f"--names={name}", f"--seeds={seed + 1}"]
+    options += [f"--set={field}" for field in SET.value]
+    return f"python -m reproduce.finetuning {shlex.join(options)}"
 
 
 if __name__ == "__main__":

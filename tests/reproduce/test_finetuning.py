@@ -1,12 +1,18 @@
 """The small sets of fine-tuning, and the table of what the defaults reach on them."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
+from keras_classics.cli._recipe_flags import with_set_fields
 from keras_classics.data import load
-from reproduce.finetuning import sets
+from keras_classics.training import finetuning_recipes
+from keras_classics.training.finetune import STAGES
+from reproduce.finetuning import __main__, sets
 from reproduce.report import finetuning_table as table
 from tests.helpers.runs import RESULT
 
@@ -59,3 +65,49 @@ def test_rows_become_a_table(run, tmp_path, monkeypatch):
     name = "generated: circle, square, triangle"
     assert lines[2] == f"| {name} | `resnet20`, Fashion-MNIST | 3 | 60 | 85.0 | 75.0 | 2 |"
     assert lines[3].endswith("| 5 | 150 | not run | not run | - |")
+
+
+def test_rows_of_the_search_hold_what_was_tried(tmp_path, monkeypatch):
+    searched = table.ResultTable(
+        tmp_path / "rows.csv", table.SEARCH_COLUMNS, table._search_identity
+    )
+    monkeypatch.setattr(table, "SEARCHED", searched)
+    monkeypatch.setattr(table, "FINETUNED", None)
+    recipes = finetuning_recipes(
+        *("lenet5", "digits", "folder:x", tmp_path),
+        batch_size=8,
+        head_epochs=2,
+        epochs=5,
+        rate_whole=0.125,
+    )
+    tags = {"sets": "search", "variant": "outlines"}
+    for recipe, steps in zip(recipes, (15, 38), strict=True):
+        folder = tmp_path / recipe.name
+        folder.mkdir()
+        content = dataclasses.replace(recipe, tags=tags).to_json()
+        (folder / "recipe.json").write_text(json.dumps(content))
+        result = {**RESULT, "tags": tags, "steps": steps}
+        (folder / "result.json").write_text(json.dumps(result))
+    for _ in range(2):
+        table.add_finetuned([tmp_path / "whole"])
+    assert searched.path.read_text().splitlines()[1:] == [
+        "outlines,lenet5,digits,kept,0,8,15,38,0.05,0.125,0.1,distortion,5,momentum,0.7500,0.7500"
+    ]
+
+
+def test_set_changes_one_stage_and_the_command_says_so():
+    with flagsaver.flagsaver():
+        flags.FLAGS(["program", "--set=whole.clip_norm=1", "--set=average=0.9"])
+        head, whole = (
+            with_set_fields(recipe, STAGES)
+            for recipe in finetuning_recipes(
+                *("lenet5", "digits", "folder:x", "run"),
+                batch_size=8,
+                head_epochs=2,
+                epochs=5,
+            )
+        )
+        command = __main__._command("shapes", 1)
+    assert (head.clip_norm, whole.clip_norm) == (5, 1)
+    assert (head.average, whole.average) == (0.9, 0.9)
+    assert command.endswith("--names=shapes --seeds=2 --set=whole.clip_norm=1 --set=average=0.9")
