@@ -75,9 +75,8 @@ HEAD_EPOCHS = flags.DEFINE_integer(
 EPOCHS = flags.DEFINE_integer(
     "epochs",
     None,
-    f"Epochs that train all layers; {finetune.EPOCHS} to {finetune.COLOUR.most_epochs}, or to "
-    f"{finetune.GREY.most_epochs} for a network of grey images, by the number of images, or as "
-    f"many as {finetune.STEPS} steps need, if unset.",
+    f"Epochs that train all layers; {finetune.EPOCHS} to {finetune.MOST_EPOCHS}, by the number of "
+    f"images, or as many as {finetune.STEPS} steps need, if unset.",
     lower_bound=1,
 )
 BATCH_SIZE = flags.DEFINE_integer(
@@ -90,15 +89,16 @@ BATCH_SIZE = flags.DEFINE_integer(
 RATE = flags.DEFINE_float(
     "rate",
     None,
-    f"Learning rate of the new last layer, trained alone; {finetune.COLOUR.rate}, or "
-    f"{finetune.GREY.rate} for a network of grey images, if unset.",
+    f"Learning rate of the new last layer, trained alone; {finetune.COLOUR['rate']}, or "
+    f"{finetune.GREY['rate']} for a network of grey images, if unset.",
     lower_bound=0,
 )
 RATE_WHOLE = flags.DEFINE_float(
     "rate_whole",
     None,
-    "Learning rate of the stage that trains all layers; that of --rate divided by "
-    f"{finetune.COLOUR.divisor}, or the same for a network of grey images, if unset.",
+    f"Learning rate of the stage that trains all layers; that of --rate divided by "
+    f"{finetune.COLOUR['divisor']}, or by {finetune.GREY['divisor']} for a network of grey images, "
+    "if unset.",
     lower_bound=0,
 )
 BATCH_NORM = flags.DEFINE_enum(

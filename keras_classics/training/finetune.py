@@ -7,7 +7,6 @@ rates were chosen on other data than they were tested on, see docs/finetuning.md
 import dataclasses
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,17 @@ from keras_classics.weights.location import on_this_machine
 
 # Names of the two recipes.
 STAGES = ("head", "whole")
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """Rates and length of a fine-tuning.
-
-    Attributes:
-        rate: Rate of the new last layer.
-        divisor: What it is divided by for all layers.
-        good_steps: So many steps of all layers are better than `STEPS`, if they take no more than
-            `most_epochs`.
-        most_epochs: See `good_steps`.
-    """
-
-    rate: float
-    divisor: float
-    good_steps: int
-    most_epochs: int
-
-
-# Pretrained weights are good already and change little; networks of grey images, such as LeNet-5,
-# are small and change more, for longer.
-COLOUR = Defaults(rate=0.02, divisor=10, good_steps=600, most_epochs=30)
-GREY = Defaults(rate=0.05, divisor=1, good_steps=2000, most_epochs=60)
+# Rate of the new last layer, and what it is divided by for all layers. Pretrained weights are good
+# already and change little; networks of grey images, such as LeNet-5, are small and change more.
+COLOUR = {"rate": 0.02, "divisor": 10}
+GREY = {"rate": 0.05, "divisor": 2.5}
 # At the rates of grey images, the gradient of a batch of 8 may be too large.
 GREY_CLIP_NORM = 5.0
 # Each stage takes as many epochs as large sets of images need, or more until it has enough steps.
 HEAD_EPOCHS, HEAD_STEPS = 5, 100
 EPOCHS, STEPS = 10, 240
+# So many steps are better, if they take no more than so many epochs.
+GOOD_STEPS, MOST_EPOCHS = 600, 30
 # The largest batch with which an epoch has so many steps, or the smallest of these.
 BATCH_SIZES = (8, 16, 32)
 STEPS_PER_EPOCH = 24
@@ -109,7 +90,7 @@ def finetuning_recipes(
         rate: Learning rate of the new layer in the first run, by default 0.02, or 0.05 for a
             network of grey images.
         rate_whole: Learning rate of the whole network in the second run, by default a tenth of
-            `rate`, or the same for a network of grey images.
+            `rate`, or 0.4 of it for a network of grey images.
         batch_norm: `"frozen"` or `"train"`, see `models.transfer.freeze_backbone`.
         validation_share: See `data.load`.
         class_names: See `data.load`.
@@ -120,9 +101,6 @@ def finetuning_recipes(
     """
     weights = on_this_machine(weights)
     kind, layer = _preprocessing(model, weights, images, side)
-    sides = layer.compute_output_shape((None, None, None, 3))[1:]
-    grey = sides[-1] == 1
-    defaults = GREY if grey else COLOUR
     if None in (head_epochs, epochs, batch_size):
         data = data or load(
             dataset,
@@ -133,13 +111,16 @@ def finetuning_recipes(
         count = len(data.train)
         batch_size = batch_size or default_batch_size(count)
         fitting = min(batch_size, count)
-        head_epochs = head_epochs or default_epochs(count, fitting, "head", defaults)
-        epochs = epochs or default_epochs(count, fitting, "whole", defaults)
+        head_epochs = head_epochs or default_epochs(count, fitting, "head")
+        epochs = epochs or default_epochs(count, fitting, "whole")
+    sides = layer.compute_output_shape((None, None, None, 3))[1:]
+    grey = sides[-1] == 1
     backbone: dict[str, Any] = {"input_shape": sides}
     if isinstance(layer, ImagePreprocessing):
         backbone |= {"include_top": False, "pooling": "avg"}
-    rate = defaults.rate if rate is None else rate
-    rate_whole = rate / defaults.divisor if rate_whole is None else rate_whole
+    rates = GREY if grey else COLOUR
+    rate = rates["rate"] if rate is None else rate
+    rate_whole = rate / rates["divisor"] if rate_whole is None else rate_whole
     head = Recipe(
         name="head",
         model=model,
@@ -188,14 +169,13 @@ def default_batch_size(images: int, replicas: int = 1) -> int:
     return size * replicas
 
 
-def default_epochs(images: int, batch_size: int, stage: str, defaults: Defaults) -> int:
+def default_epochs(images: int, batch_size: int, stage: str) -> int:
     """Returns the epochs of a stage of a fine-tuning: the more, the fewer images there are.
 
     Args:
         images: Number of training images.
         batch_size: Global batch size.
         stage: `"head"`: only the new layer trains; `"whole"`: all layers train.
-        defaults: `GREY` or `COLOUR`.
     """
 
     def epochs_of(steps: int) -> int:
@@ -203,8 +183,7 @@ def default_epochs(images: int, batch_size: int, stage: str, defaults: Defaults)
 
     if stage == "head":
         return max(HEAD_EPOCHS, epochs_of(HEAD_STEPS))
-    longer = min(defaults.most_epochs, epochs_of(defaults.good_steps))
-    return max(EPOCHS, epochs_of(STEPS), longer)
+    return max(EPOCHS, epochs_of(STEPS), min(MOST_EPOCHS, epochs_of(GOOD_STEPS)))
 
 
 def _augmentation(layer: keras.layers.Layer, sides: tuple[int, int, int]) -> Augmentation:

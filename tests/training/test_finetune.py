@@ -180,15 +180,6 @@ def test_length_and_batches_come_from_the_number_of_images(images, batch_size, e
     assert recipes[1].epochs * images / batch_size >= FEW_STEPS
 
 
-@pytest.mark.parametrize(
-    ("images", "epochs"), [(2, 240), (20, 96), (60, 60), (300, 54), (1500, 43), (60_000, 10)]
-)
-def test_small_networks_of_grey_images_train_for_longer(images, epochs):
-    _, whole = finetuning_recipes("lenet5", "digits", "folder:x", "run", data=of_size(images))
-    assert whole.epochs == epochs
-    assert whole.schedule == Warmup(Cosine(rate=0.05), epochs=0.1 * epochs)
-
-
 def test_what_is_given_wins():
     given = {"batch_size": 20, "head_epochs": 1, "epochs": 2, "rate": 0.3, "rate_whole": 0.2}
     head, whole = finetuning_recipes(*RESNET, "run", data=of_size(90), **given)
