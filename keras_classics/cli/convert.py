@@ -3,7 +3,8 @@
 keras-classics convert --from=resnet50.pth --model=resnet50 --out=resnet50.weights.h5
 keras-classics convert --from=my.weights.h5 --model=resnet50 --to=torchvision --out=my.pth
 
-A model card is written beside the file: resnet50.weights.h5.md.
+A model card is written beside the file: resnet50.weights.h5.md. The outputs are compared with those
+of the library that a file belongs to, if it is installed.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_classics.cli._paths import define_path
+from keras_classics.errors import one_line
 from keras_classics.models import find_model
 from keras_classics.models.conversion import LIBRARIES, convert_weights
 
@@ -38,7 +40,7 @@ def main() -> None:
     """Reads one file and writes the other."""
     entry = find_model(MODEL.value)
     side = SIDE.value or entry.input_shape[0]
-    network = convert_weights(
+    converted = convert_weights(
         FROM.value,
         entry.name,
         Path(OUT.value),
@@ -47,4 +49,6 @@ def main() -> None:
         classes=CLASSES.value or entry.classes,
         input_shape=(side, side, entry.input_shape[2]),
     )
-    print(f"{OUT.value} holds the {len(network.weights)} tensors of {entry.name}.")
+    print(f"{OUT.value} holds the {len(converted.network.weights)} tensors of {entry.name}.")
+    for side in converted.proof:
+        print(one_line(f"{side}."))

@@ -50,7 +50,7 @@ def main(file: str) -> None:
     if IMAGES.value is not None:
         content["answers"] = _answers(file, found, IMAGES.value)
     if CONVERT.value:
-        content["converted"] = _convert(file, found, TO.value)
+        content |= _convert(file, found, TO.value)
     if JSON.value:
         print_json(content)
         return
@@ -81,6 +81,8 @@ def _lines(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "load", content["load"]
     if "converted" in content:
         yield "converted", content["converted"]
+        for side in content["compared"]:
+            yield "compared", side
 
 
 def _answer_lines(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -128,8 +130,11 @@ def _call(file: str, found: Identified) -> str:
     return f"kc.{found.network}({_listed({'weights': _path(file, found), **found.arguments})})"
 
 
-def _convert(file: str, found: Identified, target: str) -> str:
-    """Writes the weights to another file, and returns what was written."""
+def _convert(file: str, found: Identified, target: str) -> dict[str, Any]:
+    """Writes the weights to another file, and returns what was written and how it compares."""
     library = next((k for k, (ends, _) in LIBRARIES.items() if target.endswith(ends)), "keras")
-    network = convert_weights(_path(file, found), found.network, target, library, **found.arguments)
-    return f"{target} holds the {len(network.weights)} tensors of {found.network}"
+    done = convert_weights(_path(file, found), found.network, target, library, **found.arguments)
+    return {
+        "converted": f"{target} holds the {len(done.network.weights)} tensors of {found.network}",
+        "compared": [str(side) for side in done.proof],
+    }

@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 from keras_classics.errors import UserError
 from keras_classics.files import refuse_existing
 from keras_classics.models.citations import citation
+from keras_classics.models.conversion_proof import Comparison, compare
 from keras_classics.models.registry import arguments_for_weights, find_model, get_model
 from keras_classics.weights import load_weights
 from keras_classics.weights.card import Facts, card_path, published, weights_name, write_card
@@ -29,18 +31,35 @@ LIBRARIES: dict[
 }
 
 
+@dataclass(frozen=True)
+class Converted:
+    """What was converted.
+
+    Attributes:
+        network: The network with the weights, as they were read from the new file.
+        proof: Its outputs beside those of the libraries that the two files belong to.
+    """
+
+    network: keras.Model
+    proof: tuple[Comparison, ...]
+
+
 def convert_weights(
     source: str | os.PathLike,
     model: str,
     target: str | os.PathLike,
     library: str = "keras",
     **arguments: Any,
-) -> keras.Model:
+) -> Converted:
     """Writes the weights of a file to another file, in the format of this package or torchvision.
 
-    Converting there and back gives the same bits. A model card is written beside the file, such as
-    `resnet50.pth.md`: it says what the file says of its network, and for known weights, which are
-    recognised by their hash, their licence and accuracy.
+    Converting there and back gives the same bits. The new file is read again, and the network's
+    outputs are compared with those of the libraries that both files belong to, as far as they are
+    installed. If the outputs differ, the new file is removed.
+
+    A model card is written beside the file, such as `resnet50.pth.md`: it says what the file says
+    of its network, and for known weights, which are recognised by their hash, their licence and
+    accuracy.
 
     Args:
         source: File of weights, see `weights.formats.contents`, or an address on the
@@ -51,12 +70,9 @@ def convert_weights(
         library: One of `LIBRARIES`.
         **arguments: Arguments of the network's builder, such as `classes`.
 
-    Returns:
-        The network with the weights.
-
     Raises:
-        UserError: The file does not hold exactly the network's weights, `target` exists, or
-            torchvision has no such network.
+        UserError: The file does not hold exactly the network's weights, `target` exists,
+            torchvision has no such network, or another library computes other outputs.
     """
     endings, write = LIBRARIES[library]
     target = Path(target)
@@ -76,13 +92,21 @@ def convert_weights(
     said = read_metadata(source) or FileMetadata({})
     metadata = metadata_of(network, arguments, said.make_preprocessing(), said.class_names)
     write(network, target, metadata)
+    try:
+        load_weights(network, target, strict=True)
+        sides = [compare(network, model, file) for file in (source, target)]
+    except UserError:
+        target.unlink()
+        raise
+    proof = tuple(dict.fromkeys(side for side in sides if side is not None))
     origin = {
         "converted from": weights_name(model, named),
         "arguments": metadata.arguments or None,
+        "compared": "; ".join(map(str, proof)) or None,
     }
     record = _record(source, model)
     write_card(card_path(target), _facts(model, library, arguments, metadata, record, origin))
-    return network
+    return Converted(network, proof)
 
 
 def _facts(

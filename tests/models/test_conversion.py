@@ -1,9 +1,12 @@
 """The cards of converted files."""
 
+import keras
 import pytest
 
 import keras_classics as kc
-from keras_classics.models import conversion
+from keras_classics.errors import UserError
+from keras_classics.export import onnx
+from keras_classics.models import conversion, conversion_proof
 from keras_classics.models.citations import BIBTEX, citation
 from keras_classics.models.conversion import convert_weights
 from keras_classics.models.registry import all_models
@@ -67,3 +70,57 @@ def test_every_network_has_its_paper():
         assert all(f"{author}, " in text for author in authors.split(", "))
     assert "Identity Mappings" in citation("resnet50", {"version": "v2_keras"})
     assert "Deep Residual" in citation("resnet50", {"version": "v1.5"})
+
+
+# The proof.
+
+
+@pytest.fixture(scope="module")
+def in_onnx(tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "lenet5.onnx"
+    onnx(kc.lenet5(weights="digits"), path)
+    return path
+
+
+def test_outputs_are_compared_in_the_library_of_the_file(in_onnx, tmp_path):
+    target = tmp_path / "a.weights.h5"
+    converted = convert_weights(in_onnx, "lenet5", target)
+    (proof,) = converted.proof
+    assert proof.library.startswith("ONNX Runtime 1.")
+    assert proof.difference < 1e-5
+    assert str(proof) in (tmp_path / "a.weights.h5.md").read_text()
+
+
+def test_other_outputs_leave_no_file(in_onnx, tmp_path, monkeypatch):
+    def other(*arguments):
+        answers, ours = onnxruntime(*arguments)
+        return lambda image: answers(image) + 0.01, ours
+
+    onnxruntime = conversion_proof._onnxruntime
+    monkeypatch.setattr(conversion_proof, "_onnxruntime", other)
+    with pytest.raises(UserError, match="must equal those of ONNX Runtime"):
+        convert_weights(in_onnx, "lenet5", tmp_path / "a.weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_installed_is_not_compared(in_onnx, tmp_path, monkeypatch):
+    def require(module, extra):
+        raise UserError(f"The module {module} is needed")
+
+    monkeypatch.setattr(conversion_proof, "require", require)
+    converted = convert_weights(in_onnx, "lenet5", tmp_path / "a.weights.h5")
+    said = "not compared with ONNX Runtime: onnxruntime is missing"
+    assert list(map(str, converted.proof)) == [said]
+    assert said in (tmp_path / "a.weights.h5.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_file_of_keras_applications_is_compared_there(tmp_path):
+    theirs = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    theirs.save(tmp_path / "theirs.h5")
+    converted = convert_weights(
+        tmp_path / "theirs.h5", "vgg16", tmp_path / "a.weights.h5", include_top=False
+    )
+    (proof,) = converted.proof
+    assert proof.library.startswith("keras.applications 3.")
+    assert proof.difference < 1e-5

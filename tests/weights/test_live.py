@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
+from keras_classics.errors import UserError
 from keras_classics.models.conversion import convert_weights
 from keras_classics.weights.formats import torchvision
 from keras_classics.weights.records import TIMM, TORCHVISION
@@ -74,6 +75,24 @@ def test_there_and_back_gives_the_same_bytes(tmp_path):
     there, back = (torch.load(path, weights_only=True) for path in (first, second))
     assert list(there) == list(back)
     assert all(torch.equal(there[name], back[name]) for name in there)
+
+
+def test_a_conversion_is_proven_in_torchvision(models, tmp_path):
+    theirs = models.resnet50(weights=None, num_classes=3)
+    torch.save({"state_dict": theirs.state_dict()}, tmp_path / "a.pth")
+    arguments = {"classes": 3, "input_shape": (64, 64, 3)}
+    target = tmp_path / "a.safetensors"
+    converted = convert_weights(
+        tmp_path / "a.pth", "resnet50", target, "torchvision", version="v1.5", **arguments
+    )
+    for side in converted.proof:
+        assert side.library.startswith("torchvision")
+        assert side.difference < TOLERANCE
+    with pytest.raises(UserError, match="must equal those of torchvision"):
+        convert_weights(
+            tmp_path / "a.pth", "resnet50", tmp_path / "b.weights.h5", version="v1", **arguments
+        )
+    assert not (tmp_path / "b.weights.h5").exists()
 
 
 def test_records_are_torchvisions(models):
