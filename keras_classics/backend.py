@@ -64,7 +64,7 @@ def compiled(function: Function, variables: Sequence[keras.Variable]) -> Functio
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return tf.function(function, reduce_retracing=True)
+        return tf.function(function, reduce_retracing=True, autograph=False)
     if backend != "jax":
         return function
 

@@ -97,7 +97,7 @@ def by_lbfgs(
     """Minimises the sum of the images' losses by L-BFGS, with pixels in 0..255."""
     optimize = require("scipy.optimize", "train")
 
-    @tf.function
+    @tf.function(autograph=False)
     def evaluate(pixels):
         with tf.GradientTape() as tape:
             tape.watch(pixels)
@@ -189,7 +189,7 @@ def by_adam(
 def _adam_step(
     objective: Objective, variable: keras.Variable, optimizer: keras.optimizers.Optimizer, sides
 ) -> Callable:
-    @tf.function
+    @tf.function(autograph=False)
     def step(shift):
         with tf.GradientTape() as tape:
             pixels = variable.value

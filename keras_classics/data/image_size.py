@@ -55,7 +55,7 @@ def first_frame(gif: bytes) -> bytes:
     return _size_and_first_frame(gif)[1].numpy()
 
 
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
 def _size_and_first_frame(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns (height, width), int64, and the file, a GIF cut after its first frame."""
 

@@ -253,6 +253,7 @@ def _distribute(
         count: Elements of each replica.
     """
     num_replicas = strategy.num_replicas_in_sync
+    elements_of = tf.autograph.experimental.do_not_convert(elements_of)
     # tf.data's autotuning sleeps for ever longer pauses, and the end of an iteration waits for the
     # current one: seconds, and up to a minute after a long iteration.
     options = tf.data.Options()

@@ -93,7 +93,7 @@ class Stepper:
         weights = model.trainable_variables
         network, loss = _network_and_loss(case, model)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(images, targets, rate):
             with tf.GradientTape() as tape:
                 outputs, probabilities = network(images, training=True)

@@ -96,7 +96,7 @@ def _measure(model: keras.Model, layers: list[keras.layers.BatchNormalization]) 
 
     # Traced once, for all batch sizes.
     images = tf.TensorSpec(model.input_shape, model.inputs[0].dtype)
-    return tf.function(measure).get_concrete_function(images)
+    return tf.function(measure, autograph=False).get_concrete_function(images)
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ def compiled(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         network: From preprocessed images to features, see `feature_network`.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec(network.input_shape, tf.float32)], autograph=False)
     def compute(inputs: tf.Tensor) -> tf.Tensor:
         return tf.cast(network(inputs, training=False), tf.float32)
 
@@ -127,6 +127,7 @@ def weights_digest(network: keras.Model) -> str:
     return total.hexdigest()[:16]
 
 
+@tf.autograph.experimental.do_not_convert
 def _in_memory(split: Split, preprocessing: Any, batch_size: int) -> tf.data.Dataset:
     """Returns batches of numbers, inputs and labels."""
     images, labels = tf.constant(split.images), tf.constant(split.labels)
@@ -138,6 +139,7 @@ def _in_memory(split: Split, preprocessing: Any, batch_size: int) -> tf.data.Dat
     return tf.data.Dataset.range(len(split)).batch(batch_size).map(prepare)
 
 
+@tf.autograph.experimental.do_not_convert
 def _decoded(split: EncodedSplit, preprocessing: Any, batch_size: int) -> tf.data.Dataset:
     """Returns the same of images in files; those that cannot be read are left out."""
     opened = split.opener()

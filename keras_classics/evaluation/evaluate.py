@@ -144,6 +144,7 @@ class Evaluator:
         self._evaluate = tf.function(
             lambda stacks, labels: self._strategy.run(evaluate, args=(stacks, labels)),
             reduce_retracing=True,
+            autograph=False,
         )
 
     def __call__(self, on_progress: Callable[[int], object] = lambda images: None) -> Evaluation:

@@ -166,7 +166,7 @@ def _preprocessed(layer: keras.layers.Layer, max_pixels: int) -> Prepare:
     if not isinstance(layer, tuple(PREPROCESSINGS.values())):
         return lambda encoded: np.asarray(layer(_decoded(encoded, max_pixels)), "float32")
 
-    @tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     def resized(encoded: tf.Tensor) -> tf.Tensor:
         return layer.resize(_decoded(encoded, max_pixels))
 
@@ -205,7 +205,7 @@ def _keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _in_keras(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def compiled(images: tf.Tensor) -> tf.Tensor:
         return model(images, training=False)
 

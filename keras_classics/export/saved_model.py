@@ -168,7 +168,10 @@ def _predict_function(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tens
     """Returns the function from preprocessed images to outputs, traced once for all signatures."""
     names = tf.constant(source.labels)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *source.inputs.shape[1:]), tf.float32)])
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, *source.inputs.shape[1:]), tf.float32)],
+        autograph=False,
+    )
     def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = source.network(images, training=False)
         top = tf.math.top_k(probabilities, k=min(TOP, len(source.labels)))
@@ -181,6 +184,7 @@ def _predict_function(source: Source) -> Callable[[tf.Tensor], dict[str, tf.Tens
     return predict
 
 
+@tf.autograph.experimental.do_not_convert
 def _decoded(
     encoded: tf.Tensor,
     preprocessing: Callable[[tf.Tensor], tf.Tensor],

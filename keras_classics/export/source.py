@@ -113,7 +113,9 @@ class Source:
         kind = keras.layers.BatchNormalization
         normalized = any(isinstance(layer, kind) for layer in all_layers(model))
         self.network = fold_batch_norm(model) if normalized else model
-        self.predict = tf.function(functools.partial(model, training=False), reduce_retracing=True)
+        self.predict = tf.function(
+            functools.partial(model, training=False), reduce_retracing=True, autograph=False
+        )
         self.expected = in_batches(self.predict, self.inputs)
         self.exclusive = _exclusive(self.model, self.expected)
         self.input = input_block(preprocessing, self.inputs.shape[1:], self.model.inputs[0].name)

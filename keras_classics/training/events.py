@@ -157,7 +157,7 @@ def _graph(model: keras.Model) -> tf.Graph:
     """The network's forward pass."""
     image = tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype, "image")
 
-    @tf.function(input_signature=[image])
+    @tf.function(input_signature=[image], autograph=False)
     def network(image):
         return model(image, training=False)
 

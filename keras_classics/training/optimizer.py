@@ -179,7 +179,9 @@ class _LevenbergMarquardtUpdater:
     def __init__(self, optimizer: LevenbergMarquardt, model: keras.Model, loss: keras.losses.Loss):
         self._optimizer = optimizer
         self._weights = values(model.trainable_variables)
-        self._curvature = tf.function(lambda x, y: diagonal_curvature(model, loss, x, y))
+        self._curvature = tf.function(
+            lambda x, y: diagonal_curvature(model, loss, x, y), autograph=False
+        )
         self.samples = optimizer.samples
         self.variables = slots(self._weights)
 

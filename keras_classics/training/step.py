@@ -86,10 +86,17 @@ class Step:
         if self._scale is None:
             self._apply(gradients, rates)
         else:
-            gradients = [gradient / self._scale.value for gradient in gradients]
-            if self._scale.finite(gradients):
-                self._apply(gradients, rates)
+            self._apply_finite([gradient / self._scale.value for gradient in gradients], rates)
         return sums
+
+    def _apply_finite(self, gradients, rates) -> None:
+        finite = self._scale.finite(gradients)
+
+        def apply() -> tf.Tensor:
+            self._apply(gradients, rates)
+            return finite
+
+        tf.cond(finite, apply, lambda: finite)
 
     def _all_gradients(self, inputs, labels):
         """Gradients of the mean loss over the global batch, from this replica's images."""
@@ -98,10 +105,17 @@ class Step:
         batches = tf.nest.map_structure(self._micro_batches, (inputs, labels))
         gradients = [tf.zeros_like(weight) for weight in self._weights]
         sums = [tf.constant(0.0), tf.constant(0.0)]
-        for i in tf.range(self._gradient_accumulation_steps):
-            micro_batch = tf.nest.map_structure(lambda values: values[i], batches)  # noqa: B023
+
+        def add(number, *totals):
+            micro_batch = tf.nest.map_structure(lambda values: values[number], batches)
             more = self._gradients(*micro_batch)
-            gradients, sums = tf.nest.map_structure(tf.add, (gradients, sums), more)
+            return number + 1, *tf.nest.map_structure(tf.add, list(totals), list(more))
+
+        _, gradients, sums = tf.while_loop(
+            lambda number, *_: number < self._gradient_accumulation_steps,
+            add,
+            (0, gradients, sums),
+        )
         return gradients, sums
 
     def _micro_batches(self, values: tf.Tensor) -> tf.Tensor:
@@ -167,11 +181,13 @@ def compiled_block(step: Step, strategy: tf.distribute.Strategy, jit_compile: bo
         return step(*batch, rates, stop)
 
     def train_block(inputs, labels, rates, stop):
-        totals = tf.zeros(3)
-        for number in tf.range(tf.shape(rates)[0]):
+        def add_step(number, totals):
             sums = strategy.run(on_replica, args=(inputs, labels, number, rates[number], stop))
             # All replicas have the sums over all.
-            totals += [strategy.experimental_local_results(values)[0] for values in sums]
-        return totals
+            sums = [strategy.experimental_local_results(values)[0] for values in sums]
+            return number + 1, totals + sums
 
-    return tf.function(train_block, jit_compile=jit_compile, reduce_retracing=True)
+        steps = tf.shape(rates)[0]
+        return tf.while_loop(lambda number, _: number < steps, add_step, (0, tf.zeros(3)))[1]
+
+    return tf.function(train_block, jit_compile=jit_compile, reduce_retracing=True, autograph=False)

@@ -127,7 +127,7 @@ def _sum_of_first_replica(strategy: tf.distribute.Strategy) -> Callable[[np.ndar
         mine = tf.where(context.replica_id_in_sync_group == 0, words, 0)
         return context.all_reduce(tf.distribute.ReduceOp.SUM, mine)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32)], autograph=False)
     def on_replicas(words):
         return strategy.experimental_local_results(strategy.run(on_replica, args=(words,)))[0]
 
