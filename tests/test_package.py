@@ -75,6 +75,25 @@ def test_imports_point_downwards(path):
     assert "reproduce" not in path.read_text().replace("reproduce/", "")
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_graphs_are_traced_as_they_are_written(path):
+    """AutoGraph would rewrite the source of each function: seconds before a first step."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    traced = [
+        node
+        for node in nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "tf.function"
+    ]
+    as_written = [
+        node
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "tf.function"
+        and "autograph=False" in map(ast.unparse, node.keywords)
+    ]
+    assert len(as_written) == len(traced)
+
+
 def imported_at_once(path: Path) -> set[str]:
     """Packages that a module imports when it is imported itself."""
     names = set()
