@@ -7,8 +7,6 @@ from keras_classics.data.image_size import limited
 from keras_classics.data.random_crops import RandomCrop
 
 
-# It holds no Python for AutoGraph to convert. Looking for it takes seconds.
-@tf.autograph.experimental.do_not_convert
 def decode_crop(crop: RandomCrop, encoded: tf.Tensor, random: tf.Tensor) -> tf.Tensor:
     """Decodes a crop of an image file and resizes it to the crop's size.
 

@@ -102,7 +102,6 @@ def _encoded_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) 
     crop = plan.augmentation
     opened = split.opener()
 
-    @tf.autograph.experimental.do_not_convert
     def draw(step: tf.Tensor, replica: tf.Tensor):
         """Draws the order, crop and colour randomness for one replica's part of a batch."""
         epoch = plan.epoch_of_step(step)
@@ -114,7 +113,6 @@ def _encoded_blocks(split: EncodedSplit, plan: Plan, strategy, first_step: int) 
             shifts = crop.colour(of_colour, epoch)
         return plan.order(epoch, tf.range(first, first + local_batch)), of_crop, shifts
 
-    @tf.autograph.experimental.do_not_convert
     def decode(fetched: Any, random: tf.Tensor, shift: tf.Tensor):
         encoded, label = opened(fetched)
         return CroppedImages(decode_crop(crop, encoded, random), shift), label
