@@ -223,6 +223,11 @@ def builder_arguments(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         return {**arguments_for_file(name, path), **arguments, "weights": path}
     if weights.model != name:
         raise UserError(f"{weights.full_name} are weights of {weights.model}, not of {name}.")
+    if not weights.labels and arguments.get("include_top", True):
+        raise UserError(
+            f"{weights.full_name} has no top: it needs include_top=False. Received: a network with "
+            "its top. Build the network without it, or take other weights."
+        )
     for argument, value in weights.arguments.items():
         if arguments.get(argument, value) != value:
             raise UserError(

@@ -9,6 +9,7 @@ Sources:
 - timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
   torchvision.
 - ResNets that timm trained: see `weights/timm_records.py`.
+- Trunks without a classifier: see `weights/trunk_records.py`.
 - timm 1.0, `timm/models/resnet.py` and `results/results-imagenet.csv`: URLs, licence, preprocessing
   and accuracies of Facebook AI's ResNets. The names of these files end in the first 8 digits of
   their SHA-256, as torch.hub wants it.
@@ -17,6 +18,7 @@ The licences are those that the publishers state. Users of the weights must also
 of ImageNet.
 """
 
+import dataclasses
 import difflib
 import fnmatch
 import functools
@@ -37,6 +39,7 @@ from keras_classics.weights.download import RemoteFile, is_intact
 from keras_classics.weights.formats import caffe, keras_applications, torchvision
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
 from keras_classics.weights.timm_records import TRAINED, views
+from keras_classics.weights.trunk_records import TRUNKS
 
 OWN = Path(__file__).parent / "own"
 
@@ -77,7 +80,7 @@ class WeightsRecord:
         file: The file of weights.
         file_without_top: The file of weights without the top, if published.
         preprocessing: Creates the preprocessing layer that the network was trained with.
-        labels: Name of each class, in the order of the scores.
+        labels: Name of each class, in the order of the scores; empty for a file without top.
         top1: Published top-1 accuracy in percent; None if not published.
         top5: Published top-5 accuracy in percent; None if not published.
         protocol: Evaluation protocol of the published accuracies.
@@ -110,7 +113,7 @@ class WeightsRecord:
     @property
     def dataset(self) -> str:
         """The data that the network was trained on: `ImageNet`, or the name of the data set."""
-        return "ImageNet" if self.labels is IMAGENET else self.name
+        return "ImageNet" if self.labels is IMAGENET or not self.labels else self.name
 
     def fetch(self, with_top: bool = True) -> Path:
         """Returns the path of the file, after downloading it if necessary.
@@ -288,7 +291,9 @@ _VIEW = "ImageNet's 50,000 validation images, one view: short side {}, the middl
 _BSD = "BSD-3-Clause (torchvision)"
 
 
-def _torch_record(model: str, accuracy: tuple[float, float], **metadata: Any) -> WeightsRecord:
+def _torch_record(
+    model: str, accuracy: tuple[float | None, float | None], **metadata: Any
+) -> WeightsRecord:
     normalizes = model.startswith("resnet") or model.endswith("_bn")
     metadata = {
         "licence": _BSD,
@@ -369,6 +374,25 @@ def _facebook_record(model: str, kind: str) -> WeightsRecord:
         licence="CC BY-NC 4.0 (Facebook AI)",
         file=_of_torch_hub(FACEBOOK_URL, file),
     )
+
+
+def _trunk_record(model: str, name: str) -> WeightsRecord:
+    trunk = TRUNKS[model, name]
+    images: Callable[[], keras.layers.Layer] = _TORCH_IMAGES
+    if trunk.subtracts is not None:
+        images = functools.partial(ImagePreprocessing, mean=trunk.subtracts)
+    record = _torch_record(
+        model,
+        (None, None),
+        name=name,
+        origin=trunk.origin,
+        licence=trunk.licence,
+        file=RemoteFile(trunk.file, f"{trunk.folder}/{trunk.file}", trunk.digest),
+        preprocessing=images,
+        protocol=trunk.protocol,
+    )
+    arguments = {**record.arguments, "include_top": False}
+    return dataclasses.replace(record, labels=(), arguments=arguments)
 
 
 def _keras_record(model: str, name_in_keras: str) -> WeightsRecord:
@@ -463,6 +487,7 @@ _RECORDS = {
         *(_facebook_record(*key) for key in FACEBOOK),
         *(_timm_trained_record(*key) for key in TRAINED),
         *(_caffe_record(*key) for key in CAFFE),
+        *(_trunk_record(*key) for key in TRUNKS),
         *map(_own_record, sorted(OWN.glob("*.json"))),
     )
 }

@@ -30,6 +30,13 @@ UNMEASURED = {
     *(f"vgg16/{name}" for name in ("places365", "vgg_face")),
 }
 
+# Without a classifier.
+TRUNKS = {
+    "vgg16/imagenet_torchvision_features",
+    *(f"resnet50/imagenet_moco_{name}" for name in ("v1", "v2", "v2_200")),
+}
+UNMEASURED |= TRUNKS
+
 # Published without a hash.
 WITHOUT_HASH = {
     *(f"{model}/places365" for model in ("caffenet", "vgg16", "resnet152")),
@@ -88,6 +95,7 @@ def test_every_network_that_others_publish_has_its_records():
         "resnet50/imagenet_fb_swsl",
         "resnet50/imagenet_keras",
         "resnet50/imagenet_keras_v2",
+        *(f"resnet50/imagenet_moco_{name}" for name in ("v1", "v2", "v2_200")),
         "resnet50/imagenet_timm",
         *(f"resnet50/imagenet_timm_{recipe}" for recipe in OF_TIMM),
         "resnet50/imagenet_torchvision",
@@ -118,7 +126,9 @@ def test_a_record_is_complete(name):
     assert (record.epsilon is not None) == (record.momentum is not None) == normalizes
     files = [f for f in (record.file, record.file_without_top) if f is not None]
     for file in files:
-        digest = r"sha256:([0-9a-f]{8}|[0-9a-f]{64})|md5:[0-9a-f]{32}|sha1:[0-9a-f]{40}"
+        digest = (
+            r"sha256:([0-9a-f]{8}|[0-9a-f]{64})|md5:([0-9a-f]{8}|[0-9a-f]{32})|sha1:[0-9a-f]{40}"
+        )
         if record.full_name in WITHOUT_HASH:
             assert file.digest is None
         else:
@@ -164,6 +174,19 @@ def test_the_table_on_the_page_of_weights():
     from reproduce.report.zoo_table import weights_table
 
     assert weights_table() in (ROOT / "docs/weights.md").read_text()
+
+
+def test_weights_without_a_classifier(tmp_path, monkeypatch):
+    assert {n for n in NAMES if not kc.find_weights(n).labels} == TRUNKS
+    with pytest.raises(UserError, match="has no top: it needs include_top=False"):
+        kc.vgg16(weights="imagenet_torchvision_features")
+    record = kc.find_weights("vgg16/imagenet_torchvision_features")
+    grey = np.full((1, 256, 256, 3), 128, "uint8")
+    # torchvision standardises with mean 0.48235, 0.45882, 0.40784 and deviation 1 / 255.
+    expected = (128 / 255 - np.array([0.48235, 0.45882, 0.40784])) * 255
+    found = keras.ops.convert_to_numpy(record.preprocessing()(grey))[0, 0, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert record.dataset == "ImageNet"
 
 
 def test_unknown_weights():
