@@ -17,7 +17,7 @@ from keras_classics.export.manifest import manifest
 from keras_classics.export.onnx import write as write_onnx
 from keras_classics.export.saved_model import write as write_saved_model
 from keras_classics.export.source import Source, check_stored
-from keras_classics.export.tflite import check_arguments
+from keras_classics.export.tflite import check_arguments, saved_network
 from keras_classics.export.tflite import write as write_tflite
 from keras_classics.export.verify import Check, check_destination, check_files, output
 from keras_classics.weights.card import write_card
@@ -147,9 +147,13 @@ def _write_all(
     checks = {}
     if "saved_model" in formats:
         checks["saved_model"] = write_saved_model(source, folder / "saved_model")
-    for kind in quantize if "tflite" in formats else ():
-        name = "model.tflite" if kind == "none" else f"model_{kind}.tflite"
-        checks[name] = write_tflite(files_source, folder / name, kind, calibration)
+    if "tflite" in formats:
+        with saved_network(files_source, folder / "tflite") as saved:
+            for kind in quantize:
+                name = "model.tflite" if kind == "none" else f"model_{kind}.tflite"
+                checks[name] = write_tflite(
+                    files_source, folder / name, kind, calibration, saved=saved
+                )
     if "onnx" in formats:
         checks["model.onnx"] = write_onnx(files_source, folder / "model.onnx")
     return checks

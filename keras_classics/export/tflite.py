@@ -125,8 +125,9 @@ def write(
     calibration: np.ndarray | None = None,
     io: str = "float32",
     batch: int | None = 1,
+    saved: Path | None = None,
 ) -> Check:
-    """Writes a `.tflite` file of a network, and verifies it. For the arguments see `tflite`.
+    """Writes a `.tflite` file of a network, and verifies it. For the arguments see `build`.
 
     Raises:
         UserError: If TFLite lacks an operation of the network.
@@ -136,7 +137,7 @@ def write(
     if quantize in CALIBRATED:
         sample = _sample(np.asarray(calibration))
         inputs = source.prepare(sample)
-    details = build(source, path, quantize, inputs, io, batch)
+    details = build(source, path, quantize, inputs, io, batch, saved)
     threads = processors()
     run = runtime(path, threads)
     # The converter may choose a type for which the runtime does not implement an operation.
@@ -164,6 +165,7 @@ def build(
     calibration: np.ndarray | None = None,
     io: str = "float32",
     batch: int | None = 1,
+    saved: Path | None = None,
 ) -> dict[str, Any]:
     """Writes a `.tflite` file of a network.
 
@@ -174,6 +176,7 @@ def build(
         calibration: Calibration images as the source prepares them.
         io: See `tflite`.
         batch: See `tflite`.
+        saved: What `saved_network` wrote of the network, if several files are written of it.
 
     Returns:
         What is in the file: `operations` and `float_operations`, see `operations_of`, and `input`
@@ -182,10 +185,9 @@ def build(
     Raises:
         UserError: If TFLite lacks an operation of the network.
     """
-    # Beside the file and not in the system's temporary folder, so that after a crash the next
-    # writer removes it.
-    with _scratch(path.with_name(f"{path.name}.parts")) as folder:
-        content = _convert(source, folder, quantize, calibration, io, batch)
+    whole = contextlib.nullcontext(saved) if saved else saved_network(source, path, batch)
+    with whole as saved:
+        content = _convert(source, saved, quantize, calibration, io)
     operations, float_operations = operations_of(content)
     ends = _ends(content)
     blocks = {"input": source.input | ends["input"], "output": source.output | ends["output"]}
@@ -258,9 +260,26 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def saved_network(source: Source, path: Path, batch: int | None = 1) -> Iterator[Path]:
+    """Writes a network as the converter takes it, and removes it at the end.
+
+    Args:
+        source: The network.
+        path: The file to write, or one of them. The network stands beside it and not in the
+            system's temporary folder, so that after a crash the next writer removes it.
+        batch: See `tflite`.
+    """
+    network, folder = source.network, path.with_name(f"{path.name}.parts")
+    shape = (batch, *source.inputs.shape[1:])
+    signature = tf.TensorSpec(shape, source.inputs.dtype, ENDS["input"])
+    # For a Keras 3 model, the converter finds variables only in a SavedModel.
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint(
+        "serving_default", lambda x: {ENDS["output"]: network(x, training=False)}, [signature]
+    )
     files.remove(folder)
     try:
+        write_out(archive, folder)
         yield folder
     finally:
         files.remove(folder)
@@ -268,24 +287,14 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 def _convert(
     source: Source,
-    folder: Path,
+    saved: Path,
     quantize: str,
     calibration: np.ndarray | None,
     io: str,
-    batch: int | None,
 ) -> bytes:
-    network = source.network
-    shape, dtype = (batch, *source.inputs.shape[1:]), source.inputs.dtype
-    signature = tf.TensorSpec(shape, dtype, ENDS["input"])
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint(
-        "serving_default", lambda x: {ENDS["output"]: network(x, training=False)}, [signature]
-    )
-    # For a Keras 3 model, the converter finds variables only in a SavedModel.
-    write_out(archive, folder)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved))
     _quantize(converter, quantize, calibration)
-    if dtype == np.float32:
+    if source.inputs.dtype == np.float32:
         converter.inference_input_type = tf.as_dtype(io)
     converter.inference_output_type = tf.as_dtype(io)
     try:
