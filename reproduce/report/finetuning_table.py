@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from keras_classics.data.augment import AffineDistortion, Augmentation, CropFlip
 from keras_classics.training import Recipe, read_result
@@ -91,7 +92,7 @@ def _search_row(run: Path) -> Row:
         (_recipe(folder), read_result(folder / "result.json"))
         for folder in (run.parent / "head", run)
     )
-    warmup = whole.schedule.epochs / whole.epochs if isinstance(whole.schedule, Warmup) else 0
+    warmup = whole.schedule.epochs / result["epochs"] if isinstance(whole.schedule, Warmup) else 0
     return cells(
         {
             "set": whole.tags["variant"],
@@ -120,7 +121,8 @@ def _recipe(run: Path) -> Recipe:
 
 
 def _peak(recipe: Recipe) -> float:
-    return getattr(recipe.schedule, "then", recipe.schedule).rate
+    schedule: Any = recipe.schedule
+    return getattr(schedule, "then", schedule).rate
 
 
 def _augmentation(augmentation: Augmentation | None) -> str:

@@ -86,7 +86,7 @@ def test_rows_of_the_search_hold_what_was_tried(tmp_path, monkeypatch):
         folder.mkdir()
         content = dataclasses.replace(recipe, tags=tags).to_json()
         (folder / "recipe.json").write_text(json.dumps(content))
-        result = {**RESULT, "tags": tags, "steps": steps}
+        result = {**RESULT, "tags": tags, "epochs": recipe.epochs, "steps": steps}
         (folder / "result.json").write_text(json.dumps(result))
     for _ in range(2):
         table.add_finetuned([tmp_path / "whole"])
