@@ -190,15 +190,25 @@ class ImagePreprocessing(keras.layers.Layer):
         return tf.image.crop_to_bounding_box(images, top, left, self.crop, self.crop)
 
     def normalize(self, images: Any) -> Any:
-        """Normalises images of any size.
+        """Normalises images of any size; with a mean image, of its size.
 
         Args:
             images: Array or tensor of RGB images, shape (..., 3), values 0..255.
 
         Returns:
             Normalised images, float32, of the same shape; an array if `images` is an array.
+
+        Raises:
+            UserError: If images do not have the size of the mean image.
         """
         mean, std = np.array(self.mean, "float32"), np.array(self.std, "float32")
+        sides = tuple(images.shape[-3:-1])
+        if mean.ndim == 3 and None not in sides and sides != (self.crop, self.crop):
+            raise UserError(
+                f"A mean image is subtracted from images of its size, {self.crop} x {self.crop}. "
+                f"Received: images of the shape {tuple(images.shape)}. Resize them, or use the "
+                "mean of each channel."
+            )
         if isinstance(images, np.ndarray):
             images = images.astype("float32")
             images = images[..., ::-1] if self.bgr else images

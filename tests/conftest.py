@@ -17,6 +17,8 @@ from tests.helpers.replicas import REPLICAS
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * REPLICAS
 )
+# Starts it, before a test of fewer replicas could ask for fewer.
+tf.config.list_logical_devices()
 
 
 @pytest.fixture(scope="session")

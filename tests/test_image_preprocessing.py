@@ -102,3 +102,14 @@ def test_one_image(layer):
     for wrong in (images[0, 0], images[np.newaxis]):
         with pytest.raises(UserError, match=r"shape \(height, width, 1 or 3\), or with a batch"):
             layer.resize(wrong)
+
+
+def test_a_mean_image_is_for_its_size():
+    mean = np.arange(48.0).reshape(4, 4, 3)
+    layer = ImagePreprocessing(resize=4, crop=4, mean=mean.tolist())
+    images = image(4, 4, 3)
+    for given in (images, tf.constant(images)):
+        np.testing.assert_array_equal(layer.normalize(given), images - mean.astype("float32"))
+    for given in (image(6, 4, 3), tf.constant(image(1, 4, 3))):
+        with pytest.raises(UserError, match=r"of its size, 4 x 4\. Received: .*\(2, \d, 4, 3\)"):
+            layer.normalize(given)
