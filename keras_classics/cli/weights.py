@@ -40,7 +40,7 @@ def _row(record: WeightsRecord) -> list[str]:
         record.dataset,
         # Without whose statement it is.
         record.licence.partition(" (")[0],
-        "download" if isinstance(record.file, RemoteFile) else "in the package",
+        "download" if isinstance(record.file, RemoteFile) else "in package",
     ]
 
 

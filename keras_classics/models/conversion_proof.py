@@ -79,7 +79,7 @@ def compare(network: keras.Model, model: str, file: str | os.PathLike) -> Compar
         library, package, theirs = "torchvision", "torchvision", _torchvision
     elif kind == contents.ONNX:
         library, package, theirs = "ONNX Runtime", "onnxruntime", _onnxruntime
-    elif kind == contents.HDF5 and read_metadata(path) is None and not part:
+    elif kind == contents.HDF5 and read_metadata(path) is None and not part and _known(model):
         library, package, theirs = "keras.applications", "keras", _keras_applications
     elif kind == contents.CAFFE:
         return Comparison("Caffe", reason="Caffe is missing")
@@ -211,13 +211,17 @@ def _answers_probabilities(path: Path, output: str) -> bool:
     return output in nodes and nodes[output].operator == "Softmax"
 
 
+def _known(model: str) -> str:
+    """Returns what keras.applications calls a network, or ""."""
+    return find_model(model).keras_applications
+
+
 def _keras_applications(network: keras.Model, model: str, path: Path, part: str) -> Sides:
     """Returns the network of keras.applications with the weights of its own file."""
-    names = find_model(model).keras_applications
     version = any(layer.name == "post_bn" for layer in network.layers)
-    name = re.split(r"\W", names)[0] + ("V2" if version else "")
-    if not names or not hasattr(keras.applications, name):
-        raise _NotComparedError(f"it has no {model}")
+    name = re.split(r"\W", _known(model))[0] + ("V2" if version else "")
+    if not hasattr(keras.applications, name):
+        raise _NotComparedError(f"it has no {name}")
     scores = _classifier(network)
     top = {"classes": scores.units, "classifier_activation": None} if scores else {}
     theirs = getattr(keras.applications, name)(

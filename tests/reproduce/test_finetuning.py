@@ -5,14 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
-from keras_classics.cli._recipe_flags import with_set_fields
 from keras_classics.data import load
 from keras_classics.training import finetuning_recipes
-from keras_classics.training.finetune import STAGES
-from reproduce.finetuning import __main__, sets
+from reproduce.finetuning import sets
 from reproduce.report import finetuning_table as table
 from tests.helpers.runs import RESULT
 
@@ -95,19 +91,27 @@ def test_rows_of_the_search_hold_what_was_tried(tmp_path, monkeypatch):
     ]
 
 
-def test_set_changes_one_stage_and_the_command_says_so():
-    with flagsaver.flagsaver():
-        flags.FLAGS(["program", "--set=whole.clip_norm=1", "--set=average=0.9"])
-        head, whole = (
-            with_set_fields(recipe, STAGES)
-            for recipe in finetuning_recipes(
-                *("lenet5", "digits", "folder:x", "run"),
-                batch_size=8,
-                head_epochs=2,
-                epochs=5,
-            )
-        )
-        command = __main__._command("shapes", 1)
-    assert (head.clip_norm, whole.clip_norm) == (5, 1)
-    assert (head.average, whole.average) == (0.9, 0.9)
+# In a process of its own: programs define flags of the same names.
+SET = """
+import json, sys
+from absl import flags
+from keras_classics.cli._recipe_flags import with_set_fields
+from keras_classics.training import finetuning_recipes
+from keras_classics.training.finetune import STAGES
+from reproduce.finetuning.__main__ import _command
+
+flags.FLAGS(sys.argv)
+recipes = finetuning_recipes(
+    *("lenet5", "digits", "folder:x", "run"), batch_size=8, head_epochs=2, epochs=5
+)
+changed = [with_set_fields(recipe, STAGES) for recipe in recipes]
+print(json.dumps([[(one.clip_norm, one.average) for one in changed], _command("shapes", 1)]))
+"""
+
+
+def test_set_changes_one_stage_and_the_command_says_so(run_program):
+    done = run_program("-c", SET, "--set=whole.clip_norm=1", "--set=average=0.9")
+    assert done.returncode == 0, done.stderr
+    changed, command = json.loads(done.stdout)
+    assert changed == [[5, 0.9], [1, 0.9]]
     assert command.endswith("--names=shapes --seeds=2 --set=whole.clip_norm=1 --set=average=0.9")
