@@ -423,9 +423,11 @@ def trained(request, digits) -> tuple[str, explain.Network, np.ndarray]:
 
 
 def test_integrated_gradients_of_trained_networks(trained):
-    _, known, images = trained
+    name, known, images = trained
     images = images[:4]
-    found = explain.integrated_gradients(known, images, steps=200).sum(axis=(1, 2, 3))
+    # The gradient of the deeper network jumps more often on the way.
+    steps = {"lenet5": 200, "resnet20": 1000}[name]
+    found = explain.integrated_gradients(known, images, steps=steps).sum(axis=(1, 2, 3))
     rises = known.scores(images) - known.scores(np.zeros_like(images))
     np.testing.assert_allclose(found, rises[range(4), known.labels(images)], rtol=0.01)
 
