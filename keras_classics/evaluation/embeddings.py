@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_classics.analysis.features import feature_extractor
 from keras_classics.analysis.nested import flat
 from keras_classics.data import image_files
+from keras_classics.data.pipeline import without_autotuning
 from keras_classics.data.splits import AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import fault_at
 from keras_classics.errors import UserError, one_line
@@ -109,7 +110,8 @@ def embed(
     """
     rows = _in_memory if isinstance(split, Split) else _decoded
     done = 0
-    for numbers, inputs, labels in rows(split, preprocessing, batch_size).prefetch(2):
+    batches = without_autotuning(rows(split, preprocessing, batch_size).prefetch(2))
+    for numbers, inputs, labels in batches:
         features, found = compute(inputs).numpy(), numbers.numpy()
         check_finite(features, "Features", lambda row, found=found: _name(split, found[row]))
         for number, of_image, label in zip(found.tolist(), features, labels.numpy(), strict=True):
