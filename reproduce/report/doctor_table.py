@@ -11,6 +11,9 @@ from reproduce.harness.tables import ENVIRONMENT, NOT_RUN, Row, markdown, read_r
 # The kind of the rows of trainings without a fault.
 HEALTHY_KIND = "healthy"
 
+# No row of these seeds and higher ones had been seen when the checks took their form.
+NEW_SEEDS = 200
+
 COLUMNS = ("kind", "seed", "training", "stage", "found", "accuracy", "seconds", *ENVIRONMENT)
 
 
@@ -37,32 +40,28 @@ def doctor_table(rows: Sequence[Row]) -> str:
     lines = []
     for kind, fault in FAULTS.items():
         of_kind = [row for row in rows if row["kind"] == kind]
-        found = [row for row in of_kind if is_found(row)]
         others = sorted({name for row in of_kind for name in other_findings(row)})
-        lines.append(
-            [fault.title, _share(len(found), len(of_kind)), ", ".join(map(_code, others)) or "-"]
-        )
+        shares = (_share(sum(map(is_found, some)), len(some)) for some in _seen_and_new(of_kind))
+        lines.append([fault.title, *shares, ", ".join(map(_code, others)) or "-"])
     faulty = [row for row in rows if row["kind"] in FAULTS]
-    found = [row for row in faulty if is_found(row)]
+    found = (_interval(sum(map(is_found, some)), len(some)) for some in _seen_and_new(faulty))
     others = [row for row in faulty if other_findings(row)]
-    lines.append(
-        [
-            "**all**",
-            _interval(len(found), len(faulty)),
-            f"in {_share(len(others), len(faulty))} trainings",
-        ]
-    )
+    lines.append(["**all**", *found, f"in {_share(len(others), len(faulty))} trainings"])
     healthy = [row for row in rows if row["kind"] == HEALTHY_KIND]
-    alarms = [row for row in healthy if row["found"]]
-    names = sorted({name for row in alarms for name in row["found"].split("; ")})
-    lines.append(
-        [
-            "healthy trainings with a finding",
-            _interval(len(alarms), len(healthy)),
-            ", ".join(map(_code, names)) or "-",
-        ]
+    names = sorted({name for row in healthy for name in row["found"].split("; ") if name})
+    alarms = (
+        _interval(sum(bool(row["found"]) for row in some), len(some))
+        for some in _seen_and_new(healthy)
     )
-    return markdown(["planted fault", "found", "other findings"], lines, left=1)
+    lines.append(["healthy trainings with a finding", *alarms, ", ".join(map(_code, names)) or "-"])
+    head = ["planted fault", "found", "on new seeds", "other findings"]
+    return markdown(head, lines, left=1)
+
+
+def _seen_and_new(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Returns rows of seeds that were seen while the checks were mended, and of new ones."""
+    new = [row for row in rows if int(row["seed"]) >= NEW_SEEDS]
+    return [row for row in rows if row not in new], new
 
 
 def is_found(row: Row) -> bool:

@@ -20,12 +20,16 @@ def test_rows_become_a_table():
         row("nan_in_data", "not_finite_data; not_finite"),
         row("healthy", ""),
         row("healthy", "overfitting (after)", 1),
+        row("bgr", "channel_order", 200),
+        row("healthy", "", 219),
     ]
     lines = table.doctor_table(rows).splitlines()
-    assert "| BGR for RGB | 1 of 2 | `overfitting` |" in lines
-    assert "| NaN in data | 1 of 1 | - |" in lines
-    assert "| dead ReLUs | not run | - |" in lines
+    assert "| BGR for RGB | 1 of 2 | 1 of 1 | `overfitting` |" in lines
+    assert "| NaN in data | 1 of 1 | not run | - |" in lines
+    assert "| dead ReLUs | not run | not run | - |" in lines
     assert lines[-2].startswith("| **all** | 2 of 3: 67% (")
+    assert "| 1 of 1: 100% (" in lines[-2]
+    assert "| 0 of 1: 0% (" in lines[-1]
     assert lines[-1].startswith("| healthy trainings with a finding | 1 of 2: 50% (")
     assert lines[-1].endswith("| `overfitting` (after) |")
 
