@@ -53,7 +53,7 @@ class FileNames(Sequence[str]):
         """Returns the names with something before each."""
         return replace(self, prefix=os.fsencode(prefix) + self.prefix)
 
-    def take(self, indices: np.ndarray) -> "FileNames":
+    def _at(self, indices: np.ndarray) -> "FileNames":
         """Returns the names at some indices, in that order."""
         taken = replace(self, starts=self.starts[indices], lengths=self.lengths[indices])
         # Most names share the buffer; a few of many have their own.
@@ -67,9 +67,9 @@ class FileNames(Sequence[str]):
     @overload
     def __getitem__(self, key: int) -> str: ...
     @overload
-    def __getitem__(self, key: slice) -> "FileNames": ...
-    def __getitem__(self, key: int | slice) -> "str | FileNames":
-        if isinstance(key, slice):
-            return self.take(np.arange(len(self))[key])
+    def __getitem__(self, key: slice | np.ndarray) -> "FileNames": ...
+    def __getitem__(self, key: int | slice | np.ndarray) -> "str | FileNames":
+        if isinstance(key, slice | np.ndarray):
+            return self._at(np.arange(len(self))[key])
         start = self.starts[key]
         return os.fsdecode(self.prefix + self.encoded[start : start + self.lengths[key]])

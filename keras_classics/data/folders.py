@@ -211,7 +211,7 @@ def _shared(tree: Tree, folder: str, share: float | None) -> dict[str, Part]:
 
 def _some(part: Part, chosen: np.ndarray) -> Part:
     indices = np.flatnonzero(chosen)
-    return replace(part, images=part.images.take(indices), labels=part.labels[indices])
+    return replace(part, images=part.images[indices], labels=part.labels[indices])
 
 
 def _check_classes(tree: Tree, found: dict[str, Part], class_names: Sequence[str]) -> None:

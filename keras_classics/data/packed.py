@@ -49,7 +49,7 @@ class Packed(EncodedSplit):
         """Returns the images at some indices, in that order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         of_images = {n: v for n, v in values.items() if isinstance(v, np.ndarray | FileNames)}
-        return replace(self, **{name: value.take(indices) for name, value in of_images.items()})
+        return replace(self, **{name: value[indices] for name, value in of_images.items()})
 
     def _content(self, index: int) -> bytes:
         # Opened each time: ImageNet has more files than a process may hold open.

@@ -174,7 +174,7 @@ class FileSplit(EncodedSplit):
 
     def take(self, indices: np.ndarray) -> Self:
         """Returns the files at some indices, in that order."""
-        return replace(self, paths=self.paths.take(indices), labels=self.labels[indices])
+        return replace(self, paths=self.paths[indices], labels=self.labels[indices])
 
     def reader(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Returns a function from an index to the file's bytes and its label, for a graph."""

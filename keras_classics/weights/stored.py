@@ -8,7 +8,7 @@ import functools
 import math
 import textwrap
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import keras
@@ -71,6 +71,26 @@ class FileContent:
     prefix: str = ""
     notes: Sequence[str] = ()
     others: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls, found: Iterable[tuple[str, "StoredTensor", str]], notes: Sequence[str] = ()
+    ) -> "FileContent":
+        """Returns what layers of a file hold.
+
+        Args:
+            found: Tensors, each with its name in the format before it and that in the file behind.
+            notes: See above.
+
+        Raises:
+            UserError: If two have the same name in the format.
+        """
+        tensors, own_names = {}, {}
+        for name, tensor, own_name in found:
+            if name in tensors:
+                raise UserError(f"it has two layers for {name!r}")
+            tensors[name], own_names[name] = tensor, own_name
+        return cls(tensors, own_names, notes=notes)
 
     def own_name(self, name: str) -> str:
         """Returns the name that a tensor has, or would have, in the file."""

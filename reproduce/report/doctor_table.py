@@ -60,8 +60,8 @@ def doctor_table(rows: Sequence[Row]) -> str:
 
 def _seen_and_new(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Returns rows of seeds that were seen while the checks were mended, and of new ones."""
-    new = [row for row in rows if int(row["seed"]) >= NEW_SEEDS]
-    return [row for row in rows if row not in new], new
+    seen = [row for row in rows if int(row["seed"]) < NEW_SEEDS]
+    return seen, [row for row in rows if int(row["seed"]) >= NEW_SEEDS]
 
 
 def is_found(row: Row) -> bool:

@@ -342,7 +342,7 @@ def test_names_of_files():
     below = names.below("/data/")
     assert [*below] == [f"/data/{text}" for text in texts]
     assert [*below[1:3]] == [f"/data/{text}" for text in texts[1:3]]
-    assert [*below.take(np.array([4, 1, 1]))] == [below[i] for i in (4, 1, 1)]
+    assert [*below[np.array([4, 1, 1])]] == [below[i] for i in (4, 1, 1)]
     assert [*FileNames.joined([names, FileNames.of([]), names])] == texts * 2
     assert len(FileNames.joined([])) == 0
     with pytest.raises(IndexError):
@@ -351,7 +351,7 @@ def test_names_of_files():
 
 def test_a_few_names_of_many_hold_little():
     names = FileNames.of(f"train/n{number:08d}/{number}.JPEG" for number in range(10_000))
-    few = names.take(np.arange(5_000, 5_010))
+    few = names[np.arange(5_000, 5_010)]
     assert len(few.encoded) < 400
     assert [*few] == [*names[5_000:5_010]]
     assert len(names.encoded) + names.starts.nbytes + names.lengths.nbytes < 50 * len(names)

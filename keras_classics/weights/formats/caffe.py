@@ -79,16 +79,11 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
     names = _names(network, model)
     check_computation(network, names, model)
     flattened = _flattened(model)
-    tensors: Tensors = {}
-    own_names: dict[str, str] = {}
-    for unit in network.units:
-        name = names[unit.layer.name]
-        for variable, tensor in _tensors(unit, name, model, flattened).items():
-            if variable in tensors:
-                raise UserError(f"it has two layers for {variable!r}")
-            tensors[variable] = tensor
-            own_names[variable] = _own_name(unit, variable)
-    yield FileContent(tensors, own_names)
+    yield FileContent.of(
+        (variable, tensor, _own_name(unit, variable))
+        for unit in network.units
+        for variable, tensor in _tensors(unit, names[unit.layer.name], model, flattened).items()
+    )
 
 
 def _own_name(unit: Unit, variable: str) -> str:

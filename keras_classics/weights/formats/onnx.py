@@ -25,7 +25,7 @@ from keras_classics.weights.formats.onnx_files import Tensor, floats, read_graph
 from keras_classics.weights.formats.onnx_steps import Network, Weights, network_of
 from keras_classics.weights.formats.steps import Step, last_of, matched, steps_of, trunk_and_top
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.stored import FileContent, StoredTensor, Tensors
+from keras_classics.weights.stored import FileContent, StoredTensor
 
 # Of a response normalisation, by the value of the builder's argument `lrn`: n, alpha, beta, k.
 NORMALIZATION = "lrn"
@@ -53,21 +53,17 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
     pairs = matched(last, last_of(steps_of(model)))
     layers = _layers(pairs, last, network, model)
     flattened = _flattened(model)
-    tensors: Tensors = {}
-    own_names: dict[str, str] = {}
+    found: list[tuple[str, StoredTensor, str]] = []
     folded = 0
     for step in network.steps:
         if step.name not in network.weights:
             continue
         name, norm = layers.get(step, (step.name, ""))
         reader = _Reader(model, network.weights, flattened.get(name))
-        found = reader.tensors(step, name, norm)
         folded += bool(norm and not step.norm)
-        for variable, (tensor, own) in found.items():
-            if variable in tensors:
-                raise UserError(f"it has two layers for {variable!r}")
-            tensors[variable], own_names[variable] = tensor, own
-    yield FileContent(tensors, own_names, notes=_notes(network, folded))
+        named = reader.tensors(step, name, norm)
+        found += [(variable, *tensor_and_name) for variable, tensor_and_name in named.items()]
+    yield FileContent.of(found, _notes(network, folded))
 
 
 def read_metadata(path: Path, part: str = "") -> FileMetadata:
