@@ -5,17 +5,20 @@ keras-classics diagnose --model=vgg16_mini --dataset=folder:my_images
 keras-classics diagnose --recipe=resnet_cifar10/paper --dataset=cifar10 --try
 
 RUN_DIR is the folder of a run of train, finetune or another program, finished or not: its recipe,
-newest weights and log are read from it. The run may go on meanwhile; nothing that belongs to it is
-written or locked. Without RUN_DIR, the training that the flags describe is examined before it
-begins, as 'keras-classics train' would begin it.
+newest weights and log are read from it. The run may go on meanwhile: nothing that belongs to it is
+written or locked, and the diagnosis of a run that has not ended leaves processor and GPU to it.
+Without RUN_DIR, the training that the flags describe is examined before it begins, as
+'keras-classics train' would begin it.
 
 Each finding says what was measured, what it should be, and the smallest change that mends it. --try
 carries each change out for 50 steps, where that can be done. OUT/index.html shows all of it with
 pictures, and OUT/diagnosis.json holds it for programs. The exit status is 0, with findings too.
 """
 
+import os
 from pathlib import Path
 
+import tensorflow as tf
 from absl import flags
 
 from keras_classics.cli import _training_flags as training_flags
@@ -32,6 +35,7 @@ from keras_classics.errors import UserError
 from keras_classics.training import load_data
 from keras_classics.training.few_images import for_few_images
 from keras_classics.training.recipes.by_name import RECIPES
+from keras_classics.training.run_directory import RunDirectory, run_folder
 
 TRY = flags.DEFINE_bool("try", False, f"Carry each mend out for {STEPS} steps.")
 OUT = define_path(
@@ -64,7 +68,17 @@ def _of_run(run_dir: Path) -> tuple[Case, Path]:
             "A run has its recipe and its data in its folder. Received: "
             f"{run_dir} and {', '.join(given)}. Leave out one of the two."
         )
+    if not RunDirectory(run_folder(run_dir)).result.exists():
+        _give_way()
     return case_of_run(run_dir, training_flags.DATA_DIR.value), run_dir / "diagnosis"
+
+
+def _give_way() -> None:
+    """Runs beside a training without slowing it: at the lowest priority, and on no GPU."""
+    if hasattr(os, "nice"):
+        os.nice(19)
+    # TensorFlow would take the memory that the training has not taken.
+    tf.config.set_visible_devices([], "GPU")
 
 
 def _of_flags() -> tuple[Case, Path]:

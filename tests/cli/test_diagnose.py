@@ -1,6 +1,7 @@
 """`keras-classics diagnose`: a run, a training before it begins, and what is refused."""
 
 import json
+import os
 
 import pytest
 
@@ -19,6 +20,27 @@ DIAGNOSE = ("-m", "keras_classics.cli", "diagnose")
 )
 def test_says_what_is_wrong(run_program, words, message):
     assert_one_line(run_program(*DIAGNOSE, *words), 2, message)
+
+
+PRIORITY = """
+import os, runpy, sys
+sys.argv = ["keras-classics", "diagnose", sys.argv[1]]
+try:
+    runpy.run_module("keras_classics.cli", run_name="__main__")
+finally:
+    print(os.nice(0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("files", "priority"), [(["recipe.json"], 19), (["recipe.json", "result.json"], os.nice(0))]
+)
+def test_gives_way_to_a_run_that_may_go_on(run_program, tmp_path, files, priority):
+    for name in files:
+        (tmp_path / name).write_text("no recipe")
+    done = run_program("-c", PRIORITY, str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == f"{priority}\n"
 
 
 def test_a_training_before_it_begins(run_program, tmp_path):
