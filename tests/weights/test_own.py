@@ -44,6 +44,7 @@ def test_a_sample_of_fashion_mnist(name):
     assert len(split) == 500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RIGHT)
 def test_all_of_fashion_mnist(name):
     if not tfds.builder("fashion_mnist").is_prepared():
