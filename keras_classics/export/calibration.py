@@ -24,8 +24,8 @@ def check_calibration(quantize: str, calibration: np.ndarray | None) -> None:
     check_uint8("calibration", np.asarray(calibration))
 
 
-def calibration_sample(images: np.ndarray) -> np.ndarray:
-    """Returns at most `CALIBRATION_IMAGES` of the images, sampled with a fixed seed."""
+def calibration_sample(images: np.ndarray | None) -> np.ndarray:
+    """Returns at most `CALIBRATION_IMAGES` of checked images, sampled with a fixed seed."""
     images = np.asarray(images)
     generator = np.random.default_rng(CALIBRATION_SEED)
     number = min(CALIBRATION_IMAGES, len(images))

@@ -49,12 +49,12 @@ def write(
         "output": source.output | {"name": flat(source.network).output_names[0]},
     }
     details: dict[str, Any] = {}
-    if quantize == "none" or calibration is None:
-        onnx(source.network, path, metadata=blocks)
-    else:
+    if quantize == "int8":
         inputs = source.prepare(calibration_sample(calibration))
         details["float_operations"] = onnx_int8(source.network, path, inputs, blocks)
         details["calibration_images"] = len(inputs)
+    else:
+        onnx(source.network, path, metadata=blocks)
     checked = check(source, runtime(path), quantize=quantize, format="onnx", **details, **blocks)
     openvino = _in_openvino(source, path, quantize)
     return dataclasses.replace(checked, details={**checked.details, "openvino": openvino})

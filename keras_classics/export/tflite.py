@@ -128,7 +128,7 @@ def write(
         VerificationError: If the export disagrees with the model.
     """
     inputs = None
-    if quantize in CALIBRATED and calibration is not None:
+    if quantize in CALIBRATED:
         inputs = source.prepare(calibration_sample(calibration))
     details = build(source, path, quantize, inputs, io, batch, saved)
     threads = processors()

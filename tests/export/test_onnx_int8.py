@@ -5,6 +5,7 @@ import json
 import sys
 import tempfile
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,7 +22,6 @@ from keras_classics.image_preprocessing import CanvasPreprocessing
 from keras_classics.models.layers import AdaptiveAveragePooling2D, TowerConv2D
 from tests.helpers.exports import arguments
 from tests.helpers.networks import network, settled
-from tests.weights.test_own import SAMPLE
 
 # With `large` they have every kind of layer; the others are slow.
 FAST = ("cuda_convnet", "lenet5_1998", "resnet20", "vgg16_first_bn")
@@ -37,6 +37,8 @@ FLOAT = {
     "lenet5_1998": {"Mul", "Neg", "ReduceSum", "Softmax", "Sub", "Tanh"},
     "vgg16_first_bn": {"BatchNormalization", "Softmax"},
 }
+# 500 test images.
+SAMPLE = Path(__file__).parents[1] / "golden" / "fashion_mnist_sample.npz"
 DIGITS = {"preprocessing": CanvasPreprocessing(), "labels": list("0123456789")}
 
 
