@@ -6,7 +6,8 @@ keras-classics benchmark --export=served --out=measured --json
 
 Each form of the folder that `keras-classics export` wrote is loaded in a process of its own, and
 all take turns. IMAGES are files, folders, patterns in quotes, and - for paths on standard input;
-generated images if there are none. OpenVINO runs the ONNX file too, if it is installed, in float32.
+generated images if there are none. If OpenVINO is installed, it runs ONNX files too, in float32 or
+int8.
 
 p50, p95   milliseconds of a call with one batch
 load s     seconds to load the export, without the import of its runtime

@@ -5,9 +5,9 @@ keras-classics export --model=resnet50 --out=served --formats=saved_model,onnx
 
 The model is the folder of a finished run, or a network with known weights. Exports are compared
 with the network on images of the data set's test split; images of its training split calibrate
-int8 and int16x8. If an export disagrees with the network, the exit status is 4 and nothing is
-written. manifest.json in the folder states what each export takes and returns; README.md is a model
-card.
+int8 and int16x8. ONNX files are checked in OpenVINO too, if it is installed. If an export disagrees
+with the network, the exit status is 4 and nothing is written. manifest.json in the folder states
+what each export takes and returns; README.md is a model card.
 """
 
 from pathlib import Path
@@ -31,7 +31,9 @@ FORMATS = flags.DEFINE_list(
     "formats", ["saved_model", "tflite"], f"Formats to write: {', '.join(export.FORMATS)}."
 )
 QUANTIZE = flags.DEFINE_list(
-    "quantize", ["none"], f"TFLite files to write: {', '.join(export.QUANTIZATIONS)}."
+    "quantize",
+    ["none"],
+    f"TFLite and ONNX files to write: {', '.join(export.QUANTIZATIONS)}; ONNX has none and int8.",
 )
 INPUTS = flags.DEFINE_enum(
     "inputs",
@@ -88,7 +90,8 @@ def _check_calibration() -> None:
     """Checks before weights are downloaded that there will be images to calibrate on."""
     calibrated = set(export.CALIBRATED).intersection(QUANTIZE.value)
     names = set(MODEL.value).intersection(list_models())
-    if "tflite" in FORMATS.value and calibrated and names and DATASET.value is None:
+    files = {"tflite", "onnx"}.intersection(FORMATS.value)
+    if files and calibrated and names and DATASET.value is None:
         raise UserError(
             f"--quantize={min(calibrated)} needs images to calibrate on. Received: "
             f"--model={min(names)} without --dataset. Add --dataset=NAME with a data set of the "
@@ -149,23 +152,32 @@ def _report(content: dict) -> str:
     """A line for each export: size, latency, and agreement with the network."""
     lines = [
         f"{content['model']} and its exports, compared on {_compared_on(content)}:",
-        f"{'':<24}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}",
+        f"{'':<27}{'MB':>9}{'ms, p50':>10}{'p95':>9}{'same':>9}{'accuracy':>11}{'before':>9}",
     ]
     for name, details in content["exports"].items():
         size = sum(file["bytes"] for file in details["files"].values()) / 1e6
-        agreement, latency = details["agreement"], details["latency"]
-        accuracies = [
-            "-" if agreement[key] is None else f"{100 * agreement[key]:.2f} %"
-            for key in ("accuracy", "model_accuracy")
-        ]
-        lines.append(
-            f"{name:<24}{size:>9.2f}{latency['p50_ms']:>10.2f}{latency['p95_ms']:>9.2f}"
-            f"{100 * agreement['same_prediction']:>7.2f} %{accuracies[0]:>11}{accuracies[1]:>9}"
-        )
+        lines.append(_line(name, size, details))
+        if details.get("openvino"):
+            lines.append(_line(f"{name}, OpenVINO", size, details["openvino"]))
+    if any(details.get("openvino", True) is None for details in content["exports"].values()):
+        lines.append("not checked in OpenVINO, which is not installed: pip install openvino")
     lines.append("same      images for which the export and the network predict the same class")
     if content["compared_on"]["labelled"]:
         lines.append("accuracy  of the export on these images; before: of the network itself")
     return "\n".join(lines)
+
+
+def _line(name: str, size: float, checked: dict) -> str:
+    """A line of the table, of an export in one runtime."""
+    agreement, latency = checked["agreement"], checked["latency"]
+    accuracies = [
+        "-" if agreement[key] is None else f"{100 * agreement[key]:.2f} %"
+        for key in ("accuracy", "model_accuracy")
+    ]
+    return (
+        f"{name:<27}{size:>9.2f}{latency['p50_ms']:>10.2f}{latency['p95_ms']:>9.2f}"
+        f"{100 * agreement['same_prediction']:>7.2f} %{accuracies[0]:>11}{accuracies[1]:>9}"
+    )
 
 
 def _compared_on(content: dict) -> str:

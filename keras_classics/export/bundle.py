@@ -10,19 +10,24 @@ import keras
 import numpy as np
 
 from keras_classics.data.image_size import MAX_PIXELS
-from keras_classics.errors import UserError, require, unknown_name
+from keras_classics.errors import UserError, unknown_name
 from keras_classics.export.card import facts_of_export
 from keras_classics.export.exported import load_exported
 from keras_classics.export.manifest import manifest
-from keras_classics.export.onnx import write as write_onnx
+from keras_classics.export.onnx_forms import QUANTIZATIONS as ONNX_QUANTIZATIONS
+from keras_classics.export.onnx_forms import check_arguments as check_onnx
+from keras_classics.export.onnx_forms import write as write_onnx
 from keras_classics.export.saved_model import write as write_saved_model
 from keras_classics.export.source import Source, check_stored
-from keras_classics.export.tflite import check_arguments, saved_network
+from keras_classics.export.tflite import QUANTIZATIONS, saved_network
+from keras_classics.export.tflite import check_arguments as check_tflite
 from keras_classics.export.tflite import write as write_tflite
 from keras_classics.export.verify import Check, check_destination, check_files, output
 from keras_classics.weights.card import write_card
 
 FORMATS = ("saved_model", "tflite", "onnx")
+# Formats with a file for each quantization, by its quantizations.
+QUANTIZED = {"tflite": QUANTIZATIONS, "onnx": ONNX_QUANTIZATIONS}
 # Types of the images that TFLite and ONNX files take.
 INPUTS = ("float32", "uint8")
 
@@ -47,8 +52,8 @@ def export_model(
 
     Writes `model.keras`, `manifest.json` and a model card, `README.md`, and depending on the
     arguments `saved_model/`, `model.tflite`, `model_float16.tflite` (and so on for other
-    quantizations) and `model.onnx`. Each is verified in its own runtime, and read back with
-    `load_exported`.
+    quantizations), `model.onnx` and `model_int8.onnx`. Each is verified in its own runtime, ONNX
+    files also in OpenVINO if it is installed, and read back with `load_exported`.
 
     Args:
         model: A network with its top. Its exports compute in float32.
@@ -63,7 +68,8 @@ def export_model(
         max_pixels: Most pixels of an image file that the export decodes.
         calibration: uint8 images for `int8` and `int16x8`; see `tflite`.
         formats: One or more of `FORMATS`.
-        quantize: Quantizations of the TFLite files; see `tflite`.
+        quantize: Quantizations of the TFLite files, see `tflite`, and of the ONNX files, which have
+            `none` and `int8`.
         inputs: What TFLite and ONNX files take: `"float32"`, preprocessed images, or `"uint8"`,
             resized images, which the file normalises itself. A SavedModel takes both.
         origin: Origin of network and images, such as the names of the weights and of the data set,
@@ -103,27 +109,52 @@ def _check_formats(
     formats: Sequence[str], quantize: Sequence[str], calibration: np.ndarray | None, inputs: str
 ) -> None:
     """Checks the arguments early, before an export of several minutes."""
-    if not formats or ("tflite" in formats and not quantize):
-        raise UserError(
-            f"Name at least one of the formats {', '.join(FORMATS)}, and for tflite at least one "
-            f"quantization. Received: formats={list(formats)}, quantize={list(quantize)}."
-        )
+    if not formats:
+        raise UserError(f"Name at least one of the formats {', '.join(FORMATS)}. Received: none.")
     for name in formats:
         if name not in FORMATS:
             raise unknown_name("format", name, FORMATS)
     if inputs not in INPUTS:
         raise unknown_name("type of inputs", inputs, INPUTS)
-    if inputs == "uint8" and not {"tflite", "onnx"}.intersection(formats):
+    if inputs == "uint8" and not QUANTIZED.keys() & formats:
         raise UserError(
             "inputs='uint8' is for tflite and onnx; a SavedModel takes uint8 images in any case. "
             f"Received: formats={','.join(formats)}. Leave it out."
         )
-    if "tflite" in formats:
-        for name in quantize:
-            check_arguments(name, calibration)
-    if "onnx" in formats:
-        require("onnx", "export")
-        require("onnxruntime", "export")
+    _check_quantizations(formats, quantize)
+    for kind in _kinds("tflite", formats, quantize):
+        check_tflite(kind, calibration)
+    for kind in _kinds("onnx", formats, quantize):
+        check_onnx(kind, calibration)
+
+
+def _check_quantizations(formats: Sequence[str], quantize: Sequence[str]) -> None:
+    """Raises a `UserError` if no format has a quantization, or a format has none of them."""
+    received = f"Received: formats={','.join(formats)}, quantize={','.join(quantize)}."
+    for kind in quantize:
+        having = [name for name, kinds in QUANTIZED.items() if kind in kinds]
+        if not having:
+            raise unknown_name("quantization", kind, QUANTIZATIONS)
+        if kind != "none" and not set(having).intersection(formats):
+            raise UserError(
+                f"The quantization {kind} is for {' and '.join(having)}. {received} Leave it out, "
+                f"or add {having[0]}."
+            )
+    for name, kinds in QUANTIZED.items():
+        if name in formats and not _kinds(name, formats, quantize):
+            raise UserError(
+                f"{name} needs at least one of the quantizations {', '.join(kinds)}. {received} "
+                f"Add one, or leave out {name}."
+            )
+
+
+def _kinds(name: str, formats: Sequence[str], quantize: Sequence[str]) -> list[str]:
+    """Returns the quantizations in which a format is written."""
+    return [kind for kind in quantize if name in formats and kind in QUANTIZED[name]]
+
+
+def _file_name(name: str, kind: str) -> str:
+    return f"model.{name}" if kind == "none" else f"model_{kind}.{name}"
 
 
 def check_export_folder(folder: Path, overwrite: bool) -> None:
@@ -149,13 +180,14 @@ def _write_all(
         checks["saved_model"] = write_saved_model(source, folder / "saved_model")
     if "tflite" in formats:
         with saved_network(files_source, folder / "tflite") as saved:
-            for kind in quantize:
-                name = "model.tflite" if kind == "none" else f"model_{kind}.tflite"
+            for kind in _kinds("tflite", formats, quantize):
+                name = _file_name("tflite", kind)
                 checks[name] = write_tflite(
                     files_source, folder / name, kind, calibration, saved=saved
                 )
-    if "onnx" in formats:
-        checks["model.onnx"] = write_onnx(files_source, folder / "model.onnx")
+    for kind in _kinds("onnx", formats, quantize):
+        name = _file_name("onnx", kind)
+        checks[name] = write_onnx(files_source, folder / name, kind, calibration)
     return checks
 
 

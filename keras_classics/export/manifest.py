@@ -17,7 +17,15 @@ from keras_classics.export.verify import Check, processors
 # Data sets of drawings, for exports without images of them.
 KNOWN_DRAWINGS = ("digits", "emnist", "fashion_mnist", "kmnist", "mnist", "mnist_5000")
 # Packages that write and run exports.
-PACKAGES = ("keras-classics", "tensorflow", "keras", "ai-edge-litert", "onnx", "onnxruntime")
+PACKAGES = (
+    "keras-classics",
+    "tensorflow",
+    "keras",
+    "ai-edge-litert",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+)
 
 
 def manifest(

@@ -84,7 +84,7 @@ class Measurement:
         peak_mb: Most memory of the process, MiB; None if the system does not say it.
         same_here: Fraction of the images here with the same prediction as of the first form.
         same_prediction: Fraction of the export's images with the network's prediction, from the
-            manifest.
+            manifest. Where OpenVINO was not checked, that of ONNX Runtime.
         accuracy: Accuracy in the manifest; None without labels.
         model_accuracy: Accuracy of the network there.
     """
@@ -304,7 +304,7 @@ def _row(
     peak_mb: float | None,
     predictions: Mapping[Form, np.ndarray],
 ) -> Measurement:
-    agreement = read_manifest(form.path.parent)["exports"][form.path.name]["agreement"]
+    agreement = agreement_of(form)
     p50, p95 = np.percentile(np.concatenate(calls), (50, 95)) * 1e3
     rates = [batch * len(times) / sum(times) for times in calls]
     first = next(iter(predictions.values()))
@@ -321,6 +321,13 @@ def _row(
         float(np.mean((predictions[form] == first).all(axis=-1))),
         *(agreement[name] for name in ("same_prediction", "accuracy", "model_accuracy")),
     )
+
+
+def agreement_of(form: Form) -> dict[str, Any]:
+    """Returns the agreement with the network in the manifest, of its runtime if it was checked."""
+    export = read_manifest(form.path.parent)["exports"][form.path.name]
+    in_openvino = export.get("openvino") if form.runtime == "OpenVINO" else None
+    return (in_openvino or export)["agreement"]
 
 
 def recommended(rows: Sequence[Measurement]) -> Measurement | None:

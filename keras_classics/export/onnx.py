@@ -26,8 +26,6 @@ from keras_classics.analysis.nested import flat
 from keras_classics.errors import UserError, require
 from keras_classics.export.interface import PixelValues
 from keras_classics.export.onnx_graph import Graph
-from keras_classics.export.source import Source
-from keras_classics.export.verify import Check, check
 from keras_classics.models import layers as own
 from keras_classics.models import replica_layers
 
@@ -35,21 +33,6 @@ from keras_classics.models import replica_layers
 OPSET = 17
 # Since this version, all operators used here have the same inputs and attributes.
 OLDEST_OPSET = 13
-
-
-def write(source: Source, path: Path) -> Check:
-    """Writes a network to an ONNX file with metadata, and verifies it.
-
-    Raises:
-        UserError: If the network has an unsupported layer or activation.
-        VerificationError: If the export disagrees with the model.
-    """
-    blocks = {
-        "input": source.input | {"name": source.network.inputs[0].name},
-        "output": source.output | {"name": flat(source.network).output_names[0]},
-    }
-    onnx(source.network, path, metadata=blocks)
-    return check(source, runtime(path), format="onnx", **blocks)
 
 
 def onnx(
@@ -74,6 +57,11 @@ def onnx(
     """
     path = Path(path)
     files.refuse_existing(path)
+    save(build(model, opset, metadata), path)
+
+
+def build(model: keras.Model, opset: int = OPSET, metadata: Mapping[str, Any] | None = None) -> Any:
+    """Returns the content of an ONNX file, a `ModelProto`. For the arguments see `onnx`."""
     library = require("onnx", "export")
     newest = library.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
@@ -81,15 +69,24 @@ def onnx(
     operators = [library.helper.make_opsetid("", opset)]
     # The oldest file format for this opset: runtimes reject newer formats than they know.
     ir_version = library.helper.find_min_ir_version_for(operators)
-    proto = library.ModelProto(
-        ir_version=ir_version, opset_import=operators, producer_name="keras_classics"
-    )
-    texts = {name: json.dumps(value) for name, value in (metadata or {}).items()}
-    library.helper.set_model_props(proto, texts)
+    proto = library.ModelProto(ir_version=ir_version, opset_import=operators)
+    state(proto, metadata or {})
     _fill(Graph(library, proto.graph), model)
+    return proto
+
+
+def state(proto: Any, metadata: Mapping[str, Any]) -> None:
+    """Puts the name of this package and metadata into the content of a file, for what it had."""
+    library = require("onnx", "export")
+    proto.producer_name, proto.producer_version = "keras_classics", ""
+    library.helper.set_model_props(proto, {n: json.dumps(v) for n, v in metadata.items()})
+
+
+def save(proto: Any, path: Path) -> None:
+    """Writes the content of a file, and checks that it is valid."""
     with files.atomic_write(path) as aside:
         aside.write_bytes(proto.SerializeToString())
-        library.checker.check_model(str(aside), full_check=True)
+        require("onnx", "export").checker.check_model(str(aside), full_check=True)
 
 
 def runtime(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndarray]:

@@ -31,18 +31,18 @@ import tensorflow as tf
 
 from keras_classics import files
 from keras_classics.errors import UserError, require, short_reason, unknown_name
+from keras_classics.export.calibration import (
+    CALIBRATED,
+    calibration_sample,
+    check_calibration,
+)
 from keras_classics.export.interface import Block
 from keras_classics.export.saved_model import write_out
-from keras_classics.export.source import Source, check_uint8
+from keras_classics.export.source import Source
 from keras_classics.export.verify import BOUNDS, Check, Run, check, output, processors
 
 QUANTIZATIONS = tuple(BOUNDS)
-# Quantizations that need calibration images.
-CALIBRATED = ("int8", "int16x8")
 IO = ("float32", "int8")
-# With this number of images, the ranges of values hardly change any more.
-CALIBRATION_IMAGES = 200
-CALIBRATION_SEED = 0
 # Names of the metadata files in the archive.
 ATTACHED = ("labels.txt", "metadata.json")
 # Names of input and output in the file's signature.
@@ -109,13 +109,7 @@ def check_arguments(
         )
     if batch not in (1, None):
         raise UserError(f"batch must be 1, or None for any size. Received: {batch}.")
-    if quantize in CALIBRATED:
-        if calibration is None:
-            raise UserError(
-                f"quantize={quantize!r} needs calibration images for the ranges of its values. "
-                "Received: calibration=None. Pass some of the training images, uint8."
-            )
-        check_uint8("calibration", np.asarray(calibration))
+    check_calibration(quantize, calibration)
 
 
 def write(
@@ -135,8 +129,7 @@ def write(
     """
     inputs = None
     if quantize in CALIBRATED:
-        sample = _sample(np.asarray(calibration))
-        inputs = source.prepare(sample)
+        inputs = source.prepare(calibration_sample(calibration))
     details = build(source, path, quantize, inputs, io, batch, saved)
     threads = processors()
     run = runtime(path, threads)
@@ -329,13 +322,6 @@ def _unsupported(source: Source, quantize: str, error: Exception) -> UserError:
         f"TFLite has no built-in operation for a layer of {source.model.name} with "
         f"quantize={quantize!r}. Received: {reason}. Use one of {others}."
     )
-
-
-def _sample(images: np.ndarray) -> np.ndarray:
-    """Returns at most `CALIBRATION_IMAGES` of the images, sampled with a fixed seed."""
-    generator = np.random.default_rng(CALIBRATION_SEED)
-    number = min(CALIBRATION_IMAGES, len(images))
-    return images[np.sort(generator.choice(len(images), number, replace=False))]
 
 
 def operations_of(content: bytes) -> tuple[dict[str, int], list[str]]:

@@ -134,6 +134,7 @@ def check(
     run_raw: Run | None = None,
     quantize: str = "none",
     threads: int | None = None,
+    name: str | None = None,
     **details: Any,
 ) -> Check:
     """Compares an export with its model, and measures its latency.
@@ -145,6 +146,7 @@ def check(
             preprocessing; it is then compared instead of `run`.
         quantize: Quantization, one of `BOUNDS`.
         threads: Number of threads that the runtime may use; by default that of the processors.
+        name: Name of the export in messages.
         **details: Further information on the export.
 
     Raises:
@@ -153,7 +155,7 @@ def check(
     got = in_batches(run_raw, source.images) if run_raw else in_batches(run, source.inputs)
     bound = BOUNDS[quantize]
     agreement = _agreement(source, source.expected, got, bound, source.image_labels)
-    _enforce(source.model.name, quantize, agreement, bound)
+    _enforce(source.model.name, quantize, agreement, bound, name)
     latency = _latency(lambda: run(source.inputs[:1]), threads or processors())
     return Check(quantize, agreement, bound, latency, details)
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras_classics import export
 from keras_classics.environment import usable_processors
 from keras_classics.export.measuring import Form, RuntimeProcess
+from keras_classics.export.onnx_int8 import onnx_int8
 from keras_classics.export.saved_model import build as build_saved_model
 from keras_classics.export.source import Source
 from keras_classics.export.tflite import build as build_tflite
@@ -27,8 +28,10 @@ PAIRS = (
     ("resnet50 SavedModel", "keras.applications"),
     ("resnet50 TFLite int8", "resnet50 TFLite float32"),
     ("resnet50 TFLite float32", "resnet50 ONNX"),
+    ("resnet50 ONNX int8", "resnet50 ONNX"),
     ("vgg16 TFLite int8", "vgg16 TFLite float32"),
     ("vgg16 TFLite float32", "vgg16 ONNX"),
+    ("vgg16 ONNX int8", "vgg16 ONNX"),
 )
 
 
@@ -62,18 +65,20 @@ def _exported(model: keras.Model, folder: Path) -> dict[str, Form]:
     folder.mkdir()
     labels = [str(number) for number in range(model.output_shape[-1])]
     source = Source(model, ImagePreprocessing(), labels)
-    saved, int8, float32, onnx = (
-        folder / name for name in ("saved", "int8.tflite", "float32.tflite", "network.onnx")
-    )
+    names = ("saved", "int8.tflite", "float32.tflite", "float32.onnx", "int8.onnx")
+    saved, int8, float32, onnx, int8_onnx = (folder / name for name in names)
+    calibration = source.inputs[:CALIBRATION_IMAGES]
     build_saved_model(source, saved)
-    build_tflite(source, int8, "int8", source.inputs[:CALIBRATION_IMAGES])
+    build_tflite(source, int8, "int8", calibration)
     build_tflite(source, float32)
     export.onnx(source.network, onnx)
+    onnx_int8(source.network, int8_onnx, calibration, {})
     forms = {
         "SavedModel": Form(saved, "TensorFlow"),
         "TFLite int8": Form(int8, "LiteRT"),
         "TFLite float32": Form(float32, "LiteRT"),
         "ONNX": Form(onnx, "ONNX Runtime"),
+        "ONNX int8": Form(int8_onnx, "ONNX Runtime"),
     }
     return {f"{model.name} {form}": found for form, found in forms.items()}
 

@@ -35,7 +35,8 @@ FORMS = {
     "model_dynamic.tflite": "TFLite, dynamic",
     "model_int8.tflite": "TFLite, int8",
     "model_int16x8.tflite": "TFLite, int16x8",
-    "model.onnx": "ONNX",
+    "model.onnx": "ONNX, float32",
+    "model_int8.onnx": "ONNX, int8",
 }
 
 

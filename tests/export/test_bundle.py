@@ -93,18 +93,23 @@ def test_manifest(exported):
         "model.tflite": "tflite",
         "model_int8.tflite": "tflite",
         "model.onnx": "onnx",
+        "model_int8.onnx": "onnx",
     }
     for content in manifest["exports"].values():
         assert content["agreement"]["images"] == 40
         assert content["agreement"]["model_accuracy"] == 0.975
         assert content["agreement"]["accuracy"] == 0.975
         assert content["latency"]["runs"] == 50
-    float32, int8 = (manifest["exports"][n] for n in ("model.tflite", "model_int8.tflite"))
+    float32, *quantized = (
+        manifest["exports"][n] for n in ("model.tflite", "model_int8.tflite", "model_int8.onnx")
+    )
     assert float32["quantize"] == "none"
     names = ("max_difference", "same_prediction", "accuracy_loss")
     assert float32["bound"] == dict(zip(names, (1e-4, None, None), strict=True))
-    assert int8["bound"] == dict(zip(names, (None, 0.98, 0.02), strict=True))
-    assert int8["calibration_images"] == 96
+    for int8 in quantized:
+        assert int8["quantize"] == "int8"
+        assert int8["bound"] == dict(zip(names, (None, 0.98, 0.02), strict=True))
+        assert int8["calibration_images"] == 96
 
 
 def test_every_file_is_named_with_its_hash(exported):
@@ -167,8 +172,8 @@ def test_wrong_arguments(model, common, tmp_path):
     refused = {
         "Unknown format 'tflight'. Did you mean tflite": {"formats": ["tflight"]},
         "Unknown quantization 'int7'": {"quantize": ["none", "int7"]},
-        "Name at least one of the formats .* Received: formats=..,": {"formats": []},
-        "for tflite at least one quantization. .*quantize=..": {"quantize": []},
+        "Name at least one of the formats .* Received: none": {"formats": []},
+        "tflite needs at least one of the quantizations none, .*quantize=. Add": {"quantize": []},
         "needs calibration images": {"quantize": ["none", "int8"]},
         "needs 10 labels, one per class. Received: 2 labels": {"labels": ["a", "b"]},
     }

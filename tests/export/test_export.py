@@ -124,6 +124,7 @@ def test_every_format_of_a_family(name, tmp_path):
         "model_int8.tflite",
         "model_int16x8.tflite",
         "model.onnx",
+        "model_int8.onnx",
     }
     assert_exact(exports[name] for name in ("saved_model", "model.tflite", "model.onnx"))
     assert not needs_xla(tmp_path / "export" / "saved_model")

@@ -38,6 +38,9 @@ MOMENTS = (
     "model_int8.tflite.parts",
     "model_int8.tflite",
     "model.onnx",
+    "model_int8.onnx.parts",
+    "model_int8.onnx.parts/int8.onnx",
+    "model_int8.onnx",
 )
 
 

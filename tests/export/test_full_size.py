@@ -49,6 +49,7 @@ WIDTHS = {
     "model_dynamic.tflite": 1,
     "model_int8.tflite": 1,
     "model.onnx": 4,
+    "model_int8.onnx": 1,
 }
 
 
