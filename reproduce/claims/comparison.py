@@ -29,12 +29,14 @@ from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._training import train_with_flags
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, unknown_name
+from keras_classics.evaluation import Evaluator, one_view
 from keras_classics.training import Recipe, load_data, load_run, make_strategy, typed_json
 from keras_classics.training.run_directory import RunDirectory
 from keras_classics.training.strategy import from_chief, is_chief
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import (
     LAYER_COLUMNS,
+    TRAINING_ERROR,
     results_of,
     runs_table,
     search_row,
@@ -128,8 +130,8 @@ def run_comparison(claim: Claim) -> None:
             )
             data = None if run.result.exists() else load(recipe)
             train_with_flags(recipe, run, strategy, data, command)
-            if claim.measure and is_chief(strategy) and not SEARCH.value:
-                _measure_layers(claim, recipe, run, load)
+            if is_chief(strategy) and not SEARCH.value:
+                _measure(claim, recipe, run, load)
             done.append(run.path)
             # Frees the graphs of this run.
             keras.backend.clear_session()
@@ -298,8 +300,15 @@ def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
     return dataclasses.replace(recipe, initial_weights=str(weights))
 
 
-def _measure_layers(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
+def _measure(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
+    """Writes the training error in inference of a finished run, and what its claim measures."""
     path = run.path / "layers.csv"
-    if not path.exists():
-        data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
-        files.write_csv(path, LAYER_COLUMNS[3:], claim.measure(load_run(run.path), recipe, data))
+    if path.exists():
+        return
+    data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
+    finished = load_run(run.path)
+    view = one_view(finished.preprocessing)
+    found = Evaluator(finished.model, finished.loss, data.train, view)()
+    rows = [{**TRAINING_ERROR, "value": 1 - found.accuracy}]
+    rows += claim.measure(finished, recipe, data) if claim.measure else []
+    files.write_csv(path, LAYER_COLUMNS[3:], rows)

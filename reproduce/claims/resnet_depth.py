@@ -15,7 +15,7 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results, draw_errors
 from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
-from reproduce.harness.tables import markdown, spread
+from reproduce.harness.tables import markdown
 
 DEPTHS = (20, 32, 44, 56)
 KINDS = {"plain": "plain", "resnet": "residual"}
@@ -66,15 +66,16 @@ def _errors_table(results: Results) -> str:
     for depth in DEPTHS:
         cells = [str(depth)]
         for kind in KINDS:
-            for part in ("training", "test"):
-                cells.append(spread(results.errors(f"{kind}{depth}", part)))
+            cells += results.error_cells(f"{kind}{depth}")
         seeds = [len(results.of(f"{kind}{depth}")) for kind in KINDS]
         rows.append([*cells, ", ".join(map(str, seeds)) if any(seeds) else "-"])
     head = [
         "layers",
         "plain, training %",
+        "plain, in inference %",
         "plain, test %",
         "residual, training %",
+        "residual, in inference %",
         "residual, test %",
     ]
     return markdown([*head, "seeds of each"], rows)

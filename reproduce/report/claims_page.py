@@ -21,7 +21,9 @@ HEAD = """# The papers' claims, tested
 Each claim below is tested by the program named with it, on data that two CPU cores can train on.
 With the paper's recipe the same command repeats the paper's own experiment, for those who have its
 data and a GPU; "not run" marks what nobody has run here. Values are means and standard deviations
-over seeds. Errors are those after the last epoch, and each test image counts once. The test images
+over seeds. Errors are those after the last epoch, and each test image counts once. Training
+errors are means over the last epoch, with its dropout and augmentation; "in inference" is the error
+of the final network on the plain training images. The test images
 chose nothing. The runs shared their cores with other work. Each had one core and one thread: with
 `TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on a machine with the same
 vector instructions. With others (AVX2 for AVX-512) or another number of threads, sums are taken in
