@@ -14,10 +14,10 @@ from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import Means
-from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
+from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
-from reproduce.harness.tables import markdown, spread
+from reproduce.harness.tables import markdown
 
 BASELINE = "all"
 
@@ -90,11 +90,10 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
 def _table(results: Results) -> str:
     rows = []
     for variant, (name, paper) in {BASELINE: ("nothing", "-"), **LEFT_OUT}.items():
-        training, test = (results.errors(variant, part) for part in ("training", "test"))
         more = "-" if variant == BASELINE else results.gain(variant, BASELINE)
-        cells = [name, paper, spread(training), spread(test), more]
+        cells = [name, paper, *results.error_cells(variant), more]
         rows.append([*cells, str(len(results.of(variant)) or "-")])
-    head = ["left out", "paper: points of top-1, top-5", "training error, %", "test error, %"]
+    head = ["left out", "paper: points of top-1, top-5", *ERRORS_HEAD]
     return markdown([*head, "more test error, points (95 %)", "seeds"], rows, left=2)
 
 
@@ -125,7 +124,7 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis(f"without {name} more errors", variant, BASELINE, Means())
+        Hypothesis(f"without {name} more errors", variant, BASELINE, PairedMeans())
         for variant, (name, _) in LEFT_OUT.items()
     ],
     rates=dict.fromkeys(VARIANTS, (0.0025, 0.005, 0.01)),

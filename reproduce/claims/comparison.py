@@ -1,20 +1,25 @@
 """Runs the comparisons of claims: each variant with each seed is one run.
 
 All runs of a comparison have one folder. Repeat the command to resume them. A comparison has the
-flags of all training programs, and --variant, --seeds and --search.
+flags of all training programs, and --variant, --seeds, --search and --until.
 
 --search trains each variant at each rate of its claim, with seeds of their own, and holds out a
 fifth of the training images. `python -m reproduce.report --add=FOLDER` adds the rows; from then on
 a variant trains at the rate with the smallest error on the images held out.
+
+--until=decided adds seeds until the claim's verdict on its primary hypothesis is reached, by the
+same rule as on the page, or its runs have taken --max_hours. Both follow from the complete seeds of
+the folder alone, so that an interrupted command, repeated, comes to the same verdict.
 """
 
 import dataclasses
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 from absl import flags
 
 from keras_classics import files
@@ -24,17 +29,20 @@ from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._training import train_with_flags
 from keras_classics.data import ImageData
 from keras_classics.errors import UserError, unknown_name
+from keras_classics.evaluation import Evaluator, one_view
 from keras_classics.training import Recipe, load_data, load_run, make_strategy, typed_json
 from keras_classics.training.run_directory import RunDirectory
-from keras_classics.training.strategy import is_chief
+from keras_classics.training.strategy import from_chief, is_chief
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import (
     LAYER_COLUMNS,
+    TRAINING_ERROR,
     results_of,
     runs_table,
     search_row,
     search_table,
 )
+from reproduce.claims.stopping import StoppingRule
 from reproduce.harness.run import requested_recipe, run_recipe
 from reproduce.harness.smoke import SMOKE, smoke_recipe
 
@@ -50,7 +58,23 @@ SEARCH = flags.DEFINE_bool(
     "search", False, "Try the claim's learning rates on images held out of training."
 )
 
-FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS, SEARCH)}
+UNTIL = flags.DEFINE_enum(
+    "until",
+    None,
+    ["decided"],
+    "Add seeds until the claim's primary hypothesis is decided; needs --max_hours.",
+)
+MAX_HOURS = flags.DEFINE_float(
+    "max_hours",
+    None,
+    "With --until: start no more seeds after runs of so many hours in all.",
+    lower_bound=0.0,
+)
+
+FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS, SEARCH, UNTIL, MAX_HOURS)}
+
+# Flags that the command of one run leaves out.
+_OF_SEVERAL_RUNS = {"seeds": None, "until": None, "max_hours": None}
 
 # Number of variants that --smoke runs.
 SMOKE_VARIANTS = 2
@@ -81,13 +105,16 @@ def run_comparison(claim: Claim) -> None:
     folder = Path(
         training_flags.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *words)
     )
+    rule = _stopping_rule(claim, base, folder, variants)
     strategy = make_strategy(training_flags.STRATEGY.value, training_flags.NUM_REPLICAS.value)
     # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     load = _DataLoader()
     done = []
-    for seed, variant in itertools.product(_seeds(claim), variants):
-        for rate in _rates(claim, variant, base):
+    for seed in _seeds(claim):
+        if rule and _is_over(rule, strategy):
+            break
+        for variant, rate in _arms(claim, variants, base):
             recipe = claim.recipe_of(variant, _at_rate(base, rate), seed)
             _check_settings(variant, base, recipe)
             if SEARCH.value:
@@ -99,17 +126,57 @@ def run_comparison(claim: Claim) -> None:
                 at = "" if rate is None else f", rate {rate:g}"
                 print(f"{variant}, seed {seed}{at}")
             command = repeating_command(
-                variant=[variant], seed=seed, seeds=None, learning_rate=rate
+                variant=[variant], seed=seed, learning_rate=rate, **_OF_SEVERAL_RUNS
             )
             data = None if run.result.exists() else load(recipe)
             train_with_flags(recipe, run, strategy, data, command)
-            if claim.measure and is_chief(strategy) and not SEARCH.value:
-                _measure_layers(claim, recipe, run, load)
+            if is_chief(strategy) and not SEARCH.value:
+                _measure(claim, recipe, run, load)
             done.append(run.path)
             # Frees the graphs of this run.
             keras.backend.clear_session()
     if is_chief(strategy):
+        if rule:
+            done = rule.runs
+            print(f"\n{rule.verdict()}")
         print(f"\n{_shown(claim, variants, done)}\n\nfiles   {folder}/")
+
+
+def _arms(
+    claim: Claim, variants: Sequence[str], base: Recipe
+) -> Iterator[tuple[str, float | None]]:
+    """Variants and rates that each seed trains."""
+    for variant in variants:
+        for rate in _rates(claim, variant, base):
+            yield variant, rate
+
+
+def _stopping_rule(
+    claim: Claim, base: Recipe, folder: Path, variants: Sequence[str]
+) -> StoppingRule | None:
+    """The rule of --until, or None without it."""
+    if not UNTIL.value:
+        if MAX_HOURS.value is not None:
+            raise UserError("--max_hours is the end of --until=decided. Add it.")
+        return None
+    if MAX_HOURS.value is None:
+        raise UserError("--until=decided needs an end if nothing is decided. Add --max_hours.")
+    if SEARCH.value or SEEDS.value or training_flags.SEED.value is not None:
+        raise UserError("--until=decided adds seeds. Leave out --search, --seeds and --seed.")
+    if not _is_here(claim, base):
+        raise UserError(
+            "--until=decided decides a claim on the data of its rows. Leave out --recipe, "
+            "--dataset and --smoke."
+        )
+    rule = StoppingRule(claim, folder, variants, MAX_HOURS.value)
+    rule.check()
+    return rule
+
+
+def _is_over(rule: StoppingRule, strategy: tf.distribute.Strategy) -> bool:
+    """Asks the rule on the chief, whose runs are complete, and tells all workers."""
+    over = b"over" if is_chief(strategy) and rule.is_over() else b""
+    return bool(from_chief(strategy, over))
 
 
 def _shown(claim: Claim, variants: Sequence[str], done: Sequence[Path]) -> str:
@@ -131,9 +198,13 @@ def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
                 "rate with --learning_rate."
             )
         return claim.rates[variant]
+    return (claim.chosen_rate(claim.results(), variant) if _is_here(claim, base) else None,)
+
+
+def _is_here(claim: Claim, base: Recipe) -> bool:
+    """Whether a recipe is the one of the claim's rows."""
     here = next(iter(claim.recipes.values()))
-    is_here = (base.name, base.dataset) == (here.name, here.dataset)
-    return (claim.chosen_rate(claim.results(), variant) if is_here else None,)
+    return (base.name, base.dataset) == (here.name, here.dataset)
 
 
 def _at_rate(recipe: Recipe, rate: float | None) -> Recipe:
@@ -173,9 +244,9 @@ def _is_not_about_retracing(record: logging.LogRecord) -> bool:
 
 
 def _run_stored_recipe(claim: Claim) -> None:
-    if VARIANT.value or SEEDS.value:
+    if VARIANT.value or SEEDS.value or UNTIL.value:
         raise UserError(
-            "A stored recipe is one run already. Leave out --variant and --seeds. "
+            "A stored recipe is one run already. Leave out --variant, --seeds and --until. "
             f"Received: --recipe={training_flags.RECIPE.value}."
         )
     run_recipe(claim.name, claim.recipes, _smoke)
@@ -205,7 +276,9 @@ def _variants(claim: Claim) -> list[str]:
     return names[:SMOKE_VARIANTS] if SMOKE.value else names
 
 
-def _seeds(claim: Claim) -> Sequence[int]:
+def _seeds(claim: Claim) -> Iterable[int]:
+    if UNTIL.value:
+        return itertools.count()
     if training_flags.SEED.value is not None:
         return [training_flags.SEED.value]
     if SEARCH.value:
@@ -227,8 +300,15 @@ def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
     return dataclasses.replace(recipe, initial_weights=str(weights))
 
 
-def _measure_layers(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
+def _measure(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
+    """Writes the training error in inference of a finished run, and what its claim measures."""
     path = run.path / "layers.csv"
-    if not path.exists():
-        data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
-        files.write_csv(path, LAYER_COLUMNS[3:], claim.measure(load_run(run.path), recipe, data))
+    if path.exists():
+        return
+    data = load(recipe).limited(recipe.limit_train, recipe.limit_test)
+    finished = load_run(run.path)
+    view = one_view(finished.preprocessing)
+    found = Evaluator(finished.model, finished.loss, data.train, view)()
+    rows = [{**TRAINING_ERROR, "value": 1 - found.accuracy}]
+    rows += claim.measure(finished, recipe, data) if claim.measure else []
+    files.write_csv(path, LAYER_COLUMNS[3:], rows)

@@ -16,7 +16,7 @@ from keras_classics.training import FinishedRun, Recipe, initial_network, recipe
 from keras_classics.training.levenberg_marquardt import diagonal_curvature
 from reproduce.claims.claim import Claim, on_images_of
 from reproduce.claims.evidence import Images, Means
-from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
 from reproduce.claims.verdicts import NOT_SEARCHED, Hypothesis
 from reproduce.harness.tables import NOT_RUN, markdown, spread
 
@@ -57,11 +57,11 @@ def _table(results: Results) -> str:
 def _errors_table(results: Results) -> str:
     rows = []
     for variant, (_, name) in TRAININGS.items():
-        errors = [spread(results.errors(variant, part)) for part in ("training", "test")]
+        errors = results.error_cells(variant)
         seconds = [float(run["seconds"]) for run in results.of(variant)]
         seeds = str(len(seconds) or "-")
         rows.append([name, *errors, spread(seconds, digits=0, none="-"), seeds])
-    head = ["network and training", "training error, %", "test error, %", "seconds", "seeds"]
+    head = ["network and training", *ERRORS_HEAD, "seconds", "seeds"]
     return markdown(head, rows)
 
 

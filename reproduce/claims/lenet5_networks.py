@@ -6,8 +6,8 @@ from pathlib import Path
 
 from keras_classics.training import Recipe, recipes
 from reproduce.claims.claim import Claim, on_images_of
-from reproduce.claims.evidence import Means
-from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
+from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
@@ -39,12 +39,12 @@ def _table(results: Results) -> str:
     rows = []
     for variant, name in NAMES.items():
         runs = results.of(variant)
-        errors = [spread(results.errors(variant, part)) for part in ("training", "test")]
+        errors = results.error_cells(variant)
         more = "-" if variant == "today" else results.gain(variant, "today")
         seconds = spread([float(run["seconds"]) for run in runs], digits=0, none="-")
         parameters = f"{int(runs[0]['parameters']):,}" if runs else "-"
         rows.append([name, parameters, *errors, more, seconds, str(len(runs) or "-")])
-    head = ["network and training", "parameters", "training error, %", "test error, %"]
+    head = ["network and training", "parameters", *ERRORS_HEAD]
     return markdown([*head, "more than today's, points (95 %)", "seconds", "seeds"], rows)
 
 
@@ -69,12 +69,14 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("the network of 1998 makes more errors than today's", "1998", "today", Means()),
+        Hypothesis(
+            "the network of 1998 makes more errors than today's", "1998", "today", PairedMeans()
+        ),
         Hypothesis(
             "±2.4/F with mu 0.5 makes more errors than ±2.4/√F with mu 0.02",
             "1998",
             "1998_sqrt",
-            Means(),
+            PairedMeans(),
         ),
     ],
     rates={"today": (0.02, 0.05, 0.1)},

@@ -12,10 +12,10 @@ from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
-from reproduce.harness.tables import markdown, spread
+from reproduce.harness.tables import markdown
 
 DEPTHS = (20, 32, 44, 56)
 KINDS = {"plain": "plain", "resnet": "residual"}
@@ -66,15 +66,16 @@ def _errors_table(results: Results) -> str:
     for depth in DEPTHS:
         cells = [str(depth)]
         for kind in KINDS:
-            for part in ("training", "test"):
-                cells.append(spread(results.errors(f"{kind}{depth}", part)))
+            cells += results.error_cells(f"{kind}{depth}")
         seeds = [len(results.of(f"{kind}{depth}")) for kind in KINDS]
         rows.append([*cells, ", ".join(map(str, seeds)) if any(seeds) else "-"])
     head = [
         "layers",
         "plain, training %",
+        "plain, in inference %",
         "plain, test %",
         "residual, training %",
+        "residual, in inference %",
         "residual, test %",
     ]
     return markdown([*head, "seeds of each"], rows)
@@ -131,15 +132,15 @@ CLAIM = Claim(
             "plain: 56 layers have more training error than 20",
             "plain56",
             "plain20",
-            Means(part="training"),
+            PairedMeans(part="training"),
         ),
         Hypothesis(
             "residual: 56 layers make at most 0.5 points more errors than 20",
             "resnet20",
             "resnet56",
-            Means(margin=-0.5),
+            PairedMeans(margin=-0.5),
         ),
-        Hypothesis("56 layers: plain has more errors", "plain56", "resnet56", Means()),
+        Hypothesis("56 layers: plain has more errors", "plain56", "resnet56", PairedMeans()),
     ],
     rates=dict.fromkeys(VARIANTS, RATES),
     reading="In these runs the plain network of 56 layers has higher training and test errors "

@@ -9,10 +9,10 @@ from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims import resnet_depth
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import Equal, Means
-from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
+from reproduce.claims.sequential import PairedEqual, PairedMeans
 from reproduce.claims.verdicts import Hypothesis
-from reproduce.harness.tables import markdown, spread
+from reproduce.harness.tables import markdown
 
 # By variant: depth, shortcut, version, and a description.
 NETWORKS = {
@@ -43,10 +43,10 @@ def _base(name: str) -> str:
 def _table(results: Results) -> str:
     rows = []
     for name, (depth, _, _, what) in NETWORKS.items():
-        errors = [spread(results.errors(name, part)) for part in ("training", "test")]
+        errors = results.error_cells(name)
         more = "-" if name == _base(name) else results.gain(name, _base(name))
         rows.append([str(depth), what, *errors, more, str(len(results.of(name)) or "-")])
-    head = ["layers", "shortcut and order", "training error, %", "test error, %"]
+    head = ["layers", "shortcut and order", *ERRORS_HEAD]
     return markdown([*head, "more test error than A, points (95 %)", "seeds"], rows, left=2)
 
 
@@ -74,9 +74,9 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("56 layers: v1 has more errors than v2", "56_A", "56_v2", Means()),
-        Hypothesis("20 layers: A and B make as many errors", "20_A", "20_B", Equal(0.5)),
-        Hypothesis("20 layers: A and C make as many errors", "20_A", "20_C", Equal(0.5)),
+        Hypothesis("56 layers: v1 has more errors than v2", "56_A", "56_v2", PairedMeans()),
+        Hypothesis("20 layers: A and B make as many errors", "20_A", "20_B", PairedEqual(0.5)),
+        Hypothesis("20 layers: A and C make as many errors", "20_A", "20_C", PairedEqual(0.5)),
     ],
     rates=dict.fromkeys(NETWORKS, resnet_depth.RATES),
     reading="These runs decide nothing. With 20 layers no difference is beyond that between "

@@ -17,7 +17,7 @@ from keras_classics.errors import UserError
 from keras_classics.evaluation.statistics import mean_difference
 from keras_classics.training import read_result
 from reproduce.harness.result_table import RESULTS, ResultTable, result_row
-from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows
+from reproduce.harness.tables import ENVIRONMENT, Row, markdown, read_rows, spread
 
 COLUMNS = (
     "variant",
@@ -56,6 +56,12 @@ HISTORY_COLUMNS = (
 )
 
 LAYER_COLUMNS = ("run", "variant", "seed", "when", "layer", "quantity", "value")
+
+# The row of a run's training error in inference among those of its layers.
+TRAINING_ERROR = {"when": "end", "layer": "network", "quantity": "training_error"}
+
+# Heads of `Results.error_cells`.
+ERRORS_HEAD = ("training error, %", "in inference, %", "test error, %")
 
 SEARCH_COLUMNS = (
     "variant",
@@ -101,11 +107,20 @@ class Results:
 
         Args:
             variant: The variant.
-            part: `"test"`, or `"training"`: the running error of the last epoch.
+            part: `"test"`; `"training"`: the running error of the last epoch, with its dropout and
+                augmentation; or `"inference"`: that of the final network on the plain training
+                images, of the runs in which it was measured.
         """
+        if part == "inference":
+            measured = self.layers_of(variant, TRAINING_ERROR["quantity"], TRAINING_ERROR["when"])
+            return [100 * layers[TRAINING_ERROR["layer"]] for layers in measured]
         if part == "training":
             return [100 * (1 - float(run["train_accuracy"])) for run in self.of(variant)]
         return [100 * float(run["test_error"]) for run in self.of(variant)]
+
+    def error_cells(self, variant: str) -> list[str]:
+        """Returns the cells of a variant's errors, for a table with `ERRORS_HEAD`."""
+        return [spread(self.errors(variant, part)) for part in ("training", "inference", "test")]
 
     def held_out_errors(self, variant: str, recipe: str) -> dict[float, list[float]]:
         """Returns a variant's errors on images held out of training, in per cent, by rate."""

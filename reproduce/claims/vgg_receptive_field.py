@@ -10,10 +10,10 @@ from keras_classics.data import ImageData
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims import vgg_depth
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import Means
-from reproduce.claims.results import Results, draw_errors
+from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
+from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
-from reproduce.harness.tables import markdown, spread
+from reproduce.harness.tables import markdown
 
 # Network, whether its convolutions are stacked as in the paper, and the convolutions of a block.
 KINDS = {
@@ -47,12 +47,12 @@ def _table(results: Results) -> str:
     for variant, (_, stacked, blocks) in KINDS.items():
         config = variant[0]
         costs = [_cost(results, variant, name) for name in ("parameters", "multiply_adds")]
-        errors = [spread(results.errors(variant, part)) for part in ("training", "test")]
+        errors = results.error_cells(variant)
         more = "-" if stacked else results.gain(variant, config)
         seeds = str(len(results.of(variant)) or "-")
         rows.append([config, blocks, *costs, *errors, more, seeds])
-    head = ["configuration", "each block", "parameters", "multiply-adds", "training error, %"]
-    head += ["test error, %", "more than stacked, points (95 %)", "seeds"]
+    head = ["configuration", "each block", "parameters", "multiply-adds", *ERRORS_HEAD]
+    head += ["more than stacked, points (95 %)", "seeds"]
     return markdown(head, rows, left=2)
 
 
@@ -89,8 +89,8 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("B with 5x5 makes more errors", "B_5x5", "B", Means()),
-        Hypothesis("D with 5x5 or 7x7 makes more errors", "D_7x7", "D", Means()),
+        Hypothesis("B with 5x5 makes more errors", "B_5x5", "B", PairedMeans()),
+        Hypothesis("D with 5x5 or 7x7 makes more errors", "D_7x7", "D", PairedMeans()),
     ],
     rates=dict.fromkeys(VARIANTS, vgg_depth.RATES),
     reading="These runs do not decide the claim. They have the weaknesses of the runs on depth "

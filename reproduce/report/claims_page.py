@@ -9,6 +9,8 @@ from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.claims.verdicts import Judgement, verdict_line, verdicts_table
 from reproduce.harness.tables import NOT_RUN, markdown, write_or_check
+from reproduce.report.checklist import checklist
+from reproduce.report.stopping_table import adding_seeds
 
 HERE = Path(__file__).parents[1]
 PAGE = HERE / "README.md"
@@ -19,7 +21,9 @@ HEAD = """# The papers' claims, tested
 Each claim below is tested by the program named with it, on data that two CPU cores can train on.
 With the paper's recipe the same command repeats the paper's own experiment, for those who have its
 data and a GPU; "not run" marks what nobody has run here. Values are means and standard deviations
-over seeds. Errors are those after the last epoch, and each test image counts once. The test images
+over seeds. Errors are those after the last epoch, and each test image counts once. Training
+errors are means over the last epoch, with its dropout and augmentation; "in inference" is the error
+of the final network on the plain training images. The test images
 chose nothing. The runs shared their cores with other work. Each had one core and one thread: with
 `TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on a machine with the same
 vector instructions. With others (AVX2 for AVX-512) or another number of threads, sums are taken in
@@ -32,12 +36,22 @@ claim, is below 0.05 and the learning rate of each arm was chosen by runs with o
 part of the statement; otherwise *undecided at this budget*. "Design finds" is the smallest true
 difference that as many seeds as the claim has would show in four of five repetitions, simulated
 with the spread of the rows. `--search` tries the rates of a claim on images held out of training.
+Seeds may be added until a claim is decided, if its tests are always valid: see
+[Adding seeds until a claim is decided](#adding-seeds-until-a-claim-is-decided). The
+[Reproducibility checklist](#reproducibility-checklist) lists what is there and what is missing.
 
 The rows are in `reproduce/results/`. A row holds one run: seed, commit, versions, the command that
 repeats it, the hash of its `result.json` and that of its metrics and final weights; in
 `*_history.csv` it holds one epoch. Rows of before there was the second hash lack it. A run leaves
 its folder in `runs/`, and `python -m reproduce.report --add=FOLDER` adds its row and renders this
 page. `python -m reproduce.verify --rows=6` runs rows of six claims again and compares them.
+"""
+
+CHECKLIST = """## Reproducibility checklist
+
+What the checklist of machine learning asks (Pineau et al. 2021), answered for the claims above.
+
+{table}
 """
 
 
@@ -49,13 +63,14 @@ def update_claims(check: bool) -> None:
 def rendered_page(claims: Iterable[Claim]) -> str:
     """Returns the page."""
     overview, sections = [], []
-    for claim in claims:
-        results = claim.results()
+    with_rows = [(claim, claim.results()) for claim in claims]
+    for claim, results in with_rows:
         judgements = claim.judgements(results)
         overview.append([*_overview(claim, results), judgements[0].verdict])
         sections.append(_section(claim, results, judgements))
     head = ["claim", "program", "data", "runs", "hours", "verdict"]
-    return "\n".join([HEAD, markdown(head, overview, left=3), *sections])
+    last = "\n" + CHECKLIST.format(table=checklist(with_rows))
+    return "\n".join([HEAD, markdown(head, overview, left=3), adding_seeds(), *sections, last])
 
 
 def _overview(claim: Claim, results: Results) -> list[str]:

@@ -10,9 +10,12 @@ import pytest
 
 from reproduce.claims import CLAIMS, results
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results, add_results, read_results, run_of
+from reproduce.claims.results import TRAINING_ERROR, Results, add_results, read_results
+from reproduce.claims.results import run_of as run_hash
 from reproduce.harness.result_table import finished_runs
+from reproduce.harness.tables import read_rows
 from reproduce.report import claims_page
+from tests.helpers.claims import run_of, together
 from tests.helpers.runs import RESULT
 
 # The programs with the flags for each claim. Those on a line can share a process.
@@ -78,10 +81,10 @@ def test_rows_are_of_runs_that_can_be_run_again(name):
         last = dict(option.removeprefix("--").split("=") for option in options)
         assert (last["variant"], last["seed"]) == (row["variant"], row["seed"])
         # The last epoch, whatever the others were.
-        history = [epoch for epoch in results.epochs if epoch["run"] == run_of(row)]
+        history = [epoch for epoch in results.epochs if epoch["run"] == run_hash(row)]
         assert [int(epoch["epoch"]) for epoch in history] == list(range(1, int(row["epochs"]) + 1))
         assert float(history[-1]["test_accuracy"]) == pytest.approx(1 - float(row["test_error"]))
-    runs = {run_of(row) for row in results.runs}
+    runs = {run_hash(row) for row in results.runs}
     assert len(runs) == len(results.runs)
     assert {row["run"] for row in [*results.epochs, *results.layers]} <= runs
 
@@ -111,7 +114,10 @@ def test_a_page_of_claims_that_were_not_run():
     assert page.count("| not run | - |") >= len(CLAIMS)
     anchors = re.findall(r"\]\(#([^)]*)\)", page)
     headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
-    assert anchors == [re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-") for h in headings]
+    names = [re.sub(r"[^a-z0-9_ -]", "", h.lower()).replace(" ", "-") for h in headings]
+    # Each section is named once, those of the claims in order.
+    assert sorted(anchors) == sorted(names)
+    assert anchors[-len(CLAIMS) :] == [name for name in names if name in anchors[-len(CLAIMS) :]]
 
 
 @pytest.fixture
@@ -172,6 +178,14 @@ def test_the_gain_of_a_variant():
     assert results.gain("b", "none") == "-"
 
 
+def test_training_errors_in_inference():
+    measured = [(*TRAINING_ERROR.values(), 0.125), ("end", "fc", "response", 7)]
+    results = together(run_of("a", 0, 0.5, (), measured), run_of("a", 1, 0.5), run_of("b", 0, 0.5))
+    assert results.errors("a", "inference") == [12.5]
+    assert results.error_cells("a") == ["25.00 ± 0.00", "12.50", "50.00 ± 0.00"]
+    assert results.error_cells("b") == ["25.00", "not run", "50.00"]
+
+
 # The claims share what runs them; the larger networks take longer.
 SMALL, *LARGER = PROGRAMS
 
@@ -189,4 +203,9 @@ def test_smoke(run_program, tmp_path, commands):
         assert f"files   {folder}/" in done.stdout
         assert "not run" not in done.stdout
         results = [json.loads(path.read_text()) for path in folder.glob("*/result.json")]
+        (layers,) = folder.glob("*/layers.csv")
+        (error,) = (r["value"] for r in read_rows(layers) if r["quantity"] == "training_error")
+        # A whole number of the training images.
+        images = results[0]["train_images"]
+        assert float(error) * images == pytest.approx(round(float(error) * images), abs=1e-4)
         assert [result["dataset"] for result in results] == ["digits"]

@@ -148,7 +148,7 @@ def test_the_paper_s_level_is_25_percent():
 def test_tables_without_runs():
     assert rows_of(RELU.table(Results()), "Glorot | ReLU")[0] == ["-", "not run", "-", "-", "-"]
     cells = rows_of(ABLATION.table(Results()), "dropout")[0]
-    assert cells[1:] == ["not run", "not run", "-", "-"]
+    assert cells[1:] == ["not run", "not run", "not run", "-", "-"]
 
 
 def test_the_table_of_what_is_left_out():
@@ -158,14 +158,14 @@ def test_the_table_of_what_is_left_out():
         training("no_colour", 0, [0.5, 0.1]),
     )
     table = ABLATION.table(results)
-    assert rows_of(table, "nothing")[0][1:] == ["10.00 ± 1.00", "10.00 ± 1.00", "-", "3"]
+    assert rows_of(table, "nothing")[0][1:] == ["10.00 ± 1.00", "not run", "10.00 ± 1.00", "-", "3"]
     # Variances of 1, three each: 4 degrees of freedom, of which Student's t is 2.7764.
     half = 2.7764 * math.sqrt(2 / 3)
-    assert rows_of(table, "response normalisation")[0][3:] == [
+    assert rows_of(table, "response normalisation")[0][4:] == [
         f"+3.00 ({3 - half:+.2f} to {3 + half:+.2f})",
         "3",
     ]
-    assert rows_of(table, "colour shift")[0][1:] == ["10.00", "10.00", "-", "1"]
+    assert rows_of(table, "colour shift")[0][1:] == ["10.00", "not run", "10.00", "-", "1"]
 
 
 def test_figures_are_drawn(tmp_path, drawn):

@@ -30,10 +30,10 @@ def test_the_table_of_depth():
         run_of("resnet32", 0, 0.12),
     )
     table = DEPTH.table(results)
-    expected = ["10.50 ± 0.71", "21.00 ± 1.41", "5.00", "10.00", "2, 1"]
+    expected = ["10.50 ± 0.71", "not run", "21.00 ± 1.41", "5.00", "not run", "10.00", "2, 1"]
     assert rows_of(table, "56") == [expected]
-    assert rows_of(table, "32") == [["not run", "not run", "6.00", "12.00", "0, 1"]]
-    assert rows_of(table, "20") == [["not run"] * 4 + ["-"]]
+    assert rows_of(table, "32") == [["not run"] * 3 + ["6.00", "not run", "12.00", "0, 1"]]
+    assert rows_of(table, "20") == [["not run"] * 6 + ["-"]]
 
 
 def test_what_depth_changes():
@@ -91,13 +91,14 @@ def test_the_table_of_shortcuts():
     )
     table = SHORTCUTS.table(results)
     assert rows_of(table, "20 | A: identity, zeros for new maps")[0][1:] == [
+        "not run",
         "11.00 ± 1.41",
         "-",
         "2",
     ]
     # Each mean deviates by 1, the difference by the root of 2; two degrees of freedom: 4.3027.
-    assert rows_of(table, "20 | C: projections everywhere")[0][2] == "-2.00 (-8.08 to +4.08)"
-    assert rows_of(table, "56 | A, v2") == [["5.00", "10.00", "-", "1"]]
+    assert rows_of(table, "20 | C: projections everywhere")[0][3] == "-2.00 (-8.08 to +4.08)"
+    assert rows_of(table, "56 | A, v2") == [["5.00", "not run", "10.00", "-", "1"]]
 
 
 def test_the_table_of_lenets():
@@ -111,7 +112,7 @@ def test_the_table_of_lenets():
     )
     (of_1998,) = rows_of(LENET5.table(results), NAMES["1998"])
     assert of_1998[0] == "60,000"
-    assert of_1998[2:] == ["11.00 ± 1.41", "+2.00 (-4.08 to +8.08)", "100 ± 14", "2"]
+    assert of_1998[2:] == ["not run", "11.00 ± 1.41", "+2.00 (-4.08 to +8.08)", "100 ± 14", "2"]
 
 
 def test_the_tables_of_mnist_s_digits():
@@ -127,7 +128,7 @@ def test_the_tables_of_mnist_s_digits():
     )
     table = DIGITS.table(results)
     (errors, curvature) = rows_of(table, "of 1998: ±2.4/√F, mu 0.02")
-    assert errors == ["7.50 ± 3.54", "15.00 ± 7.07", "10 ± 1", "2"]
+    assert errors == ["7.50 ± 3.54", "not run", "15.00 ± 7.07", "10 ± 1", "2"]
     assert curvature == ["c1/bias", "5.0e-01", "2.0e+00", "9.0e+01", "25"]
     # Of the images of seed 0, which both tested; seed 1 has no partner.
     _, images, _ = DIGITS.judgements(results)

@@ -109,7 +109,7 @@ def test_the_tables_of_depth():
         run_of("D_from_A", 0, 0.09),
     )
     table = DEPTH.table(results)
-    assert rows_of(table, "A")[0] == ["He", "29.6", "5.50 ± 0.71", "11.00 ± 1.41", "2"]
+    assert rows_of(table, "A")[0] == ["He", "29.6", "5.50 ± 0.71", "not run", "11.00 ± 1.41", "2"]
     starts = [(row[0], row[1]) for row in rows_of(table, "D")]
     assert starts == [
         ("He", "27.0"),
@@ -168,7 +168,7 @@ def test_the_table_of_receptive_fields():
         *(run_of("B_5x5", seed, error) for seed, error in enumerate((0.14, 0.16))),
     )
     stacked, single = rows_of(RECEPTIVE_FIELD.table(results), "B")
-    errors = ["5.50 ± 0.71", "11.00 ± 1.41"]
+    errors = ["5.50 ± 0.71", "not run", "11.00 ± 1.41"]
     assert stacked == ["two 3x3", "1.52 M", "3.46 M", *errors, "-", "2"]
     # As in the table of depth.
     assert single[-2:] == ["+4.00 (-2.08 to +10.08)", "2"]

@@ -1,0 +1,85 @@
+"""The rule that ends a comparison to which seeds are added: decided, or out of hours.
+
+It looks at the seeds that are complete in a folder and at nothing else, so that an interruption
+changes nothing.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_classics.errors import UserError
+from keras_classics.training import read_result
+from reproduce.claims import sequential
+from reproduce.claims.claim import Claim
+from reproduce.claims.results import Results, results_of
+from reproduce.claims.verdicts import NOT_SEARCHED, UNDECIDED, Judgement
+from reproduce.harness.tables import NOT_RUN
+
+
+@dataclass(frozen=True)
+class StoppingRule:
+    """Ends a comparison when its claim's primary hypothesis is decided, or the hours are over.
+
+    Attributes:
+        claim: The claim.
+        folder: Folder of the comparison's runs.
+        variants: The variants that each seed trains.
+        max_hours: Hours of finished runs after which no seed is added.
+    """
+
+    claim: Claim
+    folder: Path
+    variants: Sequence[str]
+    max_hours: float
+
+    def check(self) -> None:
+        """Raises a `UserError` if adding seeds cannot decide the claim, or is not valid."""
+        tests = [hypothesis.test for hypothesis in self.claim.hypotheses]
+        if fixed := {test.name for test in tests if not isinstance(test, sequential.TESTS)}:
+            raise UserError(
+                "--until=decided needs tests that stay valid when seeds are added. This claim has "
+                f"a fixed number of seeds; leave out --until. Received: {'; '.join(sorted(fixed))}."
+            )
+        primary = self.claim.judgements(Results(search=self.claim.results().search))[0]
+        if NOT_SEARCHED in primary.rates:
+            raise UserError(
+                "--until=decided needs a searched rate for both arms of the claim, or nothing is "
+                "ever decided. Run --search, and `python -m reproduce.report --add=FOLDER`."
+            )
+
+    @property
+    def runs(self) -> list[Path]:
+        """Folders of the runs of complete seeds."""
+        seeds = {}
+        for path in sorted(self.folder.glob("*/result.json")):
+            result = read_result(path)
+            if result["tags"].get("variant") in self.variants:
+                seeds.setdefault(result["seed"], []).append(path.parent)
+        complete = [runs for runs in seeds.values() if len(runs) == len(self.variants)]
+        return list(itertools.chain.from_iterable(complete))
+
+    @property
+    def hours(self) -> float:
+        """Hours of those runs together."""
+        return sum(read_result(run / "result.json")["seconds"] for run in self.runs) / 3600
+
+    def judgement(self) -> Judgement:
+        """Returns what the runs say of the primary hypothesis, by the rule of the page."""
+        search = self.claim.results().search
+        return self.claim.judgements(dataclasses.replace(results_of(self.runs), search=search))[0]
+
+    def is_over(self) -> bool:
+        """Whether no seed is to be added."""
+        return self.judgement().verdict != UNDECIDED or self.hours >= self.max_hours
+
+    def verdict(self) -> str:
+        """Returns the verdict in a line."""
+        primary = self.judgement()
+        measured = primary.evidence.measured if primary.evidence else NOT_RUN
+        return (
+            f"verdict {primary.verdict}: {primary.hypothesis.says}; {measured}, p {primary.p:.2g}, "
+            f"{self.hours:.1f} hours"
+        )
