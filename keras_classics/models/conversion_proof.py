@@ -18,9 +18,8 @@ import numpy as np
 
 from keras_classics.errors import UserError, one_line, require, short_reason
 from keras_classics.models.registry import find_model
-from keras_classics.weights.formats import checkpoints, contents, torchvision
+from keras_classics.weights.formats import checkpoints, contents, hdf5, torchvision
 from keras_classics.weights.formats.onnx_files import read_graph
-from keras_classics.weights.identify import read_metadata
 from keras_classics.weights.location import locate
 
 # Largest difference between outputs, as a fraction of the largest output.
@@ -79,7 +78,7 @@ def compare(network: keras.Model, model: str, file: str | os.PathLike) -> Compar
         library, package, theirs = "torchvision", "torchvision", _torchvision
     elif kind == contents.ONNX:
         library, package, theirs = "ONNX Runtime", "onnxruntime", _onnxruntime
-    elif kind == contents.HDF5 and read_metadata(path) is None and not part and _known(model):
+    elif kind == contents.HDF5 and not hdf5.written_here(path) and not part and _known(model):
         library, package, theirs = "keras.applications", "keras", _keras_applications
     elif kind == contents.CAFFE:
         return Comparison("Caffe", reason="Caffe is missing")
@@ -147,13 +146,11 @@ def _torchvision(network: keras.Model, model: str, path: Path, part: str) -> Sid
     with checkpoints.opened(path, network, part) as content:
         wanted = torchvision.slots(network).keys() & content.tensors.keys()
         state = {n: torch.from_numpy(content.tensors[n].read().copy()).float() for n in wanted}
-    missing = [
-        name
-        for name in theirs.state_dict()
-        if name not in state and not name.endswith("num_batches_tracked")
-    ]
-    if scores and missing:
-        raise _NotComparedError(f"the file has no {missing[0]!r}, which torchvision's has")
+    left_out = () if scores else ("fc.", "classifier.")
+    names = {name for name in theirs.state_dict() if not name.endswith("num_batches_tracked")}
+    names = {name for name in names if not name.startswith(left_out)}
+    if differing := sorted(names ^ state.keys()):
+        raise _NotComparedError(f"only one of the two has a tensor {differing[0]!r}")
     try:
         theirs.load_state_dict(state, strict=False)
     except RuntimeError as error:
@@ -165,9 +162,12 @@ def _torchvision(network: keras.Model, model: str, path: Path, part: str) -> Sid
     def outputs(image: np.ndarray) -> np.ndarray:
         with torch.no_grad():
             found = theirs(torch.from_numpy(image.transpose(0, 3, 1, 2))).numpy()
-        if found.ndim == 4 and len(network.output_shape) == 4:
+        if scores:
+            return found
+        if len(network.output_shape) == 4:
             return found.transpose(0, 2, 3, 1)
-        return found.mean((2, 3)) if found.ndim == 4 else found
+        largest = isinstance(network.layers[-1], keras.layers.GlobalMaxPooling2D)
+        return found.max((2, 3)) if largest else found.mean((2, 3))
 
     return outputs, _scores(network)
 

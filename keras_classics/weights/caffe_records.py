@@ -30,11 +30,11 @@ _ONE_VIEW = "ImageNet's 50,000 validation images, one view: short side 256, the 
 _DENSE = "ImageNet's 50,000 validation images, dense, short side 384"
 _PLACES365 = "Places365's 36,500 validation images, ten views"
 _PLACES205 = "Places205's 20,500 validation images, ten views"
-_NOT_PUBLISHED = "no accuracy on images of its classes is published"
+NOT_PUBLISHED = "no accuracy on images of its classes is published"
 
 _BVLC_LICENCE = "unrestricted (BVLC)"
 _OXFORD_LICENCE = "CC BY 4.0 (VGG, University of Oxford)"
-_PLACES_LICENCE = "CC BY (MIT CSAIL)"
+PLACES_LICENCE = "CC BY (MIT CSAIL)"
 
 # Mean colours, BGR.
 _ILSVRC = (104.00698793, 116.66876762, 122.67891434)
@@ -120,9 +120,9 @@ def _places365(file: str, network: str, top5: float | None = None) -> Published:
         f"{PLACES}/{file}",
         None,
         f"MIT CSAIL, places365, {network}",
-        _PLACES_LICENCE,
+        PLACES_LICENCE,
         (None, top5),
-        _PLACES365 if top5 else _NOT_PUBLISHED,
+        _PLACES365 if top5 else NOT_PUBLISHED,
         _PLACES365_MEAN,
         PLACES365,
     )
@@ -174,7 +174,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         "BVLC, bvlc_reference_rcnn_ilsvrc13, by Ross Girshick; its scores are those of SVMs",
         _BVLC_LICENCE,
         (None, None),
-        _NOT_PUBLISHED,
+        NOT_PUBLISHED,
         _ILSVRC,
         ILSVRC2013,
     ),
@@ -184,9 +184,9 @@ CAFFE: dict[tuple[str, str], Published] = {
         "http://places.csail.mit.edu/model/placesCNN_upgraded.tar.gz",
         None,
         "MIT CSAIL, Places205-AlexNet",
-        _PLACES_LICENCE,
+        PLACES_LICENCE,
         (None, None),
-        _NOT_PUBLISHED,
+        NOT_PUBLISHED,
         _PLACES205_MEAN,
         _numbers(205),
         packed=True,
@@ -203,7 +203,7 @@ CAFFE: dict[tuple[str, str], Published] = {
         "VGG, University of Oxford, VGG-Face; the archive lists its 2,622 people",
         "the publisher's own (VGG, University of Oxford)",
         (None, None),
-        _NOT_PUBLISHED,
+        NOT_PUBLISHED,
         _FACES,
         _numbers(2622),
         packed=True,

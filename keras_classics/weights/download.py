@@ -17,6 +17,7 @@ from keras_classics import files
 from keras_classics.errors import UserError, short_reason
 from keras_classics.internet import why_unreachable
 from keras_classics.weights.formats.caffe_files import is_caffe_file
+from keras_classics.weights.formats.torch_files import is_torch_file
 
 # Environment variable: if set, files are downloaded from VALUE/NAME instead of their own URLs.
 MIRROR = "KERAS_CLASSICS_WEIGHTS_URL"
@@ -35,7 +36,7 @@ class RemoteFile:
         name: Name of the file on this machine.
         url: URL of the file.
         digest: The published hash: `sha256:`, `sha1:` or `md5:`, and all or the first hexadecimal
-            digits. None if none is published: then the structure of a file of Caffe is checked.
+            digits. None if none is published: then the structure of the file is checked.
         packed: Whether the URL is that of an archive or a page with the file, not its own.
     """
 
@@ -75,9 +76,15 @@ def cache_folder() -> Path:
 
 
 def is_intact(path: Path, digest: str | None) -> bool:
-    """Returns whether a file has the published hash, or without one, is a whole file of Caffe."""
+    """Returns whether a file has the published hash, or without one, is whole.
+
+    A file without a hash is one of Caffe or of torch, as its ending says.
+
+    Raises:
+        UserError: If it is of torch, and the extra `torch` is missing.
+    """
     if digest is None:
-        return is_caffe_file(path)
+        return is_caffe_file(path) if path.suffix == ".caffemodel" else is_torch_file(path)
     algorithm, expected = digest.split(":")
     with open(path, "rb") as content:
         return hashlib.file_digest(content, algorithm).hexdigest().startswith(expected)

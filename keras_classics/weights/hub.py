@@ -1,7 +1,8 @@
 """Files of weights on the Hugging Face hub, `hf://ORG/REPO[/FILE][@REVISION]`.
 
 The library `huggingface_hub` downloads them to its own cache, and finds them there without network.
-Without FILE the usual names are tried, see `USUAL`; the files that an index names come with it.
+Without FILE the usual names are tried, see `USUAL`; the files that an index or an ONNX file names
+come with it.
 """
 
 import fnmatch
@@ -15,7 +16,7 @@ from pathlib import Path
 from keras_classics.errors import NAMES, UserError, one_line, require, short_reason
 from keras_classics.internet import why_unreachable
 from keras_classics.weights.download import is_intact
-from keras_classics.weights.formats import contents, shards
+from keras_classics.weights.formats import contents, onnx_files, shards
 
 # One slash: the address as pathlib writes it.
 START = re.compile(r"hf:/{1,2}(?=[^/])", re.IGNORECASE)
@@ -180,8 +181,9 @@ def _companions(path: Path, name: str, names: Sequence[str]) -> list[str]:
     """Returns the other files of weights in several files."""
     folder = name.rpartition("/")[0]
     kind = contents.kind_of(path)
-    if kind == contents.INDEX:
-        return ["/".join(filter(None, [folder, shard])) for shard in shards.files_of(path)]
+    if kind in (contents.INDEX, contents.ONNX):
+        files_of = shards.files_of if kind == contents.INDEX else onnx_files.files_beside
+        return ["/".join(filter(None, [folder, file])) for file in files_of(path)]
     if kind == contents.TENSORFLOW:
         return [other for other in names if other.startswith(f"{name.removesuffix('.index')}.data")]
     return []

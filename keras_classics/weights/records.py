@@ -9,7 +9,8 @@ Sources:
 - timm 1.0: copies of torchvision's first weights, only files with a known hash; accuracies from
   torchvision.
 - ResNets that timm trained: see `weights/timm_records.py`.
-- Trunks without a classifier: see `weights/trunk_records.py`.
+- Trunks without a classifier: see `weights/trunk_records.py`. Classifiers without a published hash:
+  see `weights/classifier_records.py`.
 - timm 1.0, `timm/models/resnet.py` and `results/results-imagenet.csv`: URLs, licence, preprocessing
   and accuracies of Facebook AI's ResNets. The names of these files end in the first 8 digits of
   their SHA-256, as torch.hub wants it.
@@ -35,6 +36,7 @@ from keras_classics.errors import UserError, natural_key
 from keras_classics.image_preprocessing import CanvasPreprocessing, ImagePreprocessing
 from keras_classics.weights.caffe_records import CAFFE
 from keras_classics.weights.caffe_records import builder_arguments as caffe_arguments
+from keras_classics.weights.classifier_records import CLASSIFIERS
 from keras_classics.weights.download import RemoteFile, is_intact
 from keras_classics.weights.formats import caffe, keras_applications, torchvision
 from keras_classics.weights.imagenet import CLASSES as IMAGENET
@@ -299,11 +301,11 @@ def _torch_record(
         "licence": _BSD,
         "preprocessing": _TORCH_IMAGES,
         "protocol": _VIEW.format(256, 224),
+        "labels": IMAGENET,
         **metadata,
     }
     return WeightsRecord(
         model=model,
-        labels=IMAGENET,
         top1=accuracy[0],
         top5=accuracy[1],
         epsilon=torchvision.EPSILON if normalizes else None,
@@ -378,21 +380,32 @@ def _facebook_record(model: str, kind: str) -> WeightsRecord:
 
 def _trunk_record(model: str, name: str) -> WeightsRecord:
     trunk = TRUNKS[model, name]
-    images: Callable[[], keras.layers.Layer] = _TORCH_IMAGES
-    if trunk.subtracts is not None:
-        images = functools.partial(ImagePreprocessing, mean=trunk.subtracts)
     record = _torch_record(
         model,
         (None, None),
         name=name,
         origin=trunk.origin,
         licence=trunk.licence,
-        file=RemoteFile(trunk.file, f"{trunk.folder}/{trunk.file}", trunk.digest),
-        preprocessing=images,
+        file=RemoteFile(trunk.file, trunk.url, trunk.digest),
+        preprocessing=functools.partial(_TORCH_IMAGES, **trunk.images),
         protocol=trunk.protocol,
+        labels=(),
     )
-    arguments = {**record.arguments, "include_top": False}
-    return dataclasses.replace(record, labels=(), arguments=arguments)
+    return dataclasses.replace(record, arguments={**record.arguments, "include_top": False})
+
+
+def _classifier_record(model: str, name: str) -> WeightsRecord:
+    published = CLASSIFIERS[model, name]
+    return _torch_record(
+        model,
+        (published.top1, None),
+        name=name,
+        origin=published.origin,
+        licence=published.licence,
+        file=RemoteFile(published.file, published.url, None),
+        protocol=published.protocol or _VIEW.format(256, 224),
+        labels=published.labels,
+    )
 
 
 def _keras_record(model: str, name_in_keras: str) -> WeightsRecord:
@@ -488,6 +501,7 @@ _RECORDS = {
         *(_timm_trained_record(*key) for key in TRAINED),
         *(_caffe_record(*key) for key in CAFFE),
         *(_trunk_record(*key) for key in TRUNKS),
+        *(_classifier_record(*key) for key in CLASSIFIERS),
         *map(_own_record, sorted(OWN.glob("*.json"))),
     )
 }

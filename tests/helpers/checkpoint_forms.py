@@ -141,6 +141,13 @@ FORMS: dict[str, Form] = {
     "head": lambda s, t: {"state_dict": headed(s, "head")},
     "last_linear": lambda s, t: headed(s, "last_linear"),
     "transformers": lambda s, t: hugging_face(s),
+    "MoCo v3 with its linear classifier": lambda s, t: {
+        "epoch": 90,
+        "arch": "resnet20",
+        "state_dict": prefixed(s, "module."),
+        "best_acc1": s["fc.bias"][0],
+        "optimizer": optimizer({n: v for n, v in s.items() if n.startswith("fc.")}),
+    },
     "nested": lambda s, t: {"run": {"weights": {"teacher_free": {"model": dict(s)}}}},
     "several copies of one": lambda s, t: {"swa_model": dict(t), "model": dict(s)},
 }
@@ -148,3 +155,66 @@ FORMS: dict[str, Form] = {
 
 def _head(state: State, prefix: str) -> dict[str, Any]:
     return {f"{prefix}{n}": state[f"fc.{n}"] for n in ("weight", "bias")}
+
+
+def _mlp(weights: Any, prefix: str, modules: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
+    """Variables of the modules of a sequence that is no part of the network."""
+    return {f"{prefix}{i}.{name}": weights for i, names in modules.items() for name in names}
+
+
+_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+_MOCO = {0: ("weight",), 1: _NORM, 3: ("weight",), 4: _NORM[2:]}
+_SWAV = {0: ("weight", "bias"), 1: _NORM, 3: ("weight", "bias")}
+_BARLOW = {0: ("weight",), 1: _NORM, 3: ("weight",), 4: _NORM, 6: ("weight",)}
+
+# By the name of what was trained without labels: what its program saves of a trunk, as
+# facebookresearch published it. The last layer of the network's tensors is not used.
+TRUNKS: dict[str, Form] = {
+    "DINO, Barlow Twins, VICReg": lambda s, t: OrderedDict(prefixed(s, "", "fc.")),
+    "Barlow Twins, whole": lambda s, t: {
+        "epoch": 1000,
+        "model": {
+            **prefixed(s, "module.backbone.", "fc."),
+            **_mlp(s["fc.weight"], "module.projector.", _BARLOW),
+            **{f"module.bn.{name}": s["fc.bias"] for name in _NORM[2:]},
+        },
+        "optimizer": optimizer(s),
+    },
+    "SwAV": lambda s, t: OrderedDict(
+        {
+            **prefixed(s, "module.", "fc."),
+            **_mlp(s["fc.weight"], "module.projection_head.", _SWAV),
+            "module.prototypes.weight": s["fc.weight"],
+        }
+    ),
+    "SwAV, while it trains": lambda s, t: {
+        "epoch": 25,
+        "state_dict": {
+            **prefixed(s, "module.", "fc."),
+            **_mlp(s["fc.weight"], "module.projection_head.", _SWAV),
+            "module.prototypes.weight": s["fc.weight"],
+        },
+        "optimizer": optimizer(s),
+        "amp": {"loss_scaler0": {"loss_scale": 65536.0, "unskipped": 3}},
+    },
+    "DeepCluster-v2, SeLa-v2": lambda s, t: OrderedDict(
+        {
+            **prefixed(s, "module.", "fc."),
+            **_mlp(s["fc.weight"], "module.projection_head.", _SWAV),
+            **{f"module.prototypes.prototypes{i}.weight": s["fc.weight"] for i in range(3)},
+        }
+    ),
+    "MoCo v3": lambda s, t: {
+        "epoch": 1000,
+        "arch": "resnet20",
+        "state_dict": {
+            **prefixed(s, "module.base_encoder.", "fc."),
+            **_mlp(s["fc.weight"], "module.base_encoder.fc.", _MOCO),
+            **prefixed(t, "module.momentum_encoder.", "fc."),
+            **_mlp(t["fc.weight"], "module.momentum_encoder.fc.", _MOCO),
+            **_mlp(s["fc.weight"], "module.predictor.", _MOCO),
+        },
+        "optimizer": optimizer(s),
+        "scaler": {"scale": 65536.0, "growth_factor": 2.0},
+    },
+}

@@ -22,7 +22,7 @@ from keras_classics.weights.assign import extract
 from keras_classics.weights.formats import checkpoints, torchvision
 from keras_classics.weights.formats.state_dicts import Entry, flattened
 from keras_classics.weights.stored import StoredTensor
-from tests.helpers.checkpoint_forms import FORMS, headed, optimizer, prefixed
+from tests.helpers.checkpoint_forms import FORMS, TRUNKS, headed, optimizer, prefixed
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
 
@@ -205,6 +205,26 @@ def test_trunks_of_self_supervised_training(head, headless, source, state, saved
     load_weights(headless, path)
     assert_equal(headless, source)
     assert f"the top's {len(tensors)} tensors are not loaded" in caplog.text
+
+
+@pytest.mark.parametrize("form", TRUNKS)
+def test_published_trunks(form, headless, source, state, others, saved):
+    for variable in headless.weights:
+        variable.assign(0 * variable)
+    load_weights(headless, saved(TRUNKS[form](state, others)))
+    assert_equal(headless, source)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod."])
+def test_a_wrapped_part_of_the_network(wrapper, saved):
+    """As torch's example for ImageNet wraps AlexNet and VGG, before their large layers."""
+    small = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
+    source, model = kc.vgg11(**small), kc.vgg11(**small)
+    fill(source)
+    tensors = extract(torchvision.slots(source))
+    wrapped = {n.replace("features.", f"features.{wrapper}"): t for n, t in tensors.items()}
+    load_weights(model, saved({"epoch": 90, "state_dict": wrapped}))
+    assert_equal(model, source)
 
 
 def test_a_trunk_does_not_make_a_classifier(model, source, state, saved):

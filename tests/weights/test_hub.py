@@ -100,6 +100,24 @@ def test_several_files_come_with_their_index(hub):
     assert path.with_name("ckpt.data-00000-of-00001").read_bytes() == b"data"
 
 
+def test_values_beside_a_graph_come_with_it(hub, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    tensor = onnx.numpy_helper.from_array(np.ones(400, "f4"), "ones")
+    node = onnx.helper.make_node("Identity", ["ones"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", [], [], [tensor])
+    onnx.save(
+        onnx.helper.make_model(graph),
+        tmp_path / "a.onnx",
+        save_as_external_data=True,
+        location="a.onnx.data",
+    )
+    hub.repositories["a/net"] = {
+        f"onnx/{file.name}": file.read_bytes() for file in tmp_path.glob("a.onnx*")
+    }
+    path, _ = locate("hf://a/net/onnx/a.onnx")
+    assert path.with_name("a.onnx.data").read_bytes() == np.ones(400, "f4").tobytes()
+
+
 @pytest.mark.parametrize("how", ["flag", "server error", "no network"])
 def test_without_network_the_cache_answers(hub, monkeypatch, how):
     hub.repositories["a/net"] = {"a.keras": b"1", "b/c.pth": b"2"}

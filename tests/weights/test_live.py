@@ -95,6 +95,43 @@ def test_a_conversion_is_proven_in_torchvision(models, tmp_path):
     assert not (tmp_path / "b.weights.h5").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("resnet18", {}),
+        ("resnet18", {"pooling": "avg"}),
+        ("vgg11_bn", {"pooling": "max"}),
+        ("alexnet_owt", {}),
+    ],
+    ids=str,
+)
+def test_a_conversion_of_a_trunk_is_proven(models, name, arguments, tmp_path):
+    theirs = getattr(models, name.removesuffix("_owt"))(weights=None, num_classes=3)
+    trunk = {n: t for n, t in theirs.state_dict().items() if not n.startswith(("fc", "classif"))}
+    torch.save({"model": {f"backbone.{n}": t for n, t in trunk.items()}}, tmp_path / "a.pth")
+    arguments = {"include_top": False, "input_shape": (64, 64, 3), **arguments}
+    converted = convert_weights(
+        tmp_path / "a.pth", name, tmp_path / "a.weights.h5", "keras", **arguments
+    )
+    (proof,) = converted.proof
+    assert proof.library.startswith("torchvision")
+    assert proof.difference < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"shortcut": "C"}, {"shortcut": "none", "include_top": False}], ids=str
+)
+def test_a_network_that_torchvision_has_not_is_not_compared(models, arguments, tmp_path):
+    arguments = {"input_shape": (64, 64, 3), **arguments}
+    kc.resnet18(**arguments).save_weights(tmp_path / "a.weights.h5")
+    converted = convert_weights(
+        tmp_path / "a.weights.h5", "resnet18", tmp_path / "a.pth", "torchvision", **arguments
+    )
+    (proof,) = converted.proof
+    assert proof.difference is None
+    assert "only one of the two has a tensor 'layer" in proof.reason
+
+
 def test_records_are_torchvisions(models):
     for (name, version), (file, digest, accuracy) in TORCHVISION.items():
         theirs = models.get_model_weights(name.removesuffix("_owt"))[f"IMAGENET1K_V{version}"]
@@ -188,7 +225,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(tmp_path, zipped):
 
 def test_a_pickled_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "network.pth")
-    assert_refused(kc.resnet20(), tmp_path / "network.pth", "Save only the state_dict")
+    assert_refused(kc.resnet20(), tmp_path / "network.pth", "a whole model .*Linear")
 
 
 def test_an_archive_with_a_path_out_of_it_is_refused(tmp_path):
@@ -218,11 +255,17 @@ def test_bfloat16_is_loaded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [{"a": 1}, {1: torch.zeros(2)}, {"a": torch.eye(2).to_sparse()}, [1, 2]]
+    ("content", "message"),
+    [
+        ({"a": 1}, "not a state_dict"),
+        ([1, 2], "not a state_dict"),
+        ({1: torch.zeros(2)}, "no tensor that the network has.* It has 1"),
+        ({"a": torch.eye(2).to_sparse()}, "no tensor that the network has.* It has a"),
+    ],
 )
-def test_what_is_no_state_dict_is_refused(tmp_path, content):
+def test_what_is_no_state_dict_is_refused(tmp_path, content, message):
     torch.save(content, tmp_path / "a.pth")
-    assert_refused(kc.resnet20(), tmp_path / "a.pth", "not a state_dict")
+    assert_refused(kc.resnet20(), tmp_path / "a.pth", message)
 
 
 def test_preprocessing_is_torchvisions(models):

@@ -77,6 +77,14 @@ def with_typed_lists(graph) -> None:
             tensor.float_data.extend(values.ravel().tolist())
 
 
+def with_bfloat16(graph) -> None:
+    for tensor in graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.data_type = onnx.TensorProto.BFLOAT16
+            tensor.raw_data = (values.view("u4") >> 16).astype("u2").tobytes()
+
+
 def as_matmul(graph) -> None:
     """A dense layer as torch's and TensorFlow's users write it: a product, then a sum."""
     (dense,) = nodes(graph, "Gemm")
@@ -135,6 +143,16 @@ def test_ways_to_write_the_same(change, model, content, tmp_path):
         return
     for was, now in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(was, now)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_bfloat16(beside, model, content, tmp_path):
+    path = changed(content, with_bfloat16, tmp_path / "a.onnx")
+    if beside:
+        outside(path.read_bytes(), path)
+    again = kc.resnet20(weights=path, **RESNET)
+    for was, now in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal((was.view("u4") & 0xFFFF0000).view("f4"), now)
 
 
 @pytest.mark.parametrize(

@@ -28,13 +28,23 @@ keras_resnet = inspect.getmodule(keras.applications.ResNet50)
 UNMEASURED = {
     *(f"caffenet/{name}" for name in ("ilsvrc2013", "places365", "places205")),
     *(f"vgg16/{name}" for name in ("places365", "vgg_face")),
+    *(f"{model}/places365" for model in ("alexnet_owt", "resnet18", "resnet50")),
 }
 
-# Without a classifier.
+# Without a classifier; those of the second set have no published hash.
+SELF_SUPERVISED = {
+    f"resnet50/imagenet_{name}"
+    for name in (
+        *("barlow_twins", "deepcluster_v2", "dino", "sela_v2"),
+        *("swav", "swav_100", "swav_200", "swav_400", "vicreg"),
+    )
+}
 TRUNKS = {
     "vgg16/imagenet_torchvision_features",
     *(f"resnet50/imagenet_moco_{name}" for name in ("v1", "v2", "v2_200")),
+    *SELF_SUPERVISED,
 }
+MOCO_V3 = {f"resnet50/imagenet_moco_v3{epochs}" for epochs in ("", "_100", "_300")}
 UNMEASURED |= TRUNKS
 
 # Published without a hash.
@@ -42,6 +52,9 @@ WITHOUT_HASH = {
     *(f"{model}/places365" for model in ("caffenet", "vgg16", "resnet152")),
     *(f"{model}/places205" for model in ("caffenet", "vgg11", "vgg13", "vgg16")),
     "vgg16/vgg_face",
+    *(f"{model}/places365" for model in ("alexnet_owt", "resnet18", "resnet50")),
+    *SELF_SUPERVISED,
+    *MOCO_V3,
 }
 HTTP_ALONE = (
     "http://dl.caffe.berkeleyvision.org/",
@@ -89,18 +102,16 @@ def test_every_network_that_others_publish_has_its_records():
     assert {n.split("/")[0] for n in NAMES if n.endswith("/imagenet_torchvision")} == of_torchvision
     of_keras = {n for n in kc.list_models() if find_model(n).keras_applications}
     assert {n.split("/")[0] for n in NAMES if n.endswith("/imagenet_keras")} == of_keras
-    assert kc.list_weights("resnet50/*") == [
-        "resnet50/imagenet_caffe",
-        "resnet50/imagenet_fb_ssl",
-        "resnet50/imagenet_fb_swsl",
-        "resnet50/imagenet_keras",
-        "resnet50/imagenet_keras_v2",
-        *(f"resnet50/imagenet_moco_{name}" for name in ("v1", "v2", "v2_200")),
-        "resnet50/imagenet_timm",
-        *(f"resnet50/imagenet_timm_{recipe}" for recipe in OF_TIMM),
-        "resnet50/imagenet_torchvision",
-        "resnet50/imagenet_torchvision_v2",
-    ]
+    published = (
+        *("caffe", "fb_ssl", "fb_swsl", "keras", "keras_v2", "moco_v1", "moco_v2", "moco_v2_200"),
+        *("timm", *(f"timm_{recipe}" for recipe in OF_TIMM), "torchvision", "torchvision_v2"),
+    )
+    assert set(kc.list_weights("resnet50/*")) == {
+        *(f"resnet50/imagenet_{name}" for name in published),
+        *SELF_SUPERVISED,
+        *MOCO_V3,
+        "resnet50/places365",
+    }
     assert kc.list_weights("vgg*/imagenet_keras") == [
         "vgg16/imagenet_keras",
         "vgg19/imagenet_keras",
@@ -187,6 +198,10 @@ def test_weights_without_a_classifier(tmp_path, monkeypatch):
     found = keras.ops.convert_to_numpy(record.preprocessing()(grey))[0, 0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert record.dataset == "ImageNet"
+    found = kc.preprocessing("resnet50/imagenet_swav")(grey)[0, 0, 0]
+    expected = (128 / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.228, 0.224, 0.225])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(found), expected, atol=1e-5)
+    assert kc.preprocessing("resnet50/imagenet_dino").interpolation == "bicubic"
 
 
 def test_unknown_weights():

@@ -6,6 +6,7 @@ import json
 import pathlib
 import shutil
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ import numpy as np
 import pytest
 
 import keras_classics as kc
+from keras_classics.errors import UserError
 from keras_classics.weights import load_weights
 from keras_classics.weights.assign import extract
+from keras_classics.weights.download import MIRROR
 from keras_classics.weights.formats import torchvision
-from tests.helpers import forked
-from tests.helpers.checkpoint_forms import FORMS, lightning
+from keras_classics.weights.formats.torch_files import is_torch_file
+from tests.helpers import forked, old_torch_files
+from tests.helpers.checkpoint_forms import FORMS, TRUNKS, lightning, prefixed
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
 
@@ -225,6 +229,73 @@ def test_checkpoints_of_programs(torch, form, resnet, other, state, tmp_path):
             variable.assign(0 * variable)
         load_weights(other, path)
         assert_equal(other, resnet)
+
+
+@pytest.mark.parametrize("form", TRUNKS)
+def test_published_trunks(torch, form, resnet, state, tmp_path):
+    headless = kc.resnet20(shortcut="B", include_top=False)
+    copies = {name: -tensor for name, tensor in state.items()}
+    path = tmp_path / "a.pth"
+    torch.save(TRUNKS[form](state, copies), path)
+    load_weights(headless, path)
+    for found, value in zip(headless.get_weights(), resnet.get_weights()[:-2], strict=True):
+        np.testing.assert_array_equal(found, value)
+
+
+def old_checkpoint(state: dict[str, Any]) -> dict[str, Any]:
+    """What Places365's program saves. Torch 0.2 counted no batches."""
+    arrays = {n: np.array(t) for n, t in state.items() if not n.endswith("num_batches_tracked")}
+    tensors = OrderedDict(prefixed(arrays, "module."))
+    return {"epoch": 90, "state_dict": tensors, "best_prec1": 54.7, "arch": "resnet20"}
+
+
+def test_a_file_of_torch_0_2_and_python_2(torch, resnet, other, state, tmp_path):
+    path = tmp_path / "a.pth.tar"
+    old_torch_files.save(torch, old_checkpoint(state), path)
+    load_weights(other, path)
+    assert_equal(other, resnet)
+
+
+@pytest.fixture
+def records(torch, tmp_path, monkeypatch) -> Callable:
+    """Puts the file of a known network in Keras's cache; returns its path."""
+
+    def put(name: str, save: Callable[[Path], Any]) -> Path:
+        monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+        path = tmp_path / "models" / kc.find_weights(name).file.name
+        path.parent.mkdir(exist_ok=True)
+        save(path)
+        return path
+
+    monkeypatch.setenv(MIRROR, "http://127.0.0.1:9")
+    return put
+
+
+def test_known_files_without_a_hash(torch, records):
+    small = {"input_shape": (32, 32, 3)}
+    source = kc.resnet18(classes=365, **small)
+    fill(source)
+    state = extract(torchvision.slots(source))
+    content = old_checkpoint(state)
+    path = records("resnet18/places365", lambda p: old_torch_files.save(torch, content, p))
+    assert_equal(kc.resnet18(weights="places365", **small), source)
+    # A file that is not whole is downloaded again, here in vain.
+    whole = path.read_bytes()
+    for damaged in (whole[:-8], whole[:1000], b"<html>no</html>", whole + bytes(8)):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="resnet18_places365.pth.tar cannot be downloaded"):
+            kc.resnet18(weights="places365", **small)
+
+
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
+def test_a_file_with_objects_may_be_whole(torch, is_zip, tmp_path):
+    """What to do about its objects is told when it is loaded."""
+    path = tmp_path / "a.pth"
+    content = {"a": torch.ones(9), "args": argparse.Namespace()}
+    torch.save(content, path, _use_new_zipfile_serialization=is_zip)
+    assert is_torch_file(path)
+    path.write_bytes(path.read_bytes()[:-300])
+    assert not is_torch_file(path)
 
 
 def test_shards_of_torch(torch, resnet, other, state, tmp_path):

@@ -41,17 +41,24 @@ class Blob:
         shape: Its shape; that of old files has four axes.
         size: Bytes of a value: 2, 4 or 8.
         runs: Where the values are.
+        bfloat16: Whether values of 2 bytes are bfloat16, which are read as float32.
     """
 
     path: Path
     shape: tuple[int, ...]
     size: int
     runs: tuple[Run, ...]
+    bfloat16: bool = False
 
     @property
     def dtype(self) -> str:
-        """Name of the type of its values."""
-        return f"float{8 * self.size}"
+        """Name of the type of its values in the file."""
+        return "bfloat16" if self.bfloat16 else f"float{8 * self.size}"
+
+    @property
+    def read_dtype(self) -> str:
+        """Name of the type of its values when they are read."""
+        return "float32" if self.bfloat16 else self.dtype
 
     def read(self, first: int = 0, count: int | None = None) -> np.ndarray:
         """Returns some of its values, by default all, as a flat array.
@@ -71,7 +78,7 @@ class Blob:
                     parts.append(self._read_run(file, run, skipped, taken))
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate([np.empty(0, f"<f{self.size}"), *parts])
+        return np.concatenate([np.empty(0, self.read_dtype), *parts])
 
     def _read_run(self, file: Any, run: Run, first: int, count: int) -> np.ndarray:
         step = run.size + run.tagged
@@ -81,7 +88,11 @@ class Blob:
             raise UserError("it became shorter while it was read")
         if run.tagged:
             content = np.ascontiguousarray(content.reshape(count, step)[:, 1:])
-        return content.reshape(-1).view(f"<f{self.size}")
+        content = content.reshape(-1)
+        if self.bfloat16:
+            # The upper half of a float32.
+            return (content.view("<u2").astype("<u4") << 16).view("<f4")
+        return content.view(f"<f{self.size}")
 
 
 def moved(blob: Blob, shape: tuple[int, ...], to: tuple[int, ...] | None = None) -> StoredTensor:
@@ -92,7 +103,7 @@ def moved(blob: Blob, shape: tuple[int, ...], to: tuple[int, ...] | None = None)
 
     def read() -> np.ndarray:
         # Block by block, because the first dense layer of VGG takes three quarters of its file.
-        result = aligned_array(axes, blob.dtype)
+        result = aligned_array(axes, blob.read_dtype)
         size = math.prod(columns)
         step = max(1, BLOCK // max(1, size))
         for first in range(0, units, step):

@@ -345,6 +345,18 @@ def read_metadata(path: Path, part: str = "") -> FileMetadata | None:
     return _of_config(part_of(config, part).config if part else config)
 
 
+def written_here(path: Path) -> bool:
+    """Returns whether this package wrote an HDF5 file, or Keras a network with layers of it.
+
+    Raises:
+        UserError: If the file is damaged.
+    """
+    with parsing(KIND), h5py.File(path, "r") as file:
+        if _has(file, ENTRY):
+            return True
+    return "keras_classics" in json.dumps(_config(path))
+
+
 def _config(path: Path) -> Mapping[str, Any]:
     """Returns the configuration of the network that Keras wrote into a file; empty without one."""
     text: bytes | str | None

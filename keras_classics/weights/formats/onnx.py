@@ -263,6 +263,7 @@ def _shifted(tensor: StoredTensor, shift: Callable[[], np.ndarray | float]) -> S
     def read() -> np.ndarray:
         # Values that are not finite are refused when they are assigned.
         with np.errstate(all="ignore"):
-            return (tensor.read().astype("float64") + shift()).astype(tensor.dtype)
+            values = tensor.read()
+            return (values.astype("float64") + shift()).astype(values.dtype)
 
     return StoredTensor(tensor.shape, tensor.dtype, read)

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from keras_classics.errors import UserError
-from keras_classics.weights.formats.beside import file_beside
+from keras_classics.weights.formats.beside import check_name, file_beside
 from keras_classics.weights.formats.blobs import Blob, Run
 from keras_classics.weights.formats.protobuf import Message, damaged, opened
+from keras_classics.weights.stored import FLOATS
 
 KIND = "ONNX file"
 
@@ -134,6 +135,22 @@ def read_graph(path: Path) -> Graph:
     return graph
 
 
+def files_beside(path: Path) -> list[str]:
+    """Returns the names of the files that have values of an ONNX file's tensors.
+
+    Raises:
+        UserError: If it is damaged, or names a file that does not lie beside it.
+    """
+    graph = read_graph(path)
+    settings = (value for node in graph.nodes for value in node.settings.values())
+    constants = (value for value in settings if isinstance(value, Tensor))
+    found = {tensor.elsewhere for tensor in (*graph.tensors.values(), *constants)}
+    names = sorted(name for name in found if name is not None)
+    for name in names:
+        check_name(name)
+    return names
+
+
 @dataclass(frozen=True)
 class BlobBeside(Blob):
     """A blob whose values lie in a file beside that of the graph.
@@ -156,7 +173,7 @@ class BlobBeside(Blob):
         (run,) = self.runs
         if run.offset + run.count * run.size > path.stat().st_size:
             raise UserError(f"its file {self.file!r} ends before the tensor {self.name!r}")
-        return Blob(path, self.shape, self.size, self.runs).read(first, count)
+        return Blob(path, self.shape, self.size, self.runs, self.bfloat16).read(first, count)
 
 
 def floats(tensor: Tensor) -> Blob:
@@ -165,18 +182,26 @@ def floats(tensor: Tensor) -> Blob:
     Raises:
         UserError: If they are of another type.
     """
-    if tensor.dtype not in ("float16", "float32", "float64"):
+    if tensor.dtype not in FLOATS:
         quantized = ": it is quantised" if "int" in tensor.dtype else ""
         raise UserError(
-            f"its tensor {tensor.name!r} is of type {tensor.dtype}, not float16, float32 or "
-            f"float64{quantized}"
+            f"its tensor {tensor.name!r} is of type {tensor.dtype}, not "
+            f"{', '.join(FLOATS)}{quantized}"
         )
     blob = tensor.blob
     if blob is None:
         raise damaged(KIND, f"the tensor {tensor.name!r} has no values")
     if tensor.elsewhere is None:
         return blob
-    return BlobBeside(blob.path, blob.shape, blob.size, blob.runs, tensor.name, tensor.elsewhere)
+    return BlobBeside(
+        blob.path,
+        blob.shape,
+        blob.size,
+        blob.runs,
+        blob.bfloat16,
+        name=tensor.name,
+        file=tensor.elsewhere,
+    )
 
 
 def _add_graph(graph: Graph, message: Message) -> None:
@@ -253,11 +278,13 @@ def _tensor(message: Message) -> Tensor:
     if kind not in TYPES:
         return Tensor(name, tuple(dims), f"number {kind}")
     dtype, size = TYPES[kind]
+    brain = dtype == "bfloat16"
     shape, count = tuple(dims), math.prod(dims)
     if location:
         run = _outside(outside, count, size, name, message)
         place = outside.get("location", "")
-        return Tensor(name, shape, dtype, Blob(message.path, shape, size, (run,)), None, place)
+        blob = Blob(message.path, shape, size, (run,), brain)
+        return Tensor(name, shape, dtype, blob, None, place)
     found = [_run(number, inner, size) for number, inner in runs]
     if dtype == INT64 and count <= MOST_INTEGERS:
         values = tuple(integers) or _integers(message, found)
@@ -266,7 +293,7 @@ def _tensor(message: Message) -> Tensor:
         return Tensor(name, shape, dtype)
     if sum(run.count for run in found) != count:
         raise message.damaged(f"the tensor {name!r:.80} of the shape {shape} has other values")
-    return Tensor(name, shape, dtype, Blob(message.path, shape, size, tuple(found)))
+    return Tensor(name, shape, dtype, Blob(message.path, shape, size, tuple(found), brain))
 
 
 def _run(number: int, inner: Message, size: int) -> Run:

@@ -29,7 +29,7 @@ STAGES = re.compile(
     r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|norm)[a-z]*\."
 )
 WRAPPERS = re.compile(
-    r"((?:layer\d+|features|classifier|\d+)\.)(?:_orig_mod|_fsdp_wrapped_module|"
+    r"((?:layer\d+|features|classifier|\d+)\.)(?:module|_orig_mod|_fsdp_wrapped_module|"
     r"_checkpoint_wrapped_module)\."
 )
 EMBEDDER = {"convolution": "conv1", "normalization": "bn1"}

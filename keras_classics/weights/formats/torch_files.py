@@ -44,6 +44,28 @@ MODULES = re.compile(r"torch\.nn\.modules\.|torchvision\.models\.|timm\.")
 GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
+class _RefusedError(UserError):
+    """A file has objects that are not created; its tensors may be whole."""
+
+
+def is_torch_file(path: Path) -> bool:
+    """Returns whether `torch.save` wrote a file, and all of it is there.
+
+    A file with objects that are not created counts too: loading it says what to do.
+
+    Raises:
+        UserError: If the extra `torch` is missing.
+    """
+    require("torch", "torch")
+    try:
+        with opened(path, None):
+            return True
+    except _RefusedError:
+        return True
+    except UserError:
+        return False
+
+
 @contextlib.contextmanager
 def opened(path: Path, model: keras.Model | None, share: int = 1) -> Iterator[dict[str, Entry]]:
     """Opens a file that `torch.save` wrote.
@@ -128,7 +150,7 @@ def _load(torch: ModuleType, path: Path) -> Any:
         raise
 
 
-def _refusal(torch: ModuleType, path: Path, message: str) -> UserError:
+def _refusal(torch: ModuleType, path: Path, message: str) -> _RefusedError:
     """Returns the error for a file with objects that `weights_only=True` does not create."""
     try:
         classes = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -137,12 +159,12 @@ def _refusal(torch: ModuleType, path: Path, message: str) -> UserError:
     classes = sorted({name.rstrip(".") for name in classes})
     save = "torch.save(torch.load(FILE, weights_only=False)%s, 'weights.pth')"
     if any(MODULES.match(name) for name in classes):
-        return UserError(
+        return _RefusedError(
             f"it is a whole model ({_listed(classes)}), whose code is not executed. If you trust "
             f"it, save its weights: {save % '.state_dict()'}"
         )
     if classes and all(HARMLESS.fullmatch(name) for name in classes):
-        return UserError(
+        return _RefusedError(
             f"it contains objects of {_listed(classes)}, which torch does not create unless they "
             "are on its list of safe globals. Allow them: "
             f"torch.serialization.add_safe_globals([{', '.join(classes)}]), or save only its "
@@ -151,7 +173,7 @@ def _refusal(torch: ModuleType, path: Path, message: str) -> UserError:
     reason = message.split("WeightsUnpickler error:")[-1].strip().split("\n")[0]
     what = _listed(classes) if classes else textwrap.shorten(reason, MESSAGE_WIDTH)
     key = "['state_dict']"
-    return UserError(
+    return _RefusedError(
         f"it contains code or objects besides tensors, which are not executed ({what}). Save only "
         f"the state_dict(); if you trust the file: {save % key}"
     )
