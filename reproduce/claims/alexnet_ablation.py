@@ -14,8 +14,8 @@ from keras_classics.training.schedules import MultiStepDecay, PiecewiseConstant
 from reproduce.claims import alexnet_relu
 from reproduce.claims.alexnet_relu import DEVIATION, MEAN
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
-from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown
 
@@ -124,7 +124,7 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis(f"without {name} more errors", variant, BASELINE, PairedMeans())
+        Hypothesis(f"without {name} more errors", variant, BASELINE, Means())
         for variant, (name, _) in LEFT_OUT.items()
     ],
     rates=dict.fromkeys(VARIANTS, (0.0025, 0.005, 0.01)),

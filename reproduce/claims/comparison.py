@@ -7,9 +7,10 @@ flags of all training programs, and --variant, --seeds, --search and --until.
 fifth of the training images. `python -m reproduce.report --add=FOLDER` adds the rows; from then on
 a variant trains at the rate with the smallest error on the images held out.
 
---until=decided adds seeds until the claim's verdict on its primary hypothesis is reached, by the
-same rule as on the page, or its runs have taken --max_hours. Both follow from the complete seeds of
-the folder alone, so that an interrupted command, repeated, comes to the same verdict.
+--until=decided adds seeds to those of the claim's design until the claim's verdict on its primary
+hypothesis is reached, by the same rule as on the page, or its runs have taken --max_hours. Both
+follow from the complete seeds of the folder alone, so that an interrupted command, repeated, comes
+to the same verdict.
 """
 
 import dataclasses

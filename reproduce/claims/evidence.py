@@ -1,4 +1,4 @@
-"""Tests of a statement about two arms: Welch's, the log-rank test, and over images.
+"""Tests of a statement about two arms: Welch's, Fisher's, the log-rank test, and over images.
 
 Each says how likely the rows would be if the statement were just wrong, and if it were just right,
 and how large a difference the design would find in four of five repetitions. The number of seeds
@@ -104,6 +104,78 @@ class Means:
             return "-"
         difference, half = _simulated(*arms, level)
         return f"{self.margin + float(np.quantile(half - difference, POWER)):+.1f} points"
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Two one-sided tests of Welch: the means of two arms differ by less than a margin.
+
+    Attributes:
+        margin: Points, more than 0.
+        part: `"test"` or `"training"` error.
+    """
+
+    margin: float
+    part: str = "test"
+
+    @property
+    def name(self) -> str:
+        return f"two one-sided, {self.part} error, within {self.margin:g}"
+
+    def evidence(self, results: Results, more: str, less: str) -> Evidence | None:
+        a, b = (np.array(results.errors(arm, self.part)) for arm in (more, less))
+        if min(a.size, b.size) < 2:
+            return None
+        above_low, below_low = _welch(a + self.margin, b)
+        above_high, below_high = _welch(a - self.margin, b)
+        return Evidence(
+            with_interval(*mean_difference(a, b)),
+            max(above_low, below_high),
+            min(below_low, above_high),
+        )
+
+    def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
+        if (arms := simulated_errors(results, more, less, self.part, seeds)) is None:
+            return "-"
+        difference, half = _simulated(*arms, level)
+        within = float(np.quantile(np.abs(difference) + half, POWER))
+        return f"equal within {within:.1f} points"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Fisher's exact test: something happens in more runs of one arm than of another.
+
+    Attributes:
+        happened: Returns for each run of an arm whether it happened.
+    """
+
+    happened: Callable[[Results, str], Sequence[bool]]
+    name: str = "Fisher, number of runs"
+
+    def evidence(self, results: Results, more: str, less: str) -> Evidence | None:
+        a, b = (self.happened(results, arm) for arm in (more, less))
+        if not (a and b):
+            return None
+        p_for, p_against = (
+            _fisher(sum(a), len(a), sum(b), len(b), alternative)
+            for alternative in ("greater", "less")
+        )
+        return Evidence(f"{sum(a)} of {len(a)}, {sum(b)} of {len(b)}", p_for, p_against)
+
+    def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
+        if not (runs := self.happened(results, less)):
+            return "-"
+        counts = range(seeds + 1)
+        found = np.array(
+            [[2 * _fisher(a, seeds, b, seeds, "greater") < level for b in counts] for a in counts]
+        )
+        rate = sum(runs) / len(runs)
+        for other in np.linspace(rate, 1, 101):
+            pairs = np.outer(*(_stats().binom.pmf(counts, seeds, p) for p in (other, rate)))
+            if (pairs * found).sum() >= POWER:
+                return f"{100 * other:.0f} % against {100 * rate:.0f} %"
+        return f"nothing from {100 * rate:.0f} %"
 
 
 @dataclass(frozen=True)
@@ -275,6 +347,12 @@ def _simulated(a: np.ndarray, b: np.ndarray, level: float) -> tuple[np.ndarray, 
     test = _stats().ttest_ind(a, b, axis=1, equal_var=False)
     interval = test.confidence_interval(1 - level)
     return a.mean(axis=1) - b.mean(axis=1), (interval.high - interval.low) / 2
+
+
+@functools.cache
+def _fisher(a: int, of_a: int, b: int, of_b: int, alternative: str) -> float:
+    table = [[a, of_a - a], [b, of_b - b]]
+    return float(_stats().fisher_exact(table, alternative=alternative).pvalue)
 
 
 def _log_rank(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from keras_classics.training import Recipe, recipes
 from reproduce.claims.claim import Claim, on_images_of
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
-from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown, spread
 
@@ -69,14 +69,12 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis(
-            "the network of 1998 makes more errors than today's", "1998", "today", PairedMeans()
-        ),
+        Hypothesis("the network of 1998 makes more errors than today's", "1998", "today", Means()),
         Hypothesis(
             "±2.4/F with mu 0.5 makes more errors than ±2.4/√F with mu 0.02",
             "1998",
             "1998_sqrt",
-            PairedMeans(),
+            Means(),
         ),
     ],
     rates={"today": (0.02, 0.05, 0.1)},

@@ -12,8 +12,8 @@ from keras_classics.training import FinishedRun, Recipe, recipes
 from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import Results, draw_errors
-from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown
 
@@ -132,15 +132,15 @@ CLAIM = Claim(
             "plain: 56 layers have more training error than 20",
             "plain56",
             "plain20",
-            PairedMeans(part="training"),
+            Means(part="training"),
         ),
         Hypothesis(
             "residual: 56 layers make at most 0.5 points more errors than 20",
             "resnet20",
             "resnet56",
-            PairedMeans(margin=-0.5),
+            Means(margin=-0.5),
         ),
-        Hypothesis("56 layers: plain has more errors", "plain56", "resnet56", PairedMeans()),
+        Hypothesis("56 layers: plain has more errors", "plain56", "resnet56", Means()),
     ],
     rates=dict.fromkeys(VARIANTS, RATES),
     reading="In these runs the plain network of 56 layers has higher training and test errors "

@@ -9,8 +9,8 @@ from keras_classics.training.recipes.resnet import variant
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims import resnet_depth
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Equal, Means
 from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
-from reproduce.claims.sequential import PairedEqual, PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown
 
@@ -74,9 +74,9 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("56 layers: v1 has more errors than v2", "56_A", "56_v2", PairedMeans()),
-        Hypothesis("20 layers: A and B make as many errors", "20_A", "20_B", PairedEqual(0.5)),
-        Hypothesis("20 layers: A and C make as many errors", "20_A", "20_C", PairedEqual(0.5)),
+        Hypothesis("56 layers: v1 has more errors than v2", "56_A", "56_v2", Means()),
+        Hypothesis("20 layers: A and B make as many errors", "20_A", "20_B", Equal(0.5)),
+        Hypothesis("20 layers: A and C make as many errors", "20_A", "20_C", Equal(0.5)),
     ],
     rates=dict.fromkeys(NETWORKS, resnet_depth.RATES),
     reading="These runs decide nothing. With 20 layers no difference is beyond that between "

@@ -16,13 +16,25 @@ not on their order.
 Exact for these assumptions; `reproduce.report.stopping_table` simulates others.
 """
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_classics.errors import require
-from reproduce.claims.evidence import DESIGNS, POWER, Evidence, simulated_errors
+from reproduce.claims.evidence import (
+    DESIGNS,
+    POWER,
+    Counts,
+    Equal,
+    Evidence,
+    Means,
+    Steps,
+    Test,
+    simulated_errors,
+)
 from reproduce.claims.results import Results, with_interval
 
 # Standard deviation of the mixture: of the mean, in units of the differences' own spread. Smaller
@@ -145,7 +157,29 @@ class PairedSigns:
         return _pairs(results, more, less, self.values)
 
 
-TESTS = (PairedMeans, PairedEqual, PairedSigns)
+def always_valid(test: Test) -> Test | None:
+    """Returns the test of the same statement that stays valid when seeds are added.
+
+    None if there is none: a comparison over images, and steps times a factor, have a fixed number
+    of seeds.
+    """
+    match test:
+        case Means(margin, part):
+            return PairedMeans(margin, part)
+        case Equal(margin, part):
+            return PairedEqual(margin, part)
+        case Counts(happened):
+            return PairedSigns(happened, "number of runs")
+        case Steps(steps, 1.0):
+            return PairedSigns(functools.partial(_steps_or_never, steps), "steps")
+    return None
+
+
+def _steps_or_never(
+    steps: Callable[[Results, str], Sequence[tuple[float, bool]]], results: Results, arm: str
+) -> list[float]:
+    """Steps of each run until its event, infinite without it."""
+    return [number if reached else math.inf for number, reached in steps(results, arm)]
 
 
 def p_values(differences: np.ndarray) -> np.ndarray:

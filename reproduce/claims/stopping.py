@@ -12,9 +12,9 @@ from pathlib import Path
 
 from keras_classics.errors import UserError
 from keras_classics.training import read_result
-from reproduce.claims import sequential
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results, results_of
+from reproduce.claims.sequential import always_valid
 from reproduce.claims.verdicts import NOT_SEARCHED, UNDECIDED, Judgement
 from reproduce.harness.tables import NOT_RUN
 
@@ -38,7 +38,7 @@ class StoppingRule:
     def check(self) -> None:
         """Raises a `UserError` if adding seeds cannot decide the claim, or is not valid."""
         tests = [hypothesis.test for hypothesis in self.claim.hypotheses]
-        if fixed := {test.name for test in tests if not isinstance(test, sequential.TESTS)}:
+        if fixed := {test.name for test in tests if always_valid(test) is None}:
             raise UserError(
                 "--until=decided needs tests that stay valid when seeds are added. This claim has "
                 f"a fixed number of seeds; leave out --until. Received: {'; '.join(sorted(fixed))}."
@@ -72,8 +72,15 @@ class StoppingRule:
         return self.claim.judgements(dataclasses.replace(results_of(self.runs), search=search))[0]
 
     def is_over(self) -> bool:
-        """Whether no seed is to be added."""
-        return self.judgement().verdict != UNDECIDED or self.hours >= self.max_hours
+        """Whether no seed is to be added.
+
+        The first look comes with the first seed after the claim's design: what decides is then
+        always a test that stays valid, and never one for the seeds of the design.
+        """
+        if self.hours >= self.max_hours:
+            return True
+        added = len(self.runs) > self.claim.seeds * len(self.variants)
+        return added and self.judgement().verdict != UNDECIDED
 
     def verdict(self) -> str:
         """Returns the verdict in a line."""

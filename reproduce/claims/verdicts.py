@@ -5,6 +5,10 @@ method keeps the probability of any wrong decision within a claim below `LEVEL` 
 Simple Sequentially Rejective Multiple Test Procedure"). A difference decides only if each arm has a
 rate of its own: one that was chosen by runs of other seeds, or one that the hypothesis is about.
 Otherwise the difference may be one of rates.
+
+A claim with the seeds of its design is judged by the tests that it names. They would be wrong too
+often if seeds were added until they decide: an arm with more seeds is judged by tests that stay
+valid then (`sequential`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 
 from reproduce.claims.evidence import Evidence, Test
 from reproduce.claims.results import Results
+from reproduce.claims.sequential import always_valid
 from reproduce.harness.tables import NOT_RUN, markdown
 
 SHOWN, CONTRADICTED = "shown", "contradicted"
@@ -30,7 +35,7 @@ class Hypothesis:
         says: The statement.
         more: Name of the arm that has more.
         less: Name of the arm that has less.
-        test: The test of it.
+        test: The test of it, for the seeds of the claim's design.
     """
 
     says: str
@@ -45,6 +50,7 @@ class Judgement:
 
     Attributes:
         hypothesis: The hypothesis.
+        test: The test that was made of it.
         evidence: What the rows say, or None if there are too few.
         p: Its p-value by Holm's method.
         rates: How the rate of each arm was found.
@@ -54,6 +60,7 @@ class Judgement:
     """
 
     hypothesis: Hypothesis
+    test: Test
     evidence: Evidence | None
     p: float
     rates: Sequence[str]
@@ -76,15 +83,22 @@ def judge(
         seeds: Number of runs of each arm in the claim's design.
         rate_of: Returns how the rate of an arm was found, or `NOT_SEARCHED`.
     """
-    evidences = [h.test.evidence(results, h.more, h.less) for h in hypotheses]
+    # All of one kind: Holm's method needs p-values that are valid for the same end of the runs.
+    added = any(len(results.of(arm)) > seeds for h in hypotheses for arm in (h.more, h.less))
+    tests = [(added and always_valid(h.test)) or h.test for h in hypotheses]
+    evidences = [
+        test.evidence(results, h.more, h.less) for test, h in zip(tests, hypotheses, strict=True)
+    ]
     adjusted = holm([1.0 if evidence is None else evidence.p for evidence in evidences])
     judgements = []
-    for hypothesis, evidence, p in zip(hypotheses, evidences, adjusted, strict=True):
+    for hypothesis, test, evidence, p in zip(hypotheses, tests, evidences, adjusted, strict=True):
         arms = hypothesis.more, hypothesis.less
         rates = [rate_of(results, arm) for arm in arms]
-        detects = hypothesis.test.detects(results, *arms, seeds, LEVEL / len(hypotheses))
+        detects = test.detects(results, *arms, seeds, LEVEL / len(hypotheses))
         verdict, because = _verdict(evidence, p, rates)
-        judgements.append(Judgement(hypothesis, evidence, p, rates, detects, verdict, because))
+        judgements.append(
+            Judgement(hypothesis, test, evidence, p, rates, detects, verdict, because)
+        )
     return judgements
 
 
@@ -123,7 +137,7 @@ def verdicts_table(judgements: Sequence[Judgement]) -> str:
         rows.append(
             [
                 judgement.hypothesis.says,
-                judgement.hypothesis.test.name,
+                judgement.test.name,
                 more if more == less else f"{more}; {less}",
                 judgement.detects,
                 evidence.measured if evidence else NOT_RUN,

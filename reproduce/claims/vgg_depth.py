@@ -14,8 +14,8 @@ from keras_classics.training import Momentum, Recipe
 from keras_classics.training.recipes.vgg import CONFIGS, TABLE_3
 from keras_classics.training.schedules import MultiStepDecay
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Equal, Means
 from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
-from reproduce.claims.sequential import PairedEqual, PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown
 
@@ -203,18 +203,18 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("A has more errors than D", "A", "D", PairedMeans()),
-        Hypothesis("A has more errors than B", "A", "B", PairedMeans()),
-        Hypothesis("B has more errors than C", "B", "C", PairedMeans()),
-        Hypothesis("C has more errors than D", "C", "D", PairedMeans()),
-        Hypothesis("E and D make as many errors", "E", "D", PairedEqual(MARGIN)),
-        Hypothesis("A-LRN and A make as many errors", "A-LRN", "A", PairedEqual(MARGIN)),
+        Hypothesis("A has more errors than D", "A", "D", Means()),
+        Hypothesis("A has more errors than B", "A", "B", Means()),
+        Hypothesis("B has more errors than C", "B", "C", Means()),
+        Hypothesis("C has more errors than D", "C", "D", Means()),
+        Hypothesis("E and D make as many errors", "E", "D", Equal(MARGIN)),
+        Hypothesis("A-LRN and A make as many errors", "A-LRN", "A", Equal(MARGIN)),
         *(
             Hypothesis(
                 f"{config} makes fewer errors from A's layers than from normal weights alone",
                 f"{config}_normal",
                 f"{config}_from_A",
-                PairedMeans(),
+                Means(),
             )
             for config in ("D", "E")
         ),

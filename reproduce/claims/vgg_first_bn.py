@@ -1,7 +1,6 @@
 """BatchNormalization after only the first convolution makes a stuck VGG-16 train."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -17,8 +16,8 @@ from keras_classics.models.builder import scores_and_probabilities
 from keras_classics.training import Adam, FinishedRun, Momentum, Recipe, initial_network
 from keras_classics.training.schedules import Constant
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Counts, Steps
 from reproduce.claims.results import Results
-from reproduce.claims.sequential import PairedSigns
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import NOT_RUN, Row, markdown, spread
 
@@ -115,10 +114,14 @@ def _leaves(results: Results, variant: str) -> list[bool]:
     return [epochs_to_leave(history) is not None for history in results.histories(variant)]
 
 
-def _steps_to_leave(results: Results, variant: str) -> list[float]:
-    """Steps until each run left the plateau, at the end of an epoch; infinite if it did not."""
-    left = [(history, epochs_to_leave(history)) for history in results.histories(variant)]
-    return [float(runs[n - 1]["step"]) if n else math.inf for runs, n in left]
+def _steps_to_leave(results: Results, variant: str) -> list[tuple[float, bool]]:
+    """Steps until each run left the plateau, at the end of an epoch, and whether it did."""
+    runs = []
+    for history in results.histories(variant):
+        left = epochs_to_leave(history)
+        last = history[-1 if left is None else left - 1]
+        runs.append((float(last["step"]), left is not None))
+    return runs
 
 
 def _left(results: Results, variant: str) -> str:
@@ -240,25 +243,25 @@ CLAIM = Claim(
             "SGD, Glorot, 1,000 images: more runs leave the plateau with one than without",
             "first_sgd_glorot_1000",
             "none_sgd_glorot_1000",
-            PairedSigns(_leaves, "leaves"),
+            Counts(_leaves),
         ),
         Hypothesis(
             "the same with two",
             "two_sgd_glorot_1000",
             "none_sgd_glorot_1000",
-            PairedSigns(_leaves, "leaves"),
+            Counts(_leaves),
         ),
         Hypothesis(
             "without it they take more steps to leave it than with one",
             "none_sgd_glorot_1000",
             "first_sgd_glorot_1000",
-            PairedSigns(_steps_to_leave, "steps"),
+            Steps(_steps_to_leave),
         ),
         Hypothesis(
             "without it they take more steps to leave it than with two",
             "none_sgd_glorot_1000",
             "two_sgd_glorot_1000",
-            PairedSigns(_steps_to_leave, "steps"),
+            Steps(_steps_to_leave),
         ),
     ],
     rates=dict.fromkeys(

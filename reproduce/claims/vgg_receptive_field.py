@@ -10,8 +10,8 @@ from keras_classics.data import ImageData
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims import vgg_depth
 from reproduce.claims.claim import Claim
+from reproduce.claims.evidence import Means
 from reproduce.claims.results import ERRORS_HEAD, Results, draw_errors
-from reproduce.claims.sequential import PairedMeans
 from reproduce.claims.verdicts import Hypothesis
 from reproduce.harness.tables import markdown
 
@@ -89,8 +89,8 @@ CLAIM = Claim(
     table=_table,
     draw=_draw,
     hypotheses=[
-        Hypothesis("B with 5x5 makes more errors", "B_5x5", "B", PairedMeans()),
-        Hypothesis("D with 5x5 or 7x7 makes more errors", "D_7x7", "D", PairedMeans()),
+        Hypothesis("B with 5x5 makes more errors", "B_5x5", "B", Means()),
+        Hypothesis("D with 5x5 or 7x7 makes more errors", "D_7x7", "D", Means()),
     ],
     rates=dict.fromkeys(VARIANTS, vgg_depth.RATES),
     reading="These runs do not decide the claim. They have the weaknesses of the runs on depth "

@@ -36,7 +36,7 @@ claim, is below 0.05 and the learning rate of each arm was chosen by runs with o
 part of the statement; otherwise *undecided at this budget*. "Design finds" is the smallest true
 difference that as many seeds as the claim has would show in four of five repetitions, simulated
 with the spread of the rows. `--search` tries the rates of a claim on images held out of training.
-Seeds may be added until a claim is decided, if its tests are always valid: see
+Seeds may be added until a claim is decided, by other tests: see
 [Adding seeds until a claim is decided](#adding-seeds-until-a-claim-is-decided). The
 [Reproducibility checklist](#reproducibility-checklist) lists what is there and what is missing.
 

@@ -21,13 +21,14 @@ python -m reproduce.report --add=runs/vgg_receptive_field_fashion_mnist_fashion_
 python -m reproduce.vgg_receptive_field --until=decided --max_hours=10
 ```
 
-`--until=decided` adds a seed of each variant until the primary hypothesis has a verdict, by the
-rule of this page, or the finished runs have taken `--max_hours`. It looks at the complete seeds of
-its folder alone: an interrupted command, repeated, comes to the same verdict. Welch's test is wrong
-too often if somebody looks after each seed. Tests named *always-valid* are not: they compare runs
-of the same seed, and their p-values and intervals hold whenever the runs end. A claim with another
-test has a fixed number of seeds, and `--until` refuses it. Intervals in other tables than that of
-the hypotheses are Welch's, for a fixed number of seeds.
+`--until=decided` adds seeds of each variant to those of the claim's design until the primary
+hypothesis has a verdict, by the rule of this page, or the finished runs have taken `--max_hours`.
+It looks at the complete seeds of its folder alone: an interrupted command, repeated, comes to the
+same verdict. The tests of a design are wrong too often if somebody looks after each seed. So a
+claim with more seeds than its design has is judged by other tests, named *always-valid*: they
+compare runs of the same seed, and their p-values and intervals hold whenever the runs end. For a
+comparison over images, or of steps times a factor, there is none, and `--until` refuses it. Whoever
+adds seeds because the design did not decide has two chances to be wrong: 5 % each.
 
 The table simulates {claims:,} claims of one hypothesis at the level of {level:g}, with a look after
 each seed and at most {most} seeds of each arm. Without a true difference each decision is wrong.

@@ -10,7 +10,7 @@ import pytest
 
 from reproduce.claims import CLAIMS, evidence, results
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import POWER, Images, Means, Resampled, Steps
+from reproduce.claims.evidence import POWER, Counts, Equal, Images, Means, Resampled, Steps
 from reproduce.claims.results import Results, add_results, read_results
 from reproduce.claims.verdicts import (
     CONTRADICTED,
@@ -67,6 +67,10 @@ NEAR = [10.1, 10.2, 10.3]
         (Means(margin=-1), LOW, NEAR, SHOWN),
         (Means(margin=-1), LOW, HIGH, CONTRADICTED),
         (Means(part="training"), HIGH, LOW, SHOWN),
+        (Equal(1), LOW, NEAR, SHOWN),
+        (Equal(1), LOW, HIGH, CONTRADICTED),
+        (Equal(1), HIGH, LOW, CONTRADICTED),
+        (Equal(0.1), LOW, NEAR, UNDECIDED),
         (Means(), LOW, [12.0], UNDECIDED),
         # Without spread there is no test.
         (Means(), [10.0, 10.0], [12.0, 12.0], UNDECIDED),
@@ -96,6 +100,19 @@ def test_more_hypotheses_need_more_evidence():
     rows = arms(more=[10.0, 10.5, 11.0], less=[9.0, 9.4, 9.8])
     verdicts = [judge([hypothesis] * number, rows, 3, searched)[0].verdict for number in (1, 10)]
     assert verdicts == [SHOWN, UNDECIDED]
+
+
+def test_counts_by_hand():
+    happened = {"most": [True] * 4 + [False], "one": [True] + [False] * 4}
+    test = Counts(lambda _, arm: happened.get(arm, []))
+    found = test.evidence(Results(), "most", "one")
+    # 5 choose 4 times 5 choose 1, and 5 choose 5 times 5 choose 0, of 10 choose 5.
+    assert found.p_for == pytest.approx((25 + 1) / 252)
+    assert found.measured == "4 of 5, 1 of 5"
+    assert test.evidence(Results(), "most", "none") is None
+    # Five runs of each do not find even the largest difference from 20 %; twenty find 70 %.
+    assert test.detects(Results(), "most", "one", 5, LEVEL) == "nothing from 20 %"
+    assert re.fullmatch(r"6\d % against 20 %", test.detects(Results(), "most", "one", 20, LEVEL))
 
 
 def test_steps_by_hand():
