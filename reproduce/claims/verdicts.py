@@ -83,9 +83,11 @@ def judge(
         seeds: Number of runs of each arm in the claim's design.
         rate_of: Returns how the rate of an arm was found, or `NOT_SEARCHED`.
     """
-    # All of one kind: Holm's method needs p-values that are valid for the same end of the runs.
     added = any(len(results.of(arm)) > seeds for h in hypotheses for arm in (h.more, h.less))
-    tests = [(added and always_valid(h.test)) or h.test for h in hypotheses]
+    valid = [test for h in hypotheses if (test := always_valid(h.test))]
+    # All of one kind: Holm's method needs p-values that are valid for the same end of the runs.
+    one_kind = added and len(valid) == len(hypotheses)
+    tests = valid if one_kind else [h.test for h in hypotheses]
     evidences = [
         test.evidence(results, h.more, h.less) for test, h in zip(tests, hypotheses, strict=True)
     ]

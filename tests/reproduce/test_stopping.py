@@ -264,7 +264,9 @@ def test_a_comparison_ends_after_its_hours(rule):
 
 def test_claims_to_which_no_seeds_can_be_added(rule):
     fixed = dataclasses.replace(rule, claim=CLAIMS["alexnet_relu"])
-    with pytest.raises(UserError, match="a fixed number of seeds.* Received: log-rank, steps;"):
+    with pytest.raises(
+        UserError, match="a fixed number of seeds.* Received: log-rank, steps, factor 6"
+    ):
         fixed.check()
     unsearched = dataclasses.replace(rule, claim=dataclasses.replace(rule.claim, rate_of=None))
     with pytest.raises(UserError, match="needs a searched rate"):
@@ -293,5 +295,5 @@ def test_each_test_and_the_one_that_stays_valid():
     assert always_valid(Counts(of_arm)) == PairedSigns(of_arm, "number of runs")
     found = always_valid(Steps(of_arm)).values(Results(), "slow")
     assert found == [5.0, math.inf]
-    for fixed in (Steps(of_arm, factor=6.0), Resampled(of_arm), Images()):
+    for fixed in (Steps(of_arm, factor=6.0), Resampled(of_arm), Images(of_arm)):
         assert always_valid(fixed) is None
