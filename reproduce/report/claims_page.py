@@ -70,7 +70,7 @@ def rendered_page(claims: Iterable[Claim]) -> str:
         sections.append(_section(claim, results, judgements))
     head = ["claim", "program", "data", "runs", "hours", "verdict"]
     last = "\n" + CHECKLIST.format(table=checklist(with_rows))
-    return "\n".join([HEAD, markdown(head, overview, left=3), adding_seeds(), *sections, last])
+    return "\n".join([HEAD, markdown(head, overview, left=3), *sections, adding_seeds(), last])
 
 
 def _overview(claim: Claim, results: Results) -> list[str]:
