@@ -32,7 +32,7 @@ def test_zoo_lists(run_program):
     listed = lines[: lines.index("")]
     assert [line.split()[0] for line in listed] == [*names, "resnet1001", "resnet1202"]
     assert listed[0].split()[1:6] == ["He", "2015", "224x224x3", "11,689,512", "1.81"]
-    assert listed[0].endswith("imagenet: 8")
+    assert listed[0].endswith("imagenet: 8, places365")
     assert max(map(len, lines)) <= 100
 
 
