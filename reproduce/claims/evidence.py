@@ -20,6 +20,9 @@ from keras_classics.errors import require
 from keras_classics.evaluation.statistics import mean_difference
 from reproduce.claims.results import Results, with_interval
 
+# Level of the verdicts, and of the intervals in tables.
+LEVEL = 0.05
+
 # Probability with which a design must find the smallest difference that is given for it.
 POWER = 0.8
 
@@ -48,6 +51,18 @@ class Evidence:
     def p(self) -> float:
         """The two-sided p-value."""
         return min(1.0, 2 * min(self.p_for, self.p_against))
+
+
+def between(low: Evidence | None, high: Evidence | None) -> Evidence | None:
+    """Returns the evidence that a difference lies between two bounds, by two one-sided tests.
+
+    Args:
+        low: The evidence that it exceeds the lower bound; None if there are too few rows.
+        high: That it exceeds the upper bound.
+    """
+    if low is None or high is None:
+        return None
+    return Evidence(low.measured, max(low.p_for, high.p_against), min(low.p_against, high.p_for))
 
 
 class Test(Protocol):
@@ -123,16 +138,11 @@ class Equal:
         return f"two one-sided, {self.part} error, within {self.margin:g}"
 
     def evidence(self, results: Results, more: str, less: str) -> Evidence | None:
-        a, b = (np.array(results.errors(arm, self.part)) for arm in (more, less))
-        if min(a.size, b.size) < 2:
-            return None
-        above_low, below_low = _welch(a + self.margin, b)
-        above_high, below_high = _welch(a - self.margin, b)
-        return Evidence(
-            with_interval(*mean_difference(a, b)),
-            max(above_low, below_high),
-            min(below_low, above_high),
+        low, high = (
+            Means(bound, self.part).evidence(results, more, less)
+            for bound in (-self.margin, self.margin)
         )
+        return between(low, high)
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
         if (arms := simulated_errors(results, more, less, self.part, seeds)) is None:

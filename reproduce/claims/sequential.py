@@ -26,6 +26,7 @@ import numpy as np
 from keras_classics.errors import require
 from reproduce.claims.evidence import (
     DESIGNS,
+    LEVEL,
     POWER,
     Counts,
     Equal,
@@ -33,6 +34,7 @@ from reproduce.claims.evidence import (
     Means,
     Steps,
     Test,
+    between,
     simulated_errors,
 )
 from reproduce.claims.results import Results, with_interval
@@ -40,9 +42,6 @@ from reproduce.claims.results import Results, with_interval
 # Standard deviation of the mixture: of the mean, in units of the differences' own spread. Smaller
 # ones need fewer seeds for small differences, but cannot decide with five seeds, however large.
 MIXTURE = 2.0
-
-# Level of the intervals in tables.
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,11 @@ class PairedEqual:
         return f"two always-valid t, {self.part} error, within {self.margin:g}"
 
     def evidence(self, results: Results, more: str, less: str) -> Evidence | None:
-        differences = _differences(results, more, less, self.part)
-        if differences.size < 2:
-            return None
-        above_low, below_low = _one_sided(differences + self.margin)
-        above_high, below_high = _one_sided(differences - self.margin)
-        return Evidence(
-            _measured(differences), max(above_low, below_high), min(below_low, above_high)
+        low, high = (
+            PairedMeans(bound, self.part).evidence(results, more, less)
+            for bound in (-self.margin, self.margin)
         )
+        return between(low, high)
 
     def detects(self, results: Results, more: str, less: str, seeds: int, level: float) -> str:
         if (arms := simulated_errors(results, more, less, self.part, seeds)) is None:

@@ -14,15 +14,13 @@ valid then (`sequential`).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reproduce.claims.evidence import Evidence, Test
+from reproduce.claims.evidence import LEVEL, Evidence, Test
 from reproduce.claims.results import Results
 from reproduce.claims.sequential import always_valid
 from reproduce.harness.tables import NOT_RUN, markdown
 
 SHOWN, CONTRADICTED = "shown", "contradicted"
 UNDECIDED = "undecided at this budget"
-
-LEVEL = 0.05
 
 NOT_SEARCHED = "not searched"
 

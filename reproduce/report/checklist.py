@@ -21,38 +21,36 @@ def checklist(claims: Sequence[tuple[Claim, Results]]) -> str:
     Args:
         claims: The claims with their rows.
     """
-    rows = [
-        *_about_networks(),
-        *_about_data(claims),
-        *_about_code(claims),
-        *_about_experiments(claims),
-    ]
+    answers = {
+        "networks": _about_networks(),
+        "theory": [["theorems and proofs", NONE, "there are none"]],
+        "data": _about_data(claims),
+        "code": _about_code(claims),
+        "experiments": _about_experiments(claims),
+    }
+    rows = [[about, *answer] for about, several in answers.items() for answer in several]
     return markdown(["about", "question", "answer", "where, or what is missing"], rows, left=4)
 
 
 def _about_networks() -> list[list[str]]:
     return [
         [
-            "networks",
             "networks and trainings described",
             YES,
             "the claim and its recipe in `reproduce/claims/`; tables of the papers in "
             "`keras_classics/models/`",
         ],
         [
-            "networks",
             "assumptions stated",
             YES,
             "what differs from the paper: head of each program; what the tests assume: "
             "`reproduce/claims/sequential.py`, `evidence.py`",
         ],
         [
-            "networks",
             "cost in time and memory",
             YES,
             "parameters, multiply-adds and memory: `keras-classics zoo`, `describe`",
         ],
-        ["theory", "theorems and proofs", NONE, "there are none"],
     ]
 
 
@@ -60,28 +58,24 @@ def _about_data(claims: Sequence[tuple[Claim, Results]]) -> list[list[str]]:
     names = sorted({row["dataset"].partition("/")[0] for row in _runs(claims)})
     return [
         [
-            "data",
             "numbers of images, splits",
             YES,
             "in each section; the test split decides nothing, and searches hold out training "
             "images",
         ],
         [
-            "data",
             "what is left out, and preprocessing",
             YES,
             "`limit_train`, `limit_test` (the same random choice in every run), `only_classes` and "
             "`preprocessing` of the recipe",
         ],
         [
-            "data",
             "where to get them",
             YES,
             f"{', '.join(f'`{name}`' for name in names)}: `make data`, and the extra `[train]`",
         ],
-        ["data", "new data and how they were collected", NONE, "there are none"],
+        ["new data and how they were collected", NONE, "there are none"],
         [
-            "data",
             "the papers' own data",
             NO,
             "MNIST whole, CIFAR-10 and ImageNet were not used: every `--recipe=paper` is not run",
@@ -94,23 +88,20 @@ def _about_code(claims: Sequence[tuple[Claim, Results]]) -> list[list[str]]:
     hashed = sum(bool(row.get("outcome_sha256")) for row in runs)
     return [
         [
-            "code",
             "dependencies",
             YES,
             "`setup.py`, pinned in `constraints.txt`; a row names commit, Python, TensorFlow and "
             "Keras",
         ],
-        ["code", "training and evaluation", YES, "the program of each section"],
+        ["training and evaluation", YES, "the program of each section"],
         [
-            "code",
             "trained networks",
             PARTLY,
             "weights of `reproduce.own_weights` are included; those of the claims' runs are not: "
             f"their hash is, in {hashed} of {len(runs)} rows",
         ],
-        ["code", "results with the command of each", YES, "this page; `command` in the rows"],
+        ["results with the command of each", YES, "this page; `command` in the rows"],
         [
-            "code",
             "rows repeat to the last digit",
             PARTLY,
             "on a machine with the same vector instructions; `reproduce.verify` runs rows again",
@@ -130,47 +121,40 @@ def _about_experiments(claims: Sequence[tuple[Claim, Results]]) -> list[list[str
     fewest, most = min(arms.values(), default=0), max(arms.values(), default=0)
     return [
         [
-            "experiments",
             "hyperparameters tried, and how they were chosen",
             PARTLY,
             f"{searched} rows of `--search`; the rates of the claim on ReLUs are among its runs; "
             "most other values are the papers' or were chosen by trials without rows",
         ],
-        ["experiments", "all hyperparameters", YES, "the recipe; a run keeps `recipe.json`"],
+        ["all hyperparameters", YES, "the recipe; a run keeps `recipe.json`"],
         [
-            "experiments",
             "number of runs",
             YES,
             f"{len(runs)} runs, {fewest} to {most} of an arm; trials before a design was set have "
             "no rows",
         ],
         [
-            "experiments",
             "what is measured",
             YES,
             "error after the last epoch, one view, each test image once; tests and margins in "
             "each section",
         ],
         [
-            "experiments",
             "means with spreads, intervals",
             YES,
             "mean ± standard deviation over seeds, 95 % intervals, Holm within a claim",
         ],
         [
-            "experiments",
             "enough runs to decide",
             PARTLY if len(decided) < len(claims) else YES,
             f"{len(decided)} of {len(claims)} claims are decided; `--until=decided` adds seeds",
         ],
         [
-            "experiments",
             "time and energy",
             PARTLY,
             f"{hours:.1f} hours, seconds in each row; cores were shared, energy not measured",
         ],
         [
-            "experiments",
             "machines",
             PARTLY,
             f"{devices}; older rows do not name their vector instructions",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproduce.claims.evidence import POWER, fixed_seeds
-from reproduce.claims.sequential import LEVEL, decisions, intervals, p_values
+from reproduce.claims.evidence import LEVEL, POWER, fixed_seeds
+from reproduce.claims.sequential import decisions, intervals, p_values
 from reproduce.harness.tables import markdown
 
 TEXT = """## Adding seeds until a claim is decided

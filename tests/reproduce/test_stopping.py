@@ -11,6 +11,7 @@ from keras_classics.errors import UserError
 from reproduce.claims import CLAIMS
 from reproduce.claims import results as claim_results
 from reproduce.claims.evidence import (
+    LEVEL,
     POWER,
     Counts,
     Equal,
@@ -22,7 +23,6 @@ from reproduce.claims.evidence import (
 )
 from reproduce.claims.results import Results
 from reproduce.claims.sequential import (
-    LEVEL,
     MIXTURE,
     PairedEqual,
     PairedMeans,

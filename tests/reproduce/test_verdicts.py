@@ -10,11 +10,10 @@ import pytest
 
 from reproduce.claims import CLAIMS, evidence, results
 from reproduce.claims.claim import Claim
-from reproduce.claims.evidence import POWER, Counts, Equal, Images, Means, Resampled, Steps
+from reproduce.claims.evidence import LEVEL, POWER, Counts, Equal, Images, Means, Resampled, Steps
 from reproduce.claims.results import Results, add_results, read_results
 from reproduce.claims.verdicts import (
     CONTRADICTED,
-    LEVEL,
     NOT_SEARCHED,
     SHOWN,
     UNDECIDED,
