@@ -158,7 +158,9 @@ def _stopping_rule(
     """The rule of --until, or None without it."""
     if not UNTIL.value:
         if MAX_HOURS.value is not None:
-            raise UserError("--max_hours is the end of --until=decided. Add it.")
+            raise UserError(
+                "--max_hours is for --until=decided. Add --until=decided, or leave out --max_hours."
+            )
         return None
     if MAX_HOURS.value is None:
         raise UserError("--until=decided needs an end if nothing is decided. Add --max_hours.")
