@@ -41,6 +41,7 @@ from keras_classics.weights.stored import (
     FileContent,
     StoredTensor,
     Tensors,
+    aligned_array,
     checksum,
     parsing,
     unpacking_allowance,
@@ -264,14 +265,21 @@ def _add(
     # HDF5 has no bfloat16: Keras stores two bytes, and only for these the type as an attribute.
     halves = dataset.dtype.kind == "V" and dataset.dtype.itemsize == 2
     bfloat16 = halves and "dtype" in dataset.attrs
+    shared = dataset.dtype.kind == "f" and bool(dataset.size)
 
     def read() -> np.ndarray:
         with parsing(KIND):
             _check_chunks(dataset)
-            return np.array(dataset, ml_dtypes.bfloat16) if bfloat16 else dataset[()]
+            if bfloat16:
+                return np.array(dataset, ml_dtypes.bfloat16)
+            if not shared:
+                return dataset[()]
+            array = aligned_array(dataset.shape, dataset.dtype)
+            dataset.read_direct(array)
+            return array
 
     dtype = "bfloat16" if bfloat16 else dataset.dtype.name
-    tensors[name] = StoredTensor(dataset.shape or (), dtype, read, expected)
+    tensors[name] = StoredTensor(dataset.shape or (), dtype, read, expected, exclusive=shared)
 
 
 def _check_chunks(dataset: h5py.Dataset) -> None:
