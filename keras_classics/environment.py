@@ -1,5 +1,6 @@
 """The environment of a process: versions, commit, device, threads and command."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -82,6 +83,7 @@ def usable_processors() -> int:
     return len(usable(0)) if usable else os.cpu_count() or 1
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

@@ -63,6 +63,13 @@ def run_python():
     return run
 
 
+@pytest.fixture(autouse=True)
+def _no_plots(request, monkeypatch):
+    """Spares small runs their plots, which take a third of their time, but in tests of these."""
+    if not request.node.get_closest_marker("plots"):
+        monkeypatch.setattr("keras_classics.training.loop.draw_plots", lambda *arguments: None)
+
+
 @pytest.fixture
 def drawn(monkeypatch) -> list[Figure]:
     """The figures that a test saves, the last one last."""

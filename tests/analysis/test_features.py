@@ -33,7 +33,9 @@ LEVELS = {
 }
 
 
-@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "resnet164" else n for n in LEVELS]
+)
 def test_levels(name):
     model = kc.get_model(name, include_top=False)
     features = kc.feature_extractor(model)

@@ -63,7 +63,10 @@ def test_layers_are_counted_as_the_papers_do(name, arguments, depth):
     assert bool(projections) == (arguments.get("shortcut", "B") != "A" and "resnet" in name)
 
 
-@pytest.mark.parametrize("name", ["vgg11", "resnet20", "alexnet_slim", "lenet5_1998"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("vgg11", marks=pytest.mark.slow), "resnet20", "alexnet_slim", "lenet5_1998"],
+)
 def test_receptive_field_is_what_changes_the_output(name):
     """Moves one pixel at a time: those that change the middle position span the field."""
     channels = 1 if "lenet" in name else 3

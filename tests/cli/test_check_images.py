@@ -269,7 +269,7 @@ def test_a_page_without_classes(tmp_path, capsys, names):
     assert ("<h2>Classes</h2>" in page.read_text()) == (len(names) == 3)
 
 
-@pytest.mark.parametrize("kind", ["zip", "deflated", "tar"])
+@pytest.mark.parametrize("kind", [pytest.param("zip", marks=pytest.mark.slow), "deflated", "tar"])
 def test_an_archive_is_checked_as_its_folder(tmp_path, capsys, kind):
     root = folder(tmp_path / "images", cut_jpg=JPEG[:-2], png_jpg=PNG)
     (root / "val" / "cat").mkdir(parents=True)

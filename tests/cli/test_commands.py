@@ -36,8 +36,8 @@ def test_zoo_lists(run_program):
     assert max(map(len, lines)) <= 100
 
 
-def test_zoo_describes(run_python):
-    done = run_python(*CLI, "zoo", "--model=alexnet", "--side=224", "--classes=10")
+def test_zoo_describes(run_program):
+    done = run_program(*CLI, "zoo", "--model=alexnet", "--side=224", "--classes=10")
     assert done.returncode == 0, done.stderr
     assert "conv1          Conv2D                      55x55x96       34,944" in done.stdout
     assert "Krizhevsky, Sutskever, Hinton" in done.stdout.splitlines()[-1]

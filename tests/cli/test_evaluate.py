@@ -101,6 +101,7 @@ def test_errors_classes_and_files(run_program, tmp_path):
     assert "McNemar's exact test: p = " in done.stdout
 
 
+@pytest.mark.slow
 def test_images_by_two_protocols(run_program, run, tmp_path):
     """A run by its folder; its answers are those of the library."""
     out = tmp_path / "out"

@@ -95,7 +95,9 @@ def run_of(files):
     return run_of
 
 
-@pytest.mark.parametrize("crop", [JITTER, RandomResizedCrop(size=9)])
+@pytest.mark.parametrize(
+    "crop", [JITTER, pytest.param(RandomResizedCrop(size=9), marks=pytest.mark.slow)]
+)
 def test_images_are_cropped_by_the_random_numbers_of_their_places(files, run_of, crop):
     run = encoded_plan(augmentation=crop)
     images, colours, labels = run_of(augmentation=crop)
@@ -114,7 +116,9 @@ def test_images_are_cropped_by_the_random_numbers_of_their_places(files, run_of,
             np.testing.assert_allclose(colours[step, i], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("replicas", "carry"), [(2, False), (2, True), (3, True)])
+@pytest.mark.parametrize(
+    ("replicas", "carry"), [pytest.param(2, False, marks=pytest.mark.slow), (2, True), (3, True)]
+)
 def test_replicas_get_the_bytes_that_one_would(run_of, replicas, carry):
     images, colours, labels = run_of(augmentation=JITTER, carry=carry)
     shared = run_of(replicas, augmentation=JITTER, carry=carry)
@@ -131,7 +135,7 @@ def test_image_files_come_in_the_order_of_images_in_memory(run_of, carry):
     np.testing.assert_array_equal(labels, labels_of(in_memory))
 
 
-@pytest.mark.parametrize("carry", [False, True])
+@pytest.mark.parametrize("carry", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_over_image_files_goes_on_at_any_step(run_of, carry):
     for replicas, steps in [(1, (1, 2, 4)), (2, (3,))]:
         whole = run_of(replicas, augmentation=JITTER, carry=carry)
@@ -174,7 +178,10 @@ def resized(files: FileSplit) -> np.ndarray:
     return np.array(images, "float64")
 
 
-@pytest.mark.parametrize(("replicas", "batch"), [(1, 4), (1, 10), (2, 3), (3, 64)])
+@pytest.mark.parametrize(
+    ("replicas", "batch"),
+    [(1, 4), pytest.param(1, 10, marks=pytest.mark.slow), (2, 3), (3, 64)],
+)
 def test_evaluation_takes_all_encoded_images_in_order(files, replicas, batch):
     strategy = mirrored(replicas)
     split = few(files, 10)
@@ -192,7 +199,7 @@ def test_evaluation_takes_all_encoded_images_in_order(files, replicas, batch):
     assert (images[10:] == images[9]).all()
 
 
-@pytest.mark.parametrize("count", [1, 64, 70])
+@pytest.mark.parametrize("count", [1, pytest.param(64, marks=pytest.mark.slow), 70])
 def test_mean_counts_each_image_once(files, count):
     split = few(files, count)
     images = resized(split)

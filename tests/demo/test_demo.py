@@ -115,7 +115,9 @@ def test_class_map_of_a_nested_network_with_dropout():
     assert maps.shape == (2, 8, 8, 1)
 
 
-@pytest.mark.parametrize("name", ["lenet5_1998", "vgg16_mini"])
+@pytest.mark.parametrize(
+    "name", ["lenet5_1998", pytest.param("vgg16_mini", marks=pytest.mark.slow)]
+)
 def test_class_map_file_is_hires_cam(name, tmp_path):
     model = kc.get_model(name)
     image = np.random.default_rng(0).uniform(0, 1, (1, *model.input_shape[1:])).astype("float32")

@@ -76,7 +76,7 @@ def test_other_names(caplog):
     ("name", "arguments"),
     [
         ("lenet5", {}),
-        ("resnet20", {"input_shape": (32, 32, 3)}),
+        pytest.param("resnet20", {"input_shape": (32, 32, 3)}, marks=pytest.mark.slow),
         ("vgg11", {"filters": (4, 4, 8, 8, 8), "hidden": (8, 8), "input_shape": (32, 32, 3)}),
     ],
 )

@@ -93,7 +93,7 @@ def test_a_large_mean_does_not_cancel_the_variance():
     assert_all_close(statistics(model), expected, rtol=1e-5)
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=[pytest.param("float32", marks=pytest.mark.slow), "float64"])
 def tolerance(request):
     """Differences that a dtype may make; in float32 the fused kernel runs, which sums otherwise."""
     before = keras.config.dtype_policy()

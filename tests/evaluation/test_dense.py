@@ -14,7 +14,7 @@ from keras_classics.models.builder import probabilities_of
 from tests.helpers.images import photograph
 from tests.helpers.networks import every_network
 
-VGGS = kc.list_models("vgg1*")
+VGGS = every_network("vgg1*")
 ALEXNETS = every_network("alexnet*") + every_network("caffenet")
 
 

@@ -31,7 +31,7 @@ def expected(few_digits) -> np.ndarray:
     return kc.lenet5()(CanvasPreprocessing()(few_digits.test.images)).numpy()
 
 
-@pytest.mark.parametrize("replicas", [1, 2, 3])
+@pytest.mark.parametrize("replicas", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch_size", [1, 7, 40, 64])
 def test_every_image_counts_once(few_digits, expected, replicas, batch_size):
     evaluation = evaluate(few_digits.test, mirrored(replicas), batch_size)

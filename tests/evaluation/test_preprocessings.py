@@ -18,7 +18,13 @@ from keras_classics.evaluation.preprocessings import (
 SAMPLE = Path(__file__).parents[1] / "golden" / "fashion_mnist_sample.npz"
 
 
-@pytest.fixture(params=["lenet5/digits", "lenet5/fashion_mnist", "resnet20/fashion_mnist"])
+@pytest.fixture(
+    params=[
+        "lenet5/digits",
+        "lenet5/fashion_mnist",
+        pytest.param("resnet20/fashion_mnist", marks=pytest.mark.slow),
+    ]
+)
 def trained(request, monkeypatch):
     """A network that comes with trained weights, the name of its data set, and its own layer."""
     name, _, dataset = request.param.partition("/")

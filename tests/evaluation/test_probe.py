@@ -38,6 +38,7 @@ def features():
     return parts["train"], parts["test"], held
 
 
+@pytest.mark.slow
 def test_a_linear_probe_is_that_of_scikit_learn(features):
     (train, labels), (test, of_test), held = features
     found = linear_probe(train, labels, held)

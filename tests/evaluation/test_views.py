@@ -89,7 +89,9 @@ def test_views_are_normalised_as_the_preprocessing_does():
     np.testing.assert_allclose(stack[:, 1], layer.normalize(middle[:, :, ::-1]), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["ten", "multi_crop", "multi_scale"])
+@pytest.mark.parametrize(
+    "kind", ["ten", pytest.param("multi_crop", marks=pytest.mark.slow), "multi_scale"]
+)
 def test_views_of_a_constant_image_predict_as_the_single_one(kind):
     keras.utils.set_random_seed(0)
     layer = ImagePreprocessing(resize=36, crop=32)
@@ -150,7 +152,13 @@ def protocols() -> list:
     ]
 
 
-@pytest.mark.parametrize("shown", protocols(), ids=lambda shown: shown.kind)
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param(shown, id=shown.kind, marks=[pytest.mark.slow] * (shown.kind == "multi_crop"))
+        for shown in protocols()
+    ],
+)
 def test_every_image_counts_once_by_every_protocol(image_split, shown):
     keras.utils.set_random_seed(0)
     net = kc.cuda_convnet(classes=3)

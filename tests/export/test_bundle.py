@@ -154,7 +154,9 @@ class Shifted(CanvasPreprocessing):
         return super().call(images) + Shifted.calls
 
 
-@pytest.mark.parametrize("formats", [["saved_model"], ["saved_model", "tflite"]])
+@pytest.mark.parametrize(
+    "formats", [pytest.param(["saved_model"], marks=pytest.mark.slow), ["saved_model", "tflite"]]
+)
 def test_a_disagreement_leaves_nothing(model, common, tmp_path, formats, monkeypatch):
     # Far from its images the network answers the same to all.
     monkeypatch.setattr(Shifted, "calls", 0.0)

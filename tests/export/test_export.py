@@ -27,7 +27,7 @@ from tests.helpers.networks import network, small
 FAST = ("alexnet", "cuda_convnet", "lenet5_1998", "vgg16_first_bn")
 # What the names of networks end in that have only more layers than others.
 DEEP = ("101", "110", "152", "164", "1001", "1202")
-FAMILIES = ["lenet5", "vgg16_mini", "resnet20", pytest.param("alexnet", marks=pytest.mark.slow)]
+FAMILIES = ["lenet5", "resnet20", "vgg16_mini", "alexnet"]
 
 
 def networks() -> list:
@@ -89,7 +89,7 @@ def kinds(model: keras.Model) -> set[tuple]:
 
 @pytest.mark.slow
 def test_the_fast_networks_have_every_kind_of_layer():
-    fast = kinds(adapted()).union(*(kinds(small(name)) for name in (*FAST, *FAMILIES[:3])))
+    fast = kinds(adapted()).union(*(kinds(small(name)) for name in (*FAST, *FAMILIES[:2])))
     for name in kc.list_models():
         if not name.endswith(DEEP):
             assert kinds(small(name)) <= fast, name
@@ -103,7 +103,9 @@ def assert_exact(exports) -> None:
         assert 0 < content["latency"]["p50_ms"] <= content["latency"]["p95_ms"]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [*FAMILIES[:2], *(pytest.param(n, marks=pytest.mark.slow) for n in FAMILIES[2:])]
+)
 def test_every_format_of_a_family(name, tmp_path):
     model = network(name)
     calibration = generated_images(model.input_shape[1:])
@@ -136,6 +138,7 @@ def test_every_format_of_a_family(name, tmp_path):
     assert floats == (["LOCAL_RESPONSE_NORMALIZATION"] if name == "alexnet" else [])
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_exported_in_float32(tmp_path):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -265,6 +268,7 @@ def test_arguments_that_do_not_match(few_digits):
 # The content before the export.
 
 
+@pytest.mark.slow
 def test_replacing(few_digits, tmp_path):
     model = kc.lenet5()
     given = {"preprocessing": CanvasPreprocessing(), "labels": few_digits.class_names}

@@ -85,6 +85,7 @@ def kill(out: Path, moment: str, *command: str) -> None:
     assert aside.exists()
 
 
+@pytest.mark.slow
 def test_killed_while_it_replaces(given, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -207,7 +208,10 @@ def refused(given: dict, folder: Path, shape: tuple[int, ...], message: str) -> 
     assert not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("write", [export.export_model, export.saved_model, export.tflite])
+@pytest.mark.parametrize(
+    "write",
+    [pytest.param(export.export_model, marks=pytest.mark.slow), export.saved_model, export.tflite],
+)
 def test_two_exports_to_one_path(write, given, tmp_path):
     """The second gets one line, and leaves alone what the first is writing."""
     out, lock = tmp_path / "out", tmp_path / ".aside-out.lock"

@@ -65,7 +65,12 @@ def test_the_same_function(name, policy):
         ("resnet20", {}, None),
         ("plain18", {}, None),
         ("resnet18", {"version": "v2"}, "conv._block._preact_bn|post_bn"),
-        ("resnet50", {"version": "v2_keras"}, "conv._block._preact_bn|post_bn"),
+        pytest.param(
+            "resnet50",
+            {"version": "v2_keras"},
+            "conv._block._preact_bn|post_bn",
+            marks=pytest.mark.slow,
+        ),
         # Without a sum between them, each normalisation follows a convolution.
         ("plain20", {"version": "v2"}, None),
         ("vgg11_bn", {}, None),

@@ -104,9 +104,9 @@ def test_images_of_any_size(name, path):
     [
         ("resnet20", {"input_shape": (None, None, 3)}),
         ("resnet18", {"version": "v2", "shortcut": "A"}),
-        ("resnet18", {"shortcut": "C"}),
+        pytest.param("resnet18", {"shortcut": "C"}, marks=pytest.mark.slow),
         ("resnet50", {"version": "v1.5", "shortcut": "A"}),
-        ("resnet50", {"version": "v2_keras"}),
+        pytest.param("resnet50", {"version": "v2_keras"}, marks=pytest.mark.slow),
         ("plain20", {"version": "v2"}),
         ("vgg11", {"batch_norm": ("block1_conv1", "block4_conv2"), "input_shape": (64, 33, 1)}),
         ("lenet5_1998", {"classifier_activation": None}),

@@ -126,6 +126,7 @@ def colour(tmp_path_factory):
     return model, fit, tf.saved_model.load(str(path))
 
 
+@pytest.mark.slow
 def test_files_of_all_kinds_in_one_batch(colour):
     model, fit, loaded = colour
     photo = photograph()

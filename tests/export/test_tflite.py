@@ -91,7 +91,7 @@ def test_int8_in_and_out(model, common, digits, inputs, path):
 
 
 @pytest.mark.parametrize("name", ["vgg11_lrn", "resnet20"])
-@pytest.mark.parametrize("quantize", ["none", "dynamic"])
+@pytest.mark.parametrize("quantize", ["none", pytest.param("dynamic", marks=pytest.mark.slow)])
 def test_any_batch(name, quantize, path):
     model = network(name)
     common = arguments(model)

@@ -22,11 +22,9 @@ REPRESENTATIVES = {
     "lenet5",
     "lenet5_1998",
     "plain20",
-    "resnet18",
     "resnet20",
     "resnet50",
     "vgg11_lrn",
-    "vgg16_c",
     "vgg16_first_bn",
     "vgg16_mini",
 }
@@ -51,9 +49,14 @@ def network(name: str, **arguments) -> keras.Model:
 
 def small(name: str, **arguments) -> keras.Model:
     """A network of few weights on small images, its graph the same."""
+    return narrow(name, **{"input_shape": golden.second_shape(name), **arguments})
+
+
+def narrow(name: str, **arguments) -> keras.Model:
+    """A network of few weights, its graph the same."""
     parameters = inspect.signature(find_model(name).builder).parameters
-    narrow = {key: value for key, value in NARROW.items() if key in parameters}
-    return kc.get_model(name, **{"input_shape": golden.second_shape(name), **narrow, **arguments})
+    few = {key: value for key, value in NARROW.items() if key in parameters}
+    return kc.get_model(name, **{**few, **arguments})
 
 
 def settled(model: keras.Model) -> keras.Model:

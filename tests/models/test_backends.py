@@ -81,11 +81,17 @@ for use in (lambda: kc.training.train, lambda: kc.data.load):
 """
 
 
-def test_weights_without_tensorflow(run_python):
+@pytest.fixture(scope="module")
+def printed(run_python) -> list[str]:
+    """The two lines of what weights do without TensorFlow, and the two of recipes."""
     pytest.importorskip("jax")
-    done = run_python("-c", NO_TENSORFLOW + WEIGHTS, KERAS_BACKEND="jax")
+    done = run_python("-c", NO_TENSORFLOW + WEIGHTS + PARTS, KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr
-    found, message = done.stdout.strip().splitlines()
+    return done.stdout.strip().splitlines()
+
+
+def test_weights_without_tensorflow(printed):
+    found, message = printed[:2]
     assert "Resizing images needs TensorFlow. Received: KERAS_BACKEND=jax" in message
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
     x = kc.preprocess_input(images, model="resnet20", weights="fashion_mnist")
@@ -93,11 +99,8 @@ def test_weights_without_tensorflow(run_python):
     np.testing.assert_allclose(json.loads(found), expected, atol=1e-5)
 
 
-def test_recipes_without_tensorflow(run_python):
-    pytest.importorskip("jax")
-    done = run_python("-c", NO_TENSORFLOW + PARTS, KERAS_BACKEND="jax")
-    assert done.returncode == 0, done.stderr
-    for name, line in zip(("training.train", "data.load"), done.stdout.splitlines(), strict=True):
+def test_recipes_without_tensorflow(printed):
+    for name, line in zip(("training.train", "data.load"), printed[2:], strict=True):
         assert line == (
             f"keras_classics.{name} needs TensorFlow. Received: KERAS_BACKEND=jax. "
             "Use KERAS_BACKEND=tensorflow."

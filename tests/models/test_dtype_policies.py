@@ -57,7 +57,9 @@ def test_statistics_are_recomputed(policy):
     assert np.isfinite(np.asarray(norm.moving_variance, "float32")).all()
 
 
-@pytest.mark.parametrize("write", [export.saved_model, export.tflite])
+@pytest.mark.parametrize(
+    "write", [export.saved_model, pytest.param(export.tflite, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("policy", ["bfloat16"], indirect=True)
 def test_exports_compute_in_float32(write, policy, tmp_path):
     model = networks.small("vgg16_first_bn", input_shape=(32, 32, 3))

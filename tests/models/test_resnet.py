@@ -68,7 +68,13 @@ GIGA_MACS = {
 MOVING = {"resnet18": 9_600, "resnet34": 17_024, "resnet50": 53_120, "resnet20": 1_376}
 
 
-@pytest.mark.parametrize(("which", "parameters"), BY_SHORTCUT.items(), ids=str)
+@pytest.mark.parametrize(
+    ("which", "parameters"),
+    [
+        pytest.param(*of, id=str(of[0]), marks=[pytest.mark.slow] * (of[0][0] == "resnet110"))
+        for of in BY_SHORTCUT.items()
+    ],
+)
 def test_parameters_by_shortcut(which, parameters):
     name, shortcut = which
     assert counted(name, version="v1", shortcut=shortcut).trainable == parameters
@@ -171,7 +177,9 @@ KERAS_V2 = {
 }
 
 
-@pytest.mark.parametrize("depth", KERAS_V2)
+@pytest.mark.parametrize(
+    "depth", [pytest.param(n, marks=pytest.mark.slow) if n > 50 else n for n in KERAS_V2]
+)
 def test_parameters_of_keras_applications_v2(depth):
     model = resnet(imagenet_variant(depth), version="v2_keras", **COUNTED)
     trainable, moving = KERAS_V2[depth]

@@ -84,7 +84,7 @@ def test_mini(batch_norm, counts):
     assert model.output_shape == (None, 6)
 
 
-@pytest.mark.parametrize("name", ["VGG16", "VGG19"])
+@pytest.mark.parametrize("name", ["VGG16", pytest.param("VGG19", marks=pytest.mark.slow)])
 def test_equals_keras_applications(name):
     small = {"input_shape": (32, 40, 3), "classes": 7, "classifier_activation": None}
     ours = kc.get_model(name.lower(), **small)

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.mutants.__main__ import MODULES, draw
 from tests.mutants.mutations import find_mutations
 
@@ -129,6 +131,7 @@ def run_in(folder, code: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_survivors_and_kills(tmp_path):
     for folder in ("zoo/models", "tests/models"):
         (tmp_path / folder).mkdir(parents=True)

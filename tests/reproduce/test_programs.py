@@ -53,6 +53,7 @@ def test_a_run_from_data_to_export_and_again(run_python, run_program, tmp_path):
     assert_one_line(other, 2, "holds a run of another recipe (seed: 0 there, 1 now)")
 
 
+@pytest.mark.slow
 def test_a_stored_recipe_is_run_again(run_program, tmp_path):
     one, again = tmp_path / "one", tmp_path / "again"
     fields = ("--set", "optimizer.momentum=0.95", "--set=augmentation=null", "--learning_rate=0.02")
@@ -117,6 +118,7 @@ def test_a_folder_with_an_empty_class(run_program, tmp_path):
     assert_one_line(done, 2, "train/empty holds none")
 
 
+@pytest.mark.slow
 def test_a_folder_of_images(run_program, tmp_path):
     root = folder_of_images(tmp_path / "images")
     done = run_program(
@@ -145,6 +147,7 @@ def test_a_loss_that_is_not_finite(run_program, tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_000000002.npz"]
 
 
+@pytest.mark.slow  # In one process, `tests/training/test_interrupts.py` does it.
 def test_sigterm_saves_and_the_same_command_goes_on(run_program, tmp_path):
     command = (*LENET5, *TINY, "--epochs=60", f"--run_dir={tmp_path}")
     # Without it Python keeps what goes into a pipe to itself, and the first epoch is seen late.

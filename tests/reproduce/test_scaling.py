@@ -54,6 +54,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_bytes():
     assert cost("vgg16").bytes == 4 * 138_357_544 + 12
     # Means and variances of 16 channels seven times, of 32 and of 64 six times.
@@ -113,6 +114,7 @@ def test_efficiency():
     assert efficiency(3.0, 4.0, overlap=True) == 0.6
 
 
+@pytest.mark.slow
 def test_modelled():
     seconds = 128 * 6 * 3_857_973_248 / A100.flops()
     moved = 4 * (25_557_032 + 53_120 + 3)
@@ -139,6 +141,7 @@ def test_fit_finds_the_constants():
     assert interpolated({10: 1.0, 1000: 100.0}, 2000) == pytest.approx(200)
 
 
+@pytest.mark.slow
 def test_the_page_is_up_to_date(run_program):
     done = run_program("-m", "reproduce.scaling", "--check")
     assert done.returncode == 0, done.stderr

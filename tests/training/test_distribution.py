@@ -73,8 +73,8 @@ def on_one_device():
 @pytest.mark.parametrize(
     ("strategy", "count"),
     [
-        ("mirrored", 2),
         ("multi_worker", 2),
+        pytest.param("mirrored", 2, marks=pytest.mark.slow),
         pytest.param("mirrored", 4, marks=pytest.mark.slow),
         pytest.param("multi_worker", 4, marks=pytest.mark.slow),
     ],

@@ -239,6 +239,7 @@ def test_bad_images_are_left_out(image_folder, tmp_path):
     np.testing.assert_allclose(mean, fitted_mean(left), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_bad_images_of_an_archive_are_left_out(image_folder, tmp_path):
     folder, _ = damaged(image_folder, tmp_path, TRAIN[0], VALIDATION)
     path = tmp_path / "set.tar"

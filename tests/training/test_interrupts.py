@@ -136,6 +136,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path, few_digits, set_handler):
     assert (tmp_path / "result.json").exists()
 
 
+@pytest.mark.slow
 def test_an_unreadable_checkpoint_is_passed_over(tmp_path, few_digits, finished, caplog):
     def stop(progress, plan):
         if progress.epoch == 2:

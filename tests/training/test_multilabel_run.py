@@ -77,6 +77,7 @@ def test_the_run_is_read_back(several, data):
     assert losses.mean() == pytest.approx(result["metrics"]["test_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device(data):
     recipe = dataclasses.replace(RECIPE, dataset=data.name, limit_train=40, epochs=1)
     epochs = []

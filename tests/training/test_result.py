@@ -113,6 +113,7 @@ def test_a_finished_run_is_not_done_again(finished):
 SHORT = dataclasses.replace(MODERN, epochs=1, limit_train=24, limit_test=10)
 
 
+@pytest.mark.plots
 def test_names_of_classes_are_no_code(tmp_path, few_digits):
     names = ("$5_$", "\udcff", "a\nb", "$", "\\frac", *"56789")
     result = train(SHORT, tmp_path, data=dataclasses.replace(few_digits, class_names=names))
@@ -121,6 +122,7 @@ def test_names_of_classes_are_no_code(tmp_path, few_digits):
     assert len(list((tmp_path / "plots").iterdir())) == 3
 
 
+@pytest.mark.plots
 def test_no_plot_stops_a_result(tmp_path, few_digits, monkeypatch, caplog):
     def fail(*arguments):
         # The result is there already.

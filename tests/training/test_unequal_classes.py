@@ -126,7 +126,6 @@ def test_equal_classes_and_weights_of_one_give_the_bits_of_a_plain_run(digits, r
 def test_a_run_on_unequal_classes_resumes_with_the_same_bits(digits, tmp_path, monkeypatch):
     data = first_of_classes(digits, [20, 9, 8, 7, 6, 5, 4, 3, 2, 1])
     monkeypatch.setattr(plan, "BLOCK_STEPS", 2)
-    monkeypatch.setattr(loop, "draw_plots", lambda *arguments: None)
     recipe = dataclasses.replace(
         MODERN,
         epochs=2,

@@ -257,8 +257,8 @@ def test_a_process_that_is_killed_leaves_no_file(host, tmp_path):
     assert host.asked[-1][1] == "bytes=1000-"
 
 
-def test_a_builder_says_in_one_line_that_there_is_no_network(run_python, tmp_path):
-    done = run_python(
+def test_a_builder_says_in_one_line_that_there_is_no_network(run_program, tmp_path):
+    done = run_program(
         "-c",
         "import keras_classics as kc; kc.resnet50(weights='imagenet')",
         KERAS_HOME=str(tmp_path),

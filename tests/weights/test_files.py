@@ -281,7 +281,9 @@ def keras_resnet50() -> keras.Model:
     return network
 
 
-@pytest.mark.parametrize("form", ["save_weights", "published", "save"])
+@pytest.mark.parametrize(
+    "form", [pytest.param("save_weights", marks=pytest.mark.slow), "published", "save"]
+)
 def test_keras_applications_in_all_its_files(keras_resnet50, form, tmp_path):
     path = tmp_path / ("a.weights.h5" if form == "save_weights" else "a.h5")
     if form == "save_weights":

@@ -55,7 +55,7 @@ def write(model: keras.Model, path: Path, arguments: dict | None) -> Path:
 @pytest.mark.parametrize(
     ("name", "ending"),
     [
-        ("resnet50", ".weights.h5"),
+        pytest.param("resnet50", ".weights.h5", marks=pytest.mark.slow),
         ("resnet20", ".weights.h5"),
         ("vgg16_mini", ".keras"),
         ("resnet18", ".safetensors"),
