@@ -4,10 +4,10 @@
 
 `loop`: images per second that the compiled loop trains, against `model.fit` with its defaults, on
 LeNet-5, batches of 32, the same images.
-`train`: training steps of ResNet-20, batches of 128, against the same network in torch
-(channels_last), and of ResNet-50 at 224x224, batches of 16, against `keras.applications`.
-`precision`: training steps of ResNet-50 and VGG-16 at 224x224, batches of 16, in mixed_bfloat16
-against float32.
+`train`, `infer`, `latency`: training steps, predictions for batches, and the answer for one image
+of --networks in --precisions, against each of --peers that is installed: keras.applications, torch
+(eager in channels_last, and a frozen trace), and the exports in their runtimes. The product of two
+matrices by the fastest library, in the same turns, is the limit. Rows go to --out.
 `replicas`: training steps of ResNet-20, batches of 128, on two logical CPUs, with and without
 synchronized batch normalisation, against one device.
 `optimizer`: one update of AlexNet's weights with momentum and coupled decay, against Keras's SGD.
@@ -44,16 +44,17 @@ from absl import flags
 from keras_classics.cli._program import run
 from keras_classics.errors import unknown_name
 
-# They define flags.
-from reproduce.benchmark import gpu, turns  # noqa: F401
+# It defines flags.
+from reproduce.benchmark import turns  # noqa: F401
 
 WHAT = flags.DEFINE_string("what", "loop", "What to measure, see above.")
 
 # The module of each benchmark. It is imported when it is asked for: `gpu` runs without TensorFlow.
 BENCHMARKS = {
     "loop": "training",
-    "train": "training",
-    "precision": "training",
+    "train": "peers",
+    "infer": "peers",
+    "latency": "peers",
     "replicas": "training",
     "optimizer": "training",
     "input": "images",

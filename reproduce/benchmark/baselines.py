@@ -4,42 +4,10 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from keras_classics.errors import require
 
 # Channels of the nine blocks.
 MAPS = (16, 16, 16, 32, 32, 32, 64, 64, 64)
-
-
-def torch_resnet20_step(images: np.ndarray, labels: np.ndarray) -> Callable[[], Any]:
-    """Returns one training step of ResNet-20 in torch, on the same images each time.
-
-    He et al. 2015, section 4.2, shortcuts of option A, momentum and weight decay. Images are in
-    torch's channels_last format, the fastest on a CPU.
-
-    Args:
-        images: float32, shape (batch, 32, 32, 3).
-        labels: Shape (batch,).
-
-    Raises:
-        UserError: torch is not installed.
-    """
-    torch = require("torch", "torch")
-    model = torch_network("resnet20").to(memory_format=torch.channels_last).train()
-    x = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-    y = torch.from_numpy(labels.astype("int64"))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    loss = torch.nn.CrossEntropyLoss()
-
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        value = loss(model(x), y)
-        value.backward()
-        optimizer.step()
-        return value.item()
-
-    return step
 
 
 def torch_network(name: str) -> Any:
@@ -54,9 +22,31 @@ def torch_network(name: str) -> Any:
     torch = require("torch", "torch")
     if name == "resnet20":
         return _resnet20(torch)
-    models = require("torchvision.models", "torch")
     # torchvision's AlexNet is that of "One weird trick".
-    return getattr(models, name.removesuffix("_owt"))(weights=None)
+    return getattr(import_torchvision(), name.removesuffix("_owt"))(weights=None)
+
+
+def import_torchvision() -> Any:
+    """Imports torchvision's networks, also where its compiled operators fit no torch that is there.
+
+    The networks do not use these.
+
+    Raises:
+        UserError: torch or torchvision is not installed.
+    """
+    torch = require("torch", "torch")
+    register_fake = torch.library.register_fake
+
+    def register(name: str, *arguments, **options) -> Callable:
+        if name.startswith("torchvision::"):
+            return lambda function: function
+        return register_fake(name, *arguments, **options)
+
+    torch.library.register_fake = register
+    try:
+        return require("torchvision.models", "torch")
+    finally:
+        torch.library.register_fake = register_fake
 
 
 def _resnet20(torch):

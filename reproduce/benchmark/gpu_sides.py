@@ -1,16 +1,12 @@
-"""One side of the benchmark `gpu`, in a process of its own, which gets a `gpu.Case` in JSON.
+"""One side of the benchmark `gpu`, in a process of its own, which gets its `Case` in JSON.
 
-The process compiles, prints what it runs on, and then runs as many
-steps as each line of its standard input says and prints the seconds. All data stays on the device.
+All data stays on the device.
 
 Both frameworks multiply float32 in TF32, which is JAX's default and torch's for convolutions. In
 bfloat16 weights stay in float32: Keras's policy mixed_bfloat16, torch's autocast.
 """
 
 import json
-import sys
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 
 import numpy as np
@@ -18,9 +14,7 @@ import numpy as np
 from keras_classics.environment import current_environment
 from keras_classics.errors import require
 from reproduce.benchmark import baselines
-
-# Runs a number of steps and returns when the device has finished them.
-Steps = Callable[[int], object]
+from reproduce.benchmark.sides import Steps, serve
 
 # What training needs, the same on all sides.
 RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 1e-4
@@ -126,8 +120,4 @@ def main(case: str) -> None:
     environment = current_environment()
     versions = environment["versions"]
     description = {name: environment[name] for name in ("device", "commit", "python")}
-    print(json.dumps(description | {n: versions[n] for n in ("keras", "jax", "torch")}), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter()
-        run(int(line))
-        print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    serve(run, description | {name: versions[name] for name in ("keras", "jax", "torch")})

@@ -7,18 +7,15 @@ import time
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_classics.data import load
-from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer, vgg16
+from keras_classics.models import alexnet, lenet5, resnet20, resnet50, resnet152, transfer
 from keras_classics.models.layers import TowerConv2D
-from keras_classics.models.losses import SmoothedCrossEntropy
 from keras_classics.training import Momentum, checkpoint, make_strategy, recipes
 from keras_classics.training.optimizer import values
-from keras_classics.training.step import Step, compiled_block
 from keras_classics.training.trainer import Trainer
-from reproduce.benchmark import baselines
+from reproduce.benchmark.steps import step_of_the_loop
 from reproduce.benchmark.turns import DATA_DIR, DATASET, TURNS, Turn, compare
 
 # A turn of `loop` trains on about this many images, whatever the data set.
@@ -41,32 +38,6 @@ def benchmark_loop() -> None:
     compare(sides, images, "images/s")
 
 
-def benchmark_train() -> None:
-    """Compares ResNet-20 with torch, and ResNet-50 with `keras.applications`."""
-    images = np.random.default_rng(0).normal(size=(128, 32, 32, 3)).astype("float32")
-    labels = np.arange(128) % 10
-    sides = {
-        "resnet20": _step_of_the_loop(resnet20(), batch=128),
-        "torch": baselines.torch_resnet20_step(images, labels),
-    }
-    compare(sides, 128, "images/s")
-    sides = {
-        "resnet50": _step_of_the_loop(resnet50(), batch=16),
-        "keras.applications": _step_with_keras(keras.applications.ResNet50(weights=None), batch=16),
-    }
-    compare(sides, 16, "images/s")
-
-
-def benchmark_precision() -> None:
-    """Compares mixed_bfloat16 with float32."""
-    for build in (resnet50, vgg16):
-        sides = {}
-        for policy in ("mixed_bfloat16", "float32"):
-            keras.config.set_dtype_policy(policy)
-            sides[f"{build.__name__} {policy}"] = _step_of_the_loop(build(), batch=16)
-        compare(sides, 16, "images/s")
-
-
 def benchmark_replicas() -> None:
     """Compares two logical CPUs with one device that has both cores."""
     two = make_strategy("mirrored", 2)
@@ -75,8 +46,8 @@ def benchmark_replicas() -> None:
         with two.scope():
             model = resnet20()
         transfer.unfreeze(model, batch_norm)
-        sides[f"2 replicas, {batch_norm}"] = _step_of_the_loop(model, batch=128, strategy=two)
-    sides["one device"] = _step_of_the_loop(resnet20(), batch=128)
+        sides[f"2 replicas, {batch_norm}"] = step_of_the_loop(model, batch=128, strategy=two)
+    sides["one device"] = step_of_the_loop(resnet20(), batch=128)
     compare(sides, 128, "images/s")
 
 
@@ -132,8 +103,8 @@ def benchmark_towers() -> None:
     grouped = keras.models.clone_model(model, clone_function=with_groups)
     grouped.set_weights(model.get_weights())
     sides = {
-        "alexnet": _step_of_the_loop(model, batch=32),
-        "with groups=2": _step_of_the_loop(grouped, batch=32),
+        "alexnet": step_of_the_loop(model, batch=32),
+        "with groups=2": step_of_the_loop(grouped, batch=32),
     }
     compare(sides, 32, "images/s")
 
@@ -171,51 +142,3 @@ def _fit(recipe, data, preprocess, epochs: int) -> Turn:
     images = preprocess(tf.constant(data.train.images[:full])).numpy()
     labels = data.train.labels[:full]
     return lambda: model.fit(images, labels, batch_size=recipe.batch_size, epochs=epochs, verbose=0)
-
-
-def _step_of_the_loop(
-    model: keras.Model, batch: int, strategy: tf.distribute.Strategy | None = None
-) -> Turn:
-    """One step of the training loop on random images, the same for every network."""
-    strategy = strategy or tf.distribute.get_strategy()
-    loss = SmoothedCrossEntropy()
-    with strategy.scope():
-        updater = Momentum(momentum=0.9, weight_decay=1e-4).start(model, loss)
-    step = Step(
-        model,
-        loss,
-        updater,
-        batch_size=batch,
-        groups=[0] * len(model.trainable_variables),
-        device_preprocess=lambda images: images,
-    )
-    block = compiled_block(step, strategy, jit_compile=False)
-    local_batch = batch // strategy.num_replicas_in_sync
-    images = tf.random.stateless_normal((1, local_batch, *model.input_shape[1:]), seed=(0, 0))
-    labels = tf.range(local_batch)[tf.newaxis] % model.output_shape[-1]
-    of_replicas = [
-        strategy.experimental_distribute_values_from_function(lambda _, value=value: value)
-        for value in (images, labels)
-    ]
-    rates = tf.constant([[0.01]])
-    return lambda: block(*of_replicas, rates, tf.constant(0.0)).numpy()
-
-
-def _step_with_keras(model: keras.Model, batch: int) -> Turn:
-    """One compiled step by Keras's own optimiser on random images."""
-    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
-    optimizer.build(model.trainable_variables)
-    images = tf.random.stateless_normal((batch, *model.input_shape[1:]), seed=(0, 0))
-    labels = tf.range(batch)
-
-    @tf.function
-    def step() -> None:
-        with tf.GradientTape() as tape:
-            probabilities = model(images, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            loss = tf.reduce_mean(losses)
-        variables = model.trainable_variables
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        optimizer.apply(gradients, variables)
-
-    return step

@@ -3,12 +3,16 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from keras_classics.cli._dataset_flags import define_data_dir
+from keras_classics.cli._paths import define_path
 from keras_classics.timing import in_turns
+from reproduce.benchmark.peer_rows import BATCHES, PRECISIONS, SIDES
 
 TURNS = flags.DEFINE_integer(
     "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1
@@ -17,7 +21,21 @@ TURNS = flags.DEFINE_integer(
 DATASET = flags.DEFINE_string("dataset", "digits", "Data set of `loop`.")
 DATA_DIR = define_data_dir()
 
-FLAG_GROUPS = {"Measurement": (TURNS,), "Data": (DATASET, DATA_DIR)}
+OUT = define_path("out", None, "File for the rows of `train`, `infer` and `latency`, or of `gpu`.")
+QUICK = flags.DEFINE_bool(
+    "quick", False, "`train`, `infer` and `latency` of small networks; `gpu` on two images."
+)
+NETWORKS = flags.DEFINE_list("networks", list(BATCHES), "Networks of `train`, `infer`, `latency`.")
+CHOSEN_PRECISIONS = flags.DEFINE_list("precisions", ["float32"], f"Of {' and '.join(PRECISIONS)}.")
+PEERS = flags.DEFINE_list(
+    "peers", [side for side in SIDES if side != "keras_classics"], "The other sides."
+)
+
+FLAG_GROUPS = {
+    "Measurement": (TURNS, QUICK, OUT),
+    "Benchmarks train, infer and latency": (NETWORKS, CHOSEN_PRECISIONS, PEERS),
+    "Data": (DATASET, DATA_DIR),
+}
 
 # Runs some work once.
 Turn = Callable[[], object]
@@ -49,3 +67,15 @@ def print_rates(rates: dict[str, float], unit: str) -> None:
     *_, last = rates.values()
     for name, rate in rates.items():
         print(f"{name:<28}{rate:>10,.2f} {unit:<10}{rate / last:>8.2f}")
+
+
+def out_path(default: str) -> Path:
+    """Returns the file for rows."""
+    return Path(OUT.value or default)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the rate of each row."""
+    for row in rows:
+        name = f"{row['network']} {row['work']} {row['precision']} {row['side']}"
+        print(f"{name:<48}{row['images_per_second']:>12,.1f} images/s", flush=True)

@@ -5,7 +5,7 @@
     python -m reproduce.report --add=RUN[,RUN...]  add rows first, of finished runs, of folders of
                                                    runs, or of what `keras-classics evaluate` or
                                                    `export` wrote with --out; or what
-                                                   `reproduce.benchmark --what=gpu` or
+                                                   `reproduce.benchmark` or
                                                    `reproduce.doctor` wrote
     python -m reproduce.report --zoo               also build every network, in about two minutes,
                                                    for the table of networks and the diagrams
@@ -69,6 +69,7 @@ from reproduce.report.gpu_tables import (
 )
 from reproduce.report.paper_tables import paper_tables
 from reproduce.report.papers import EVALUATIONS
+from reproduce.report.peer_tables import PEERS, add_peers, draw_peers, is_peers, peer_tables
 from reproduce.report.zoo_table import (
     all_profiles,
     costs_text,
@@ -159,6 +160,7 @@ def main() -> None:
         "gpu_speed_machine": speed_machine(SPEED.read()),
         "full_length": full_length_table(FULL_LENGTH.read()),
         "full_length_machine": full_length_machine(FULL_LENGTH.read()),
+        **peer_tables(PEERS.read()),
         **paper_tables(),
     }
     if ZOO.value:
@@ -177,12 +179,14 @@ def main() -> None:
 def _add(folders: Sequence[Path]) -> None:
     """Adds the rows of folders, each to the results of its kind."""
     for path in folders:
+        if is_peers(path):
+            add_peers(path)
         if is_speed(path):
             add_speed(path)
         if is_doctor(path):
             add_doctor(path)
         add_full_length(path)
-    kinds = (is_speed, is_doctor, full_length_runs)
+    kinds = (is_peers, is_speed, is_doctor, full_length_runs)
     folders = [path for path in folders if not any(kind(path) for kind in kinds)]
     exports = [folder for folder in folders if (folder / "manifest.json").exists()]
     evaluations = [folder for folder in folders if (folder / "evaluation.json").exists()]
@@ -287,6 +291,8 @@ def _draw(rows: Sequence[Row]) -> None:
             errors.setdefault(int(row["train_images"]), []).append(float(row["test_error"]))
     if errors:
         plots.error_by_size(errors, FIGURES / "lenet5_figure6.png")
+    if peers := PEERS.read():
+        draw_peers(peers, FIGURES / "benchmark.png")
     if history := FULL_LENGTH_HISTORY.read():
         draw_full_length(history, FIGURES / "full_length.png")
     for claim in CLAIMS.values():

@@ -84,7 +84,7 @@ FULL_LENGTH_HISTORY = ResultTable(
 
 def is_speed(path: Path) -> bool:
     """Returns whether a path is a file that the benchmark `gpu` wrote."""
-    return path.suffix == ".csv"
+    return path.suffix == ".csv" and bool(rows := read_rows(path)) and "jax" in rows[0]
 
 
 def full_length_runs(folder: Path) -> list[Path]:

@@ -15,7 +15,6 @@ them, are imported all the same.
 import json
 import sys
 import zlib
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import keras_classics as kc
 from keras_classics.weights.assign import assign, named_slots, values_for
 from keras_classics.weights.formats import keras_applications, timm, torchvision
 from keras_classics.weights.stored import Tensors, in_memory
+from reproduce.benchmark.baselines import import_torchvision
 from tests.helpers.stored_outputs import TOLERANCE, stored
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
@@ -141,25 +141,6 @@ def _timm_tensors(shapes: dict[str, tuple[int, ...]]) -> Tensors:
         there = f"{back.get(module, module)}.{variable}"
         tensors[there] = generated(there, shape)
     return in_memory(tensors)
-
-
-def import_torchvision():
-    """Imports torchvision's networks without its compiled operators."""
-    import torch
-
-    register_fake = torch.library.register_fake
-
-    def register(name: str, *arguments, **options) -> Callable:
-        if name.startswith("torchvision::"):
-            return lambda function: function
-        return register_fake(name, *arguments, **options)
-
-    torch.library.register_fake = register
-    try:
-        import torchvision.models
-    finally:
-        torch.library.register_fake = register_fake
-    return torchvision.models
 
 
 def theirs(case: str) -> np.ndarray:

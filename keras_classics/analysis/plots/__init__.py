@@ -1,6 +1,6 @@
 """Plots of training runs, comparisons and networks, written as image files."""
 
-from keras_classics.analysis.plots.comparisons import Line, error_by_size, lines, scaling
+from keras_classics.analysis.plots.comparisons import Line, bars, error_by_size, lines, scaling
 from keras_classics.analysis.plots.drawing import optional
 from keras_classics.analysis.plots.networks import activations, diagram, filters, receptive_field
 from keras_classics.analysis.plots.runs import confusion, curves, image_grid, mistakes
@@ -8,6 +8,7 @@ from keras_classics.analysis.plots.runs import confusion, curves, image_grid, mi
 __all__ = [
     "Line",
     "activations",
+    "bars",
     "confusion",
     "curves",
     "diagram",

@@ -223,6 +223,42 @@ def scaling(
     save(figure, path)
 
 
+def bars(
+    panels: Mapping[str, Mapping[str, Mapping[str, float]]],
+    xlabel: str,
+    path: Path,
+    *,
+    limit: float,
+) -> None:
+    """Draws groups of bars, and a limit.
+
+    Args:
+        panels: The values of each group by the names of the bars, by the panel's title.
+        xlabel: What the values are.
+        path: PNG file to write.
+        limit: Where a line across all groups is drawn.
+    """
+    names = list(dict.fromkeys(n for panel in panels.values() for of in panel.values() for n in of))
+    # The first stands out, in every panel.
+    colours = dict(zip(names, (ACCENT, INK, *PALETTE[2:]), strict=False))
+    groups = max(map(len, panels.values()))
+    figure, axes = new_figure(9, 0.9 + 0.62 * groups, ncols=len(panels), squeeze=False)
+    handles: dict[str, Any] = {}
+    for ax, (title, panel) in zip(axes.flat, panels.items(), strict=True):
+        for place, values in enumerate(panel.values()):
+            height = 0.8 / len(values)
+            for number, (name, value) in enumerate(values.items()):
+                y = place + (number - (len(values) - 1) / 2) * height
+                (handles[name],) = ax.barh(y, value, 0.9 * height, color=colours[name], label=name)
+        ax.axvline(limit, color=MUTED, lw=1)
+        ax.set_yticks(range(len(panel)), [literal(name) for name in panel])
+        ax.invert_yaxis()
+        ax.set(xlabel=literal(xlabel), title=literal(title))
+        ax.title.set(fontsize=9, color=INK)
+    caption(figure, list(handles.values()))
+    save(figure, path)
+
+
 def _apart(heights: Mapping[str, float], least: float) -> dict[str, float]:
     """Moves heights down until they are `least` apart, so that their labels do not overlap."""
     moved, ceiling = {}, float("inf")

@@ -1,0 +1,152 @@
+"""Speed beside other libraries: rows of `reproduce.benchmark --what=train`, `infer`, `latency`."""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_classics.analysis import plots
+from reproduce.benchmark.peer_rows import (
+    BATCHES,
+    COLUMNS,
+    EXPORTS,
+    PRECISIONS,
+    SIDES,
+    WORKS,
+)
+from reproduce.harness.result_table import RESULTS, ResultTable
+from reproduce.harness.tables import NOT_RUN, Row, markdown, read_rows
+
+TORCH = ("torch", "torch_trace")
+NAMES = {
+    "keras_classics": "here",
+    "saved_model": "SavedModel",
+    "litert": "TFLite",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "torch": "torch",
+    "torch_trace": "torch, traced",
+    "keras": "keras.applications",
+}
+TITLES = {"train": "training steps", "infer": "predictions", "latency": "one image"}
+
+
+def _identity(row: Row) -> tuple:
+    return (
+        WORKS.index(row["work"]),
+        list(BATCHES).index(row["network"]),
+        PRECISIONS.index(row["precision"]),
+        list(SIDES).index(row["side"]),
+    )
+
+
+PEERS = ResultTable(RESULTS / "benchmark.csv", COLUMNS, _identity)
+
+
+def is_peers(path: Path) -> bool:
+    """Returns whether a path is a file of rows that these benchmarks wrote."""
+    return path.suffix == ".csv" and bool(rows := read_rows(path)) and set(rows[0]) == set(COLUMNS)
+
+
+def add_peers(path: Path) -> None:
+    """Adds the rows of a file that these benchmarks wrote; new rows replace old ones."""
+    PEERS.add(read_rows(path))
+
+
+def peer_tables(rows: Sequence[Row]) -> dict[str, str]:
+    """Returns the tables of docs/performance.md by their names."""
+    return {
+        "peers_train": _table(rows, "train", ("keras_classics", "torch", "keras")),
+        "peers_infer": _table(
+            rows,
+            "infer",
+            ("keras_classics", "onnxruntime", "openvino", "torch", "torch_trace", "keras"),
+        ),
+        "peers_latency": _table(rows, "latency", list(NAMES)),
+        "peers_machine": _machine(rows),
+    }
+
+
+def _table(rows: Sequence[Row], work: str, sides: Sequence[str]) -> str:
+    """A line for each network and precision that has rows: images a second, and ratios."""
+    lines = []
+    for network, precision in itertools.product(BATCHES, PRECISIONS):
+        of_case = {
+            row["side"]: row
+            for row in rows
+            if (row["work"], row["network"], row["precision"]) == (work, network, precision)
+        }
+        if not of_case and precision != "float32":
+            continue
+        rates = [_rate(of_case.get(side), side) for side in sides]
+        ours = ["keras_classics", *EXPORTS] if work == "latency" else ["keras_classics"]
+        cells = [f"`{network}`", precision, *rates, _ratio(of_case, ours, TORCH)]
+        if work != "latency":
+            cells.append(_ratio(of_case, ours, ["keras"]))
+        lines.append([*cells, _share(of_case, ours)])
+    ratios = ["best / torch"] if work == "latency" else ["here / torch", "here / keras"]
+    head = ["network", "precision", *(NAMES[side] for side in sides), *ratios, "of the limit, %"]
+    return markdown(head, lines, left=2)
+
+
+def _rate(row: Row | None, side: str) -> str:
+    if row is None:
+        return NOT_RUN
+    rate = float(row["images_per_second"])
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:,.1f}"
+
+
+def _best(rows: dict[str, Row], sides: Sequence[str]) -> float | None:
+    """Most operations a second of some sides, whose networks differ in a few of them."""
+    return max((float(rows[side]["gflops"]) for side in sides if side in rows), default=None)
+
+
+def _ratio(rows: dict[str, Row], ours: Sequence[str], theirs: Sequence[str]) -> str:
+    one, other = _best(rows, ours), _best(rows, theirs)
+    return "-" if one is None or other is None else f"{one / other:.2f}"
+
+
+def _share(rows: dict[str, Row], ours: Sequence[str]) -> str:
+    best = _best(rows, ours)
+    if best is None:
+        return "-"
+    limit = max(float(row["limit_gflops"]) for row in rows.values())
+    return f"{100 * best / limit:.0f}"
+
+
+def _machine(rows: Sequence[Row]) -> str:
+    """A line about the machine and the versions of the rows."""
+    if not rows:
+        return NOT_RUN
+    versions = sorted({row["version"] for row in rows} - {f"keras {row['keras']}" for row in rows})
+    one = rows[0]
+    limits = [float(row["limit_gflops"]) for row in rows if row["precision"] == "float32"]
+    return (
+        f"*{one['device']}, {one['threads']} threads; Keras {one['keras']}, TensorFlow "
+        f"{one['tensorflow']}, {', '.join(v for v in versions if not v.startswith('tensorflow'))}; "
+        f"commit {one['commit'][:8]}. Medians of {one['turns']} turns. Product of two matrices in "
+        f"float32: {min(limits):,.0f} to {max(limits):,.0f} GFLOP/s.*"
+    )
+
+
+def draw_peers(rows: Sequence[Row], path: Path) -> None:
+    """Draws what part of the limit each reaches in float32, training and predictions apart."""
+    sides = {
+        "here": ["keras_classics"],
+        "best export": [*EXPORTS],
+        "torch, the better": TORCH,
+        "keras.applications": ["keras"],
+    }
+    panels = {}
+    for work, network in itertools.product(WORKS, BATCHES):
+        of_case = {
+            row["side"]: row
+            for row in rows
+            if (row["work"], row["network"], row["precision"]) == (work, network, "float32")
+        }
+        # An export for batches is no form of its own.
+        chosen = {n: of for n, of in sides.items() if work == "latency" or n != "best export"}
+        found = {name: _best(of_case, of) for name, of in chosen.items()}
+        limit = max((float(row["limit_gflops"]) for row in of_case.values()), default=0)
+        if bars := {name: 100 * best / limit for name, best in found.items() if best}:
+            panels.setdefault(TITLES[work], {})[network] = bars
+    plots.bars(panels, "of the product of two matrices, %", path, limit=100)
