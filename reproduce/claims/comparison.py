@@ -37,6 +37,7 @@ from keras_classics.training.strategy import from_chief, is_chief
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import (
     LAYER_COLUMNS,
+    LAYERS,
     TRAINING_ERROR,
     results_of,
     runs_table,
@@ -201,7 +202,7 @@ def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
                 "rate with --learning_rate."
             )
         return claim.rates[variant]
-    return (claim.chosen_rate(claim.results(), variant) if _is_here(claim, base) else None,)
+    return (claim.rate(claim.results(), variant, base) if _is_here(claim, base) else None,)
 
 
 def _is_here(claim: Claim, base: Recipe) -> bool:
@@ -305,7 +306,7 @@ def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
 
 def _measure(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
     """Writes the training error in inference of a finished run, and what its claim measures."""
-    path = run.path / "layers.csv"
+    path = run.path / LAYERS
     if path.exists():
         return
     data = load(recipe).limited(recipe.limit_train, recipe.limit_test)

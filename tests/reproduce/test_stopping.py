@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_classics.errors import UserError
-from reproduce.claims import CLAIMS
+from reproduce.claims import CLAIMS, stopping
 from reproduce.claims import results as claim_results
 from reproduce.claims.evidence import (
     LEVEL,
@@ -234,6 +234,8 @@ def finish(rule, variant, seed, error, seconds=36.0):
         "epoch,step,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
         "1,2,0.1,1,0.5,1,0.5\n"
     )
+    (run / "layers.csv").write_text("when,layer,quantity,value\n")
+    return run
 
 
 def test_a_comparison_ends_when_it_is_decided(rule):
@@ -251,6 +253,26 @@ def test_a_comparison_ends_when_it_is_decided(rule):
     before = rule.verdict()
     finish(rule, "B", 99, 0.99)
     assert rule.verdict() == before
+    # Nor does one whose last run was trained and not measured.
+    unmeasured = finish(rule, "B_5x5", 99, 0.0) / "layers.csv"
+    unmeasured.unlink()
+    assert rule.verdict() == before
+
+
+def test_each_run_is_read_once(rule, monkeypatch):
+    read = []
+
+    def results_of(runs):
+        read.extend(runs)
+        return claim_results.results_of(runs)
+
+    monkeypatch.setattr(stopping, "results_of", results_of)
+    folders = []
+    for seed in range(3):
+        folders += [finish(rule, variant, seed, LOW[seed] / 100) for variant in rule.variants]
+        assert not rule.is_over()
+        rule.verdict()
+    assert sorted(read) == sorted(folders)
 
 
 def test_a_comparison_ends_after_its_hours(rule):

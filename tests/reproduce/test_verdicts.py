@@ -210,8 +210,22 @@ def test_words_say_no_more_than_the_verdict(name):
 
 
 @every_claim
-def test_rates_are_those_of_arms(name):
-    assert set(CLAIMS[name].rates) <= set(CLAIMS[name].variants)
+def test_each_rate_that_a_search_tries_is_trained(name):
+    claim = CLAIMS[name]
+    here = next(iter(claim.recipes.values()))
+    for arm, rates in claim.rates.items():
+        for rate in rates:
+            recipe = claim.recipe_of(arm, here.with_fields({"schedule.rate": rate}), seed=0)
+            assert recipe.schedule.rate == rate
+
+
+@every_claim
+def test_runs_name_the_rate_that_a_search_may_change(name):
+    claim = CLAIMS[name]
+    here = next(iter(claim.recipes.values()))
+    for arm in claim.variants:
+        own = claim.recipe_of(arm, here, seed=0).schedule.rate if arm in claim.rates else None
+        assert claim.rate(Results(), arm, here) == own
 
 
 def tried(folder: Path, rate: str, error: float) -> Path:
@@ -228,6 +242,7 @@ def test_a_search_chooses_a_rate_on_images_held_out(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     name = "lenet5_networks"
     described = Claim(**{**vars(CLAIMS[name]), "rates": {"today": (0.02, 0.05)}})
+    here = described.recipes["fashion"]
     add_results(name, [tried(tmp_path / "a", "0.02", 0.25)])
     assert read_results(name).runs == []
     assert described.chosen_rate(read_results(name), "today") is None
@@ -236,10 +251,19 @@ def test_a_search_chooses_a_rate_on_images_held_out(tmp_path, monkeypatch):
     assert rows.held_out_errors("today", "fashion") == {0.02: [25], 0.05: [12.5]}
     assert described.chosen_rate(rows, "today") == 0.05
     assert described.chosen_rate(rows, "1998") is None
-    # A run counts as at the rate that was found if its command says so.
-    for rate, found in (("0.05", "0.05 of 0.02, 0.05"), ("0.5", NOT_SEARCHED)):
-        run = {"variant": "today", "command": f"python --learning_rate={rate}"}
-        assert described._searched(Results([run], search=rows.search), "today") == found
+    assert described.rate(rows, "today", here.with_fields({"schedule.rate": 0.1})) == 0.05
+    # A run counts as at the rate that was found if its command says so, or leaves out the
+    # recipe's own rate and that was found.
+    elsewhere = {"fashion": here.with_fields({"schedule.rate": 0.1})}
+    others = Claim(**{**vars(described), "recipes": elsewhere})
+    for of, flag, found in (
+        (described, "--learning_rate=0.05", "0.05 of 0.02, 0.05"),
+        (described, "--learning_rate=0.5", NOT_SEARCHED),
+        (described, "--seed=0", "0.05 of 0.02, 0.05"),
+        (others, "--seed=0", NOT_SEARCHED),
+    ):
+        run = {"variant": "today", "command": f"python {flag}"}
+        assert of._searched(Results([run], search=rows.search), "today") == found
 
 
 @pytest.mark.slow
