@@ -22,7 +22,8 @@ from reproduce.claims.verdicts import (
     judge,
 )
 from reproduce.harness.result_table import finished_runs
-from tests.helpers.claims import run_of, together
+from reproduce.report import claims_page
+from tests.helpers.claims import rows_of, run_of, together
 from tests.helpers.runs import RESULT
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
@@ -246,10 +247,14 @@ def test_a_search_chooses_a_rate_on_images_held_out(tmp_path, monkeypatch):
     add_results(name, [tried(tmp_path / "a", "0.02", 0.25)])
     assert read_results(name).runs == []
     assert described.chosen_rate(read_results(name), "today") is None
+    page = claims_page.rendered_page([described])
+    assert rows_of(page, "variant") == [["0.02", "0.05"]]
+    assert rows_of(page, "today") == [["25.00", "not run"]]
     add_results(name, [tried(tmp_path / "b", "0.05", 0.125)])
     rows = read_results(name)
     assert rows.held_out_errors("today", "fashion") == {0.02: [25], 0.05: [12.5]}
     assert described.chosen_rate(rows, "today") == 0.05
+    assert rows_of(claims_page.rendered_page([described]), "today") == [["25.00", "**12.50**"]]
     assert described.chosen_rate(rows, "1998") is None
     assert described.rate(rows, "today", here.with_fields({"schedule.rate": 0.1})) == 0.05
     # A run counts as at the rate that was found if its command says so, or leaves out the
