@@ -304,6 +304,10 @@ def test_a_design_is_judged_by_its_own_test_and_more_seeds_by_one_that_stays_val
     one = arms(more=HIGH, less=LOW, other=[*LOW, 11.0])
     both = [hypothesis, Hypothesis("", "more", "other", Means())]
     assert {j.test.name for j in judge(both, one, 5, searched)} == {names[1]}
+    # A test that stays valid is missing for one of them.
+    fixed = [hypothesis, Hypothesis("", "more", "less", Resampled(lambda *_: (2.0, 0.1)))]
+    assert {j.verdict for j in judge(fixed, five, 5, searched)} == {SHOWN}
+    assert {j.verdict for j in judge(fixed, six, 5, searched)} == {UNDECIDED}
 
 
 def test_each_test_and_the_one_that_stays_valid():
