@@ -75,8 +75,9 @@ MAX_HOURS = flags.DEFINE_float(
 
 FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS, SEARCH, UNTIL, MAX_HOURS)}
 
-# Flags that the command of one run leaves out.
-_OF_SEVERAL_RUNS = {"seeds": None, "until": None, "max_hours": None}
+# Flags that the command of one run leaves out: those of several runs, and their folder, which is
+# of the machine that they ran on.
+_OF_SEVERAL_RUNS = {"seeds": None, "until": None, "max_hours": None, "run_dir": None}
 
 # Number of variants that --smoke runs.
 SMOKE_VARIANTS = 2

@@ -282,3 +282,8 @@ def test_the_program_of_a_search(run_program, tmp_path):
     # A fifth of the 128 images.
     assert {recipe["validation"] for recipe in recipes} == {25}
     assert {recipe["seed"] for recipe in recipes} == {100}
+    results = [json.loads((run / "result.json").read_text()) for run in finished_runs(tmp_path)]
+    assert results[0]["environment"]["command"] == (
+        "python -m reproduce.lenet5_mnist --compare=networks --learning_rate=0.02 --search "
+        "--seed=100 --smoke --variant=today"
+    )
