@@ -1,6 +1,7 @@
 """A claim of a paper, and the runs that test it."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from keras_classics.data.packaged import FOLDS, MNIST_5000
 from keras_classics.training import FinishedRun, Recipe
 from reproduce.claims.results import Results, read_results
 from reproduce.claims.verdicts import NOT_SEARCHED, Hypothesis, Judgement, judge
+from reproduce.harness.tables import Row
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,36 @@ class Claim:
         tried = variant in self.rates and set(self.rates[variant]) <= errors.keys()
         return min(errors, key=lambda rate: fmean(errors[rate])) if tried else None
 
+    def rate(self, results: Results, variant: str, recipe: Recipe) -> float | None:
+        """Returns the rate of a variant's runs: the chosen one, or else the recipe's own.
+
+        A run's command names it, because a later search changes what a command without it trains.
+        None if the claim has no rates of the variant to try.
+        """
+        if variant not in self.rates:
+            return None
+        chosen = self.chosen_rate(results, variant)
+        return rate_of(recipe) if chosen is None else chosen
+
     def judgements(self, results: Results) -> list[Judgement]:
         """Returns the verdict on each hypothesis."""
         return judge(self.hypotheses, results, self.seeds, self.rate_of or self._searched)
 
     def _searched(self, results: Results, variant: str) -> str:
         rate = self.chosen_rate(results, variant)
-        commands = [run["command"].split() for run in results.of(variant)]
-        if rate is None or not all(f"--learning_rate={rate}" in words for words in commands):
+        if rate is None or {self._rate_of_run(run) for run in results.of(variant)} - {rate}:
             return NOT_SEARCHED
         return f"{rate:g} of {', '.join(f'{tried:g}' for tried in self.rates[variant])}"
+
+    def _rate_of_run(self, run: Row) -> float:
+        """The rate in a run's command; commands of older rows leave out the recipe's own."""
+        given = re.findall(r"--learning_rate=(\S+)", run["command"])
+        return float(given[-1]) if given else rate_of(next(iter(self.recipes.values())))
+
+
+def rate_of(recipe: Recipe) -> float:
+    """Returns the rate of a recipe whose schedule has one."""
+    return recipe.to_json()["schedule"]["rate"]
 
 
 def on_images_of(recipe: Recipe, other: Recipe) -> Recipe:

@@ -37,6 +37,7 @@ from keras_classics.training.strategy import from_chief, is_chief
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import (
     LAYER_COLUMNS,
+    LAYERS,
     TRAINING_ERROR,
     results_of,
     runs_table,
@@ -74,8 +75,9 @@ MAX_HOURS = flags.DEFINE_float(
 
 FLAG_GROUPS = {"Comparison": (VARIANT, SEEDS, SEARCH, UNTIL, MAX_HOURS)}
 
-# Flags that the command of one run leaves out.
-_OF_SEVERAL_RUNS = {"seeds": None, "until": None, "max_hours": None}
+# Flags that the command of one run leaves out: those of several runs, and their folder, which is
+# of the machine that they ran on.
+_OF_SEVERAL_RUNS = {"seeds": None, "until": None, "max_hours": None, "run_dir": None}
 
 # Number of variants that --smoke runs.
 SMOKE_VARIANTS = 2
@@ -201,7 +203,7 @@ def _rates(claim: Claim, variant: str, base: Recipe) -> Sequence[float | None]:
                 "rate with --learning_rate."
             )
         return claim.rates[variant]
-    return (claim.chosen_rate(claim.results(), variant) if _is_here(claim, base) else None,)
+    return (claim.rate(claim.results(), variant, base) if _is_here(claim, base) else None,)
 
 
 def _is_here(claim: Claim, base: Recipe) -> bool:
@@ -305,7 +307,7 @@ def _with_weights_of(recipe: Recipe, run: Path) -> Recipe:
 
 def _measure(claim: Claim, recipe: Recipe, run: RunDirectory, load: _DataLoader) -> None:
     """Writes the training error in inference of a finished run, and what its claim measures."""
-    path = run.path / "layers.csv"
+    path = run.path / LAYERS
     if path.exists():
         return
     data = load(recipe).limited(recipe.limit_train, recipe.limit_test)

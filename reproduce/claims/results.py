@@ -57,6 +57,9 @@ HISTORY_COLUMNS = (
 
 LAYER_COLUMNS = ("run", "variant", "seed", "when", "layer", "quantity", "value")
 
+# The file in a run's folder that its rows of layers come from.
+LAYERS = "layers.csv"
+
 # The row of a run's training error in inference among those of its layers.
 TRAINING_ERROR = {"when": "end", "layer": "network", "quantity": "training_error"}
 
@@ -228,19 +231,28 @@ def runs_table(results: Results) -> str:
 
 def results_of(folders: Iterable[Path]) -> Results:
     """Reads the results of finished runs from their folders."""
-    runs, epochs, layers = [], [], []
-    for folder in folders:
-        row = result_row(folder / "result.json", COLUMNS)
-        common = {"run": run_of(row), "variant": row["variant"], "seed": row["seed"]}
-        runs.append(row)
-        epochs += [
-            _only(HISTORY_COLUMNS, {**e, **common}) for e in read_rows(folder / "history.csv")
-        ]
-        for layer in read_rows(folder / "layers.csv"):
-            # The digits of float32.
-            value = f"{float(layer['value']):.9g}"
-            layers.append(_only(LAYER_COLUMNS, {**layer, **common, "value": value}))
-    return Results(runs, epochs, layers)
+    return joined([_results_of_run(folder) for folder in folders])
+
+
+def joined(several: Sequence[Results]) -> Results:
+    """Returns all runs of several results, with their epochs and layers."""
+    return Results(
+        [run for results in several for run in results.runs],
+        [epoch for results in several for epoch in results.epochs],
+        [layer for results in several for layer in results.layers],
+    )
+
+
+def _results_of_run(folder: Path) -> Results:
+    row = result_row(folder / "result.json", COLUMNS)
+    common = {"run": run_of(row), "variant": row["variant"], "seed": row["seed"]}
+    epochs = [_only(HISTORY_COLUMNS, {**e, **common}) for e in read_rows(folder / "history.csv")]
+    # The digits of float32.
+    layers = [
+        _only(LAYER_COLUMNS, {**layer, **common, "value": f"{float(layer['value']):.9g}"})
+        for layer in read_rows(folder / LAYERS)
+    ]
+    return Results([row], epochs, layers)
 
 
 def claim_of(folder: Path) -> str | None:

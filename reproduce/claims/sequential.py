@@ -160,6 +160,8 @@ def always_valid(test: Test) -> Test | None:
     of seeds.
     """
     match test:
+        case PairedMeans() | PairedEqual() | PairedSigns():
+            return test
         case Means(margin, part):
             return PairedMeans(margin, part)
         case Equal(margin, part):

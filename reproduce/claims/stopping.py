@@ -1,19 +1,18 @@
 """The rule that ends a comparison to which seeds are added: decided, or out of hours.
 
 It looks at the seeds that are complete in a folder and at nothing else, so that an interruption
-changes nothing.
+changes nothing. A run is complete when its layers are measured, the last thing that it writes.
 """
 
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_classics.errors import UserError
-from keras_classics.training import read_result
 from reproduce.claims.claim import Claim
-from reproduce.claims.results import Results, results_of
+from reproduce.claims.results import LAYERS, Results, joined, results_of
 from reproduce.claims.sequential import always_valid
 from reproduce.claims.verdicts import NOT_SEARCHED, UNDECIDED, Judgement
 from reproduce.harness.tables import NOT_RUN
@@ -34,6 +33,7 @@ class StoppingRule:
     folder: Path
     variants: Sequence[str]
     max_hours: float
+    _read: dict[Path, Results] = field(default_factory=dict, init=False, repr=False)
 
     def check(self) -> None:
         """Raises a `UserError` if adding seeds cannot decide the claim, or is not valid."""
@@ -53,23 +53,34 @@ class StoppingRule:
     @property
     def runs(self) -> list[Path]:
         """Folders of the runs of complete seeds."""
-        seeds = {}
-        for path in sorted(self.folder.glob("*/result.json")):
-            result = read_result(path)
-            if result["tags"].get("variant") in self.variants:
-                seeds.setdefault(result["seed"], []).append(path.parent)
+        seeds: dict[str, list[Path]] = {}
+        for path in sorted(self.folder.glob(f"*/{LAYERS}")):
+            (row,) = self._results_of(path.parent).runs
+            if row["variant"] in self.variants:
+                seeds.setdefault(row["seed"], []).append(path.parent)
         complete = [runs for runs in seeds.values() if len(runs) == len(self.variants)]
         return list(itertools.chain.from_iterable(complete))
 
     @property
+    def results(self) -> Results:
+        """The rows of those runs."""
+        return joined([self._results_of(run) for run in self.runs])
+
+    def _results_of(self, run: Path) -> Results:
+        """The rows of a complete run, which no longer change and are read once."""
+        if run not in self._read:
+            self._read[run] = results_of([run])
+        return self._read[run]
+
+    @property
     def hours(self) -> float:
         """Hours of those runs together."""
-        return sum(read_result(run / "result.json")["seconds"] for run in self.runs) / 3600
+        return sum(float(row["seconds"]) for row in self.results.runs) / 3600
 
     def judgement(self) -> Judgement:
         """Returns what the runs say of the primary hypothesis, by the rule of the page."""
         search = self.claim.results().search
-        return self.claim.judgements(dataclasses.replace(results_of(self.runs), search=search))[0]
+        return self.claim.judgements(dataclasses.replace(self.results, search=search))[0]
 
     def is_over(self) -> bool:
         """Whether no seed is to be added.

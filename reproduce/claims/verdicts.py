@@ -8,7 +8,7 @@ Otherwise the difference may be one of rates.
 
 A claim with the seeds of its design is judged by the tests that it names. They would be wrong too
 often if seeds were added until they decide: an arm with more seeds is judged by tests that stay
-valid then (`sequential`).
+valid then (`sequential`), and where there are none, it is undecided.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ def judge(
         arms = hypothesis.more, hypothesis.less
         rates = [rate_of(results, arm) for arm in arms]
         detects = test.detects(results, *arms, seeds, LEVEL / len(hypotheses))
-        verdict, because = _verdict(evidence, p, rates)
+        verdict, because = _verdict(evidence, p, rates, valid=one_kind or not added)
         judgements.append(
             Judgement(hypothesis, test, evidence, p, rates, detects, verdict, because)
         )
@@ -111,10 +111,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _verdict(evidence: Evidence | None, p: float, rates: Sequence[str]) -> tuple[str, str]:
+def _verdict(
+    evidence: Evidence | None, p: float, rates: Sequence[str], valid: bool
+) -> tuple[str, str]:
     """The verdict, and why it is undecided."""
     if evidence is None:
         return UNDECIDED, "too few runs"
+    if not valid:
+        return UNDECIDED, "more seeds than the tests are made for"
     if NOT_SEARCHED in rates:
         return UNDECIDED, "rates not searched"
     if p >= LEVEL:

@@ -34,10 +34,10 @@ PLACES = {
     "two": ("first of blocks 1, 2", ("block1_conv1", "block2_conv1")),
     "all": ("all 13", "all"),
 }
-# Optimiser and rate.
+# Optimiser and schedule; None is that of the recipe, whose rate --search changes.
 OPTIMIZERS = {
-    "sgd": ("SGD", Momentum(momentum=0.9), 0.01),
-    "adam": ("Adam", Adam(), 0.0001),
+    "sgd": ("SGD", Momentum(momentum=0.9), None),
+    "adam": ("Adam", Adam(), Constant(0.0001)),
 }
 TRAINED = {"start": "before training", "end": "after training"}
 INITIALIZERS = {"glorot": ("Glorot", "glorot_uniform"), "he": ("He", "he_fan_in")}
@@ -72,13 +72,13 @@ FASHION = Recipe(
 
 def _variant(recipe: Recipe, place: str, optimizer: str, start: str, images: int) -> Recipe:
     _, batch_norm = PLACES[place]
-    _, method, rate = OPTIMIZERS[optimizer]
+    _, method, schedule = OPTIMIZERS[optimizer]
     _, initializer = INITIALIZERS[start]
     return dataclasses.replace(
         recipe,
         model_arguments={"batch_norm": batch_norm, "kernel_initializer": initializer},
         optimizer=method,
-        schedule=Constant(rate),
+        schedule=schedule or recipe.schedule,
         limit_train=min(images, recipe.limit_train),
     )
 

@@ -8,7 +8,7 @@ from reproduce.claims import CLAIMS
 from reproduce.claims.claim import Claim
 from reproduce.claims.results import Results
 from reproduce.claims.verdicts import Judgement, verdict_line, verdicts_table
-from reproduce.harness.tables import NOT_RUN, markdown, write_or_check
+from reproduce.harness.tables import NOT_RUN, markdown, spread, write_or_check
 from reproduce.report.checklist import checklist
 from reproduce.report.stopping_table import adding_seeds
 
@@ -90,12 +90,30 @@ def _section(claim: Claim, results: Results, judgements: Sequence[Judgement]) ->
         f"{verdict_line(judgements)}\n",
         f"```sh needs-hours\n{_commands(claim)}\n```\n",
         f"{claim.table(results)}\n",
+        f"{_rates(claim, results)}\n" if results.search else "",
         f"{verdicts_table(judgements)}\n",
         f"{_made_with(results)}\n" if results.runs else "",
         *(f"![{claim.title}](figures/{name})\n" for name in _figures(claim)),
         f"{claim.reading}\n" if claim.reading else "",
     ]
     return "\n".join(part for part in parts if part).rstrip() + "\n"
+
+
+def _rates(claim: Claim, results: Results) -> str:
+    """What --search found: errors by rate, that of the chosen rate in bold."""
+    rates = sorted({rate for several in claim.rates.values() for rate in several})
+    rows = []
+    for variant in claim.rates:
+        errors = results.held_out_errors(variant, next(iter(claim.recipes)))
+        chosen = claim.chosen_rate(results, variant)
+        cells = {rate: spread(errors.get(rate, [])) for rate in rates}
+        rows.append([variant, *(f"**{c}**" if r == chosen else c for r, c in cells.items())])
+    seeds = ", ".join(sorted({row["seed"] for row in results.search}))
+    return (
+        "Errors on images held out of training, %, by learning rate. The seeds are others than "
+        f"those of the runs above: {seeds}. The rate in bold is chosen:\n\n"
+        + markdown(["variant", *(f"{rate:g}" for rate in rates)], rows)
+    )
 
 
 def _figures(claim: Claim) -> list[str]:

@@ -26,9 +26,11 @@ hypothesis has a verdict, by the rule of this page, or the finished runs have ta
 It looks at the complete seeds of its folder alone: an interrupted command, repeated, comes to the
 same verdict. The tests of a design are wrong too often if somebody looks after each seed. So a
 claim with more seeds than its design has is judged by other tests, named *always-valid*: they
-compare runs of the same seed, and their p-values and intervals hold whenever the runs end. For a
-comparison over images, or of steps times a factor, there is none, and `--until` refuses it. Whoever
-adds seeds because the design did not decide has two chances to be wrong: 5 % each.
+compare runs of the same seed, and their p-values and intervals hold whenever the runs end. The
+intervals in a claim's other tables are Welch's, for a design. For a comparison over images, or of
+steps times a factor, there is no such test: `--until` refuses it, and with more seeds than the
+design has it stays undecided. Whoever adds seeds because the design did not decide has two chances
+to be wrong: 5 % each.
 
 The table simulates {claims:,} claims of one hypothesis at the level of {level:g}, with a look after
 each seed and at most {most} seeds of each arm. Without a true difference each decision is wrong.

@@ -30,19 +30,24 @@ FOLDER = define_path("folder", "runs/verify", "Folder of the runs; each starts a
 
 def main() -> None:
     """Runs the rows again, and prints a table."""
-    lines, differ = [], Counter()
+    lines, differ, hashed = [], Counter(), 0
     here = current_environment()["device"]
     for claim, row in chosen_rows(ROWS.value, SEED.value, here):
         print(f"{claim.name}: {row['command']}", flush=True)
         again = repeated(row, Path(FOLDER.value) / claim.name)
         different = differences(row, again)
         differ[row["device"]] += bool(different)
-        outcome = again["outcome_sha256"][:12]
+        outcomes = [of.get("outcome_sha256") or "-" for of in (row, again)]
+        hashed += outcomes[0] == outcomes[1]
         names = [claim.name, row["variant"], row["seed"], row["commit"][:7], row["device"]]
-        lines.append([*names, again["test_error"], outcome, ", ".join(different) or "-"])
+        shown = [outcome[:12] for outcome in outcomes]
+        lines.append([*names, again["test_error"], *shown, ", ".join(different) or "-"])
     head = ["claim", "variant", "seed", "commit of the row", "its device"]
-    head += ["test error", "outcome", "differs in"]
-    print(f"\n{markdown(head, lines, left=2)}\n\n{summary(differ, here)}")
+    head += ["test error", "its outcome", "outcome here", "differs in"]
+    repeat = (
+        f"{len(lines) - differ.total()} of {len(lines)} rows repeat, {hashed} with equal hashes"
+    )
+    print(f"\n{markdown(head, lines, left=2)}\n\n{repeat}\n{summary(differ, here)}")
     if differ.total():
         sys.exit(1)
 

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reproduce.claims.results import Results
+from reproduce.claims.results import Results, joined
 
 
 def run_of(
@@ -54,11 +54,7 @@ def accuracies(*errors: float) -> list[dict[str, Any]]:
 
 def together(*several: Results) -> Results:
     """All runs of several."""
-    return Results(
-        [run for results in several for run in results.runs],
-        [epoch for results in several for epoch in results.epochs],
-        [layer for results in several for layer in results.layers],
-    )
+    return joined(several)
 
 
 def rows_of(table: str, start: str) -> list[list[str]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_classics.errors import UserError
-from reproduce.claims import CLAIMS
+from reproduce.claims import CLAIMS, stopping
 from reproduce.claims import results as claim_results
 from reproduce.claims.evidence import (
     LEVEL,
@@ -234,6 +234,8 @@ def finish(rule, variant, seed, error, seconds=36.0):
         "epoch,step,learning_rate,train_loss,train_accuracy,test_loss,test_accuracy\n"
         "1,2,0.1,1,0.5,1,0.5\n"
     )
+    (run / "layers.csv").write_text("when,layer,quantity,value\n")
+    return run
 
 
 def test_a_comparison_ends_when_it_is_decided(rule):
@@ -251,6 +253,26 @@ def test_a_comparison_ends_when_it_is_decided(rule):
     before = rule.verdict()
     finish(rule, "B", 99, 0.99)
     assert rule.verdict() == before
+    # Nor does one whose last run was trained and not measured.
+    unmeasured = finish(rule, "B_5x5", 99, 0.0) / "layers.csv"
+    unmeasured.unlink()
+    assert rule.verdict() == before
+
+
+def test_each_run_is_read_once(rule, monkeypatch):
+    read = []
+
+    def results_of(runs):
+        read.extend(runs)
+        return claim_results.results_of(runs)
+
+    monkeypatch.setattr(stopping, "results_of", results_of)
+    folders = []
+    for seed in range(3):
+        folders += [finish(rule, variant, seed, LOW[seed] / 100) for variant in rule.variants]
+        assert not rule.is_over()
+        rule.verdict()
+    assert sorted(read) == sorted(folders)
 
 
 def test_a_comparison_ends_after_its_hours(rule):
@@ -282,6 +304,10 @@ def test_a_design_is_judged_by_its_own_test_and_more_seeds_by_one_that_stays_val
     one = arms(more=HIGH, less=LOW, other=[*LOW, 11.0])
     both = [hypothesis, Hypothesis("", "more", "other", Means())]
     assert {j.test.name for j in judge(both, one, 5, searched)} == {names[1]}
+    # A test that stays valid is missing for one of them.
+    fixed = [hypothesis, Hypothesis("", "more", "less", Resampled(lambda *_: (2.0, 0.1)))]
+    assert {j.verdict for j in judge(fixed, five, 5, searched)} == {SHOWN}
+    assert {j.verdict for j in judge(fixed, six, 5, searched)} == {UNDECIDED}
 
 
 def test_each_test_and_the_one_that_stays_valid():

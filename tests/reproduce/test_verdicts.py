@@ -22,7 +22,8 @@ from reproduce.claims.verdicts import (
     judge,
 )
 from reproduce.harness.result_table import finished_runs
-from tests.helpers.claims import run_of, together
+from reproduce.report import claims_page
+from tests.helpers.claims import rows_of, run_of, together
 from tests.helpers.runs import RESULT
 
 every_claim = pytest.mark.parametrize("name", CLAIMS)
@@ -210,8 +211,22 @@ def test_words_say_no_more_than_the_verdict(name):
 
 
 @every_claim
-def test_rates_are_those_of_arms(name):
-    assert set(CLAIMS[name].rates) <= set(CLAIMS[name].variants)
+def test_each_rate_that_a_search_tries_is_trained(name):
+    claim = CLAIMS[name]
+    here = next(iter(claim.recipes.values()))
+    for arm, rates in claim.rates.items():
+        for rate in rates:
+            recipe = claim.recipe_of(arm, here.with_fields({"schedule.rate": rate}), seed=0)
+            assert recipe.schedule.rate == rate
+
+
+@every_claim
+def test_runs_name_the_rate_that_a_search_may_change(name):
+    claim = CLAIMS[name]
+    here = next(iter(claim.recipes.values()))
+    for arm in claim.variants:
+        own = claim.recipe_of(arm, here, seed=0).schedule.rate if arm in claim.rates else None
+        assert claim.rate(Results(), arm, here) == own
 
 
 def tried(folder: Path, rate: str, error: float) -> Path:
@@ -228,18 +243,32 @@ def test_a_search_chooses_a_rate_on_images_held_out(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     name = "lenet5_networks"
     described = Claim(**{**vars(CLAIMS[name]), "rates": {"today": (0.02, 0.05)}})
+    here = described.recipes["fashion"]
     add_results(name, [tried(tmp_path / "a", "0.02", 0.25)])
     assert read_results(name).runs == []
     assert described.chosen_rate(read_results(name), "today") is None
+    page = claims_page.rendered_page([described])
+    assert rows_of(page, "variant") == [["0.02", "0.05"]]
+    assert rows_of(page, "today") == [["25.00", "not run"]]
     add_results(name, [tried(tmp_path / "b", "0.05", 0.125)])
     rows = read_results(name)
     assert rows.held_out_errors("today", "fashion") == {0.02: [25], 0.05: [12.5]}
     assert described.chosen_rate(rows, "today") == 0.05
+    assert rows_of(claims_page.rendered_page([described]), "today") == [["25.00", "**12.50**"]]
     assert described.chosen_rate(rows, "1998") is None
-    # A run counts as at the rate that was found if its command says so.
-    for rate, found in (("0.05", "0.05 of 0.02, 0.05"), ("0.5", NOT_SEARCHED)):
-        run = {"variant": "today", "command": f"python --learning_rate={rate}"}
-        assert described._searched(Results([run], search=rows.search), "today") == found
+    assert described.rate(rows, "today", here.with_fields({"schedule.rate": 0.1})) == 0.05
+    # A run counts as at the rate that was found if its command says so, or leaves out the
+    # recipe's own rate and that was found.
+    elsewhere = {"fashion": here.with_fields({"schedule.rate": 0.1})}
+    others = Claim(**{**vars(described), "recipes": elsewhere})
+    for of, flag, found in (
+        (described, "--learning_rate=0.05", "0.05 of 0.02, 0.05"),
+        (described, "--learning_rate=0.5", NOT_SEARCHED),
+        (described, "--seed=0", "0.05 of 0.02, 0.05"),
+        (others, "--seed=0", NOT_SEARCHED),
+    ):
+        run = {"variant": "today", "command": f"python {flag}"}
+        assert of._searched(Results([run], search=rows.search), "today") == found
 
 
 @pytest.mark.slow
@@ -253,3 +282,8 @@ def test_the_program_of_a_search(run_program, tmp_path):
     # A fifth of the 128 images.
     assert {recipe["validation"] for recipe in recipes} == {25}
     assert {recipe["seed"] for recipe in recipes} == {100}
+    results = [json.loads((run / "result.json").read_text()) for run in finished_runs(tmp_path)]
+    assert results[0]["environment"]["command"] == (
+        "python -m reproduce.lenet5_mnist --compare=networks --learning_rate=0.02 --search "
+        "--seed=100 --smoke --variant=today"
+    )
