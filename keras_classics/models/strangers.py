@@ -59,7 +59,7 @@ def _depthwise(sketch: Sketch) -> Kernel | None:
         kernel
         for kernel in sketch.kernels
         if (kernel.inputs == 1 < kernel.filters or kernel.filters == 1 < kernel.inputs)
-        and kernel.sides != (1, 1)
+        and min(kernel.sides) > 2
     ]
     return found[1] if len(found) > 2 else None
 

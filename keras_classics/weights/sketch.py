@@ -23,8 +23,8 @@ from keras_classics.weights.formats import (
 )
 from keras_classics.weights.formats.caffe_files import read_layers
 from keras_classics.weights.formats.caffe_graph import Unit, network_of
+from keras_classics.weights.formats.onnx_constants import constants_of
 from keras_classics.weights.formats.onnx_files import Graph, Node, read_graph
-from keras_classics.weights.formats.onnx_steps import constants_of
 
 Shape = tuple[int, ...]
 
@@ -231,6 +231,8 @@ def _of_graph(graph: Graph) -> Sketch:
         elif node.operator in ("Gemm", "MatMul") and len(shape) == 2:
             is_turned = turned != bool(node.settings.get("transB", 0))
             dense.append((shape[1], shape[0]) if is_turned else (shape[0], shape[1]))
+        elif node.operator == "Sub" and len(shape) == 2:
+            dense.append((shape[0], shape[1]))
         elif node.operator in NORMS and math.prod(shape) > 1:
             norms.append(math.prod(shape))
     return Sketch(tuple(names), tuple(kernels), tuple(dense), tuple(norms), "ONNX")
