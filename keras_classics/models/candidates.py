@@ -202,6 +202,8 @@ def _residual(
             versions = ["v1"]
             if sketch.library != "keras.applications":
                 versions += ["v1.5"] if bottleneck else []
+                # All of pytorchcv's bottlenecks for small images have their stride in the 3x3.
+                versions = versions[::-1] if sketch.library == "pytorchcv" else versions
                 versions += ["v1_caffe"] if imagenet else []
             yield {**values, "version": versions}
         if len(sketch.norms) == 1 + branch * units:

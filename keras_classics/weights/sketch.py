@@ -46,7 +46,11 @@ MEANS = ("running_mean", "moving_mean")
 MEAN_OF_KERAS_3 = re.compile(r"batch_normalization\w*/vars/2$")
 
 # Libraries of torch's users, by what only their names of a network's tensors have.
-LIBRARIES = {"pre_logits.": "timm", "embedder.embedder.": "transformers"}
+LIBRARIES = {
+    "pre_logits.": "timm",
+    "embedder.embedder.": "transformers",
+    "features.stage": "pytorchcv",
+}
 
 # Operators of ONNX that normalise a batch: what is left of it may be a factor.
 NORMS = ("BatchNormalization", "Mul")
@@ -150,7 +154,7 @@ def _named_for_its_biases(sketch: Sketch) -> Sketch:
 
 def _of_checkpoint(path: Path, part: str) -> Sketch:
     with checkpoints.entries_of(path, None) as entries:
-        known = {state_dicts.torchvision_name(name) for name in entries}
+        known = state_dicts.spellings(entries)
         for names in (RESIDUAL, SEQUENTIAL):
             if any(name == names[0] or name.endswith(f".{names[0]}") for name in known):
                 found = state_dicts.select(entries, dict.fromkeys(names, ()), part)
