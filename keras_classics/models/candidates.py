@@ -79,10 +79,7 @@ def _candidate(entry: ModelEntry, values: Values, sketch: Sketch) -> Candidate:
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     channels = values["input_shape"][0][2]
     if sketch.dense:
-        # The codes of LeNet-5 are an array too, (classes, units).
-        codes = [inputs for inputs, units in sketch.dense if units == 84 and inputs != 120]
-        found = codes if _family(entry) == "lenet5_1998" else [sketch.dense[-1][1]]
-        values["classes"] = found or [entry.classes]
+        values.setdefault("classes", [sketch.dense[-1][1]])
         defaults["input_shape"] = entry.input_shape
     else:
         values |= {"include_top": [False], "input_shape": [(None, None, channels)]}
@@ -112,7 +109,7 @@ def _shapes_of(entry: ModelEntry) -> Any:
 def kernel_sides(entry: ModelEntry) -> Counter[int]:
     """Returns how many convolutions a network has with its defaults, by the side of their kernel.
 
-    Layers that only one paper has are left out.
+    Those of LeNet-5 of 1998 are counted as a graph has them.
     """
     if _family(entry) == "vgg":
         return Counter(side for block in _blocks(entry) for side in block)
@@ -130,7 +127,7 @@ SIDES = {
     "alexnet_family": {11: 1, 5: 1, 3: 3},
     "cuda_convnet": {5: 3},
     "lenet5": {5: 2},
-    "lenet5_1998": {5: 2},
+    "lenet5_1998": {5: 3, 2: 2},
 }
 
 
@@ -205,6 +202,8 @@ def _residual(
             versions = ["v1"]
             if sketch.library != "keras.applications":
                 versions += ["v1.5"] if bottleneck else []
+                # All of pytorchcv's bottlenecks for small images have their stride in the 3x3.
+                versions = versions[::-1] if sketch.library == "pytorchcv" else versions
                 versions += ["v1_caffe"] if imagenet else []
             yield {**values, "version": versions}
         if len(sketch.norms) == 1 + branch * units:
@@ -326,11 +325,20 @@ def _lenet5(entry: ModelEntry, sketch: Sketch) -> Iterator[Values]:
 
 
 def _lenet5_1998(entry: ModelEntry, sketch: Sketch) -> Iterator[Values]:
-    # The convolution of the table has links, but no kernel of its own.
+    # The convolution of the table has links, but no kernel of its own; in ONNX it has one.
     whole = sorted((k.filters, k.inputs) for k in sketch.kernels if k.sides == (5, 5))
-    if [filters for filters, _ in whole] in ([6], [6, 120]):
-        channels = whole[0][1]
-        yield {"input_shape": [(*entry.input_shape[:2], channels)]}
+    if [filters for filters, _ in whole if filters != 16] not in ([6], [6, 120]):
+        return
+    values: Values = {}
+    side = entry.input_shape[0]
+    if sketch.dense:
+        # The codes are an array too, (classes, units).
+        ends = [inputs for inputs, units in sketch.dense if units == 84]
+        inputs = next((n for n in ends if n % 120 == 0), 120)
+        values["classes"] = [n for n in ends if n != inputs] or [entry.classes]
+        fitting = _sides_of(math.isqrt(inputs // 120), lambda side: ((side - 4) // 2 - 4) // 2 - 4)
+        side = side if inputs == 120 else next(fitting, side)
+    yield {**values, "input_shape": [(side, side, whole[0][1])]}
 
 
 def _image(

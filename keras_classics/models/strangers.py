@@ -11,10 +11,13 @@ from keras_classics.weights.sketch import Kernel, Sketch
 # Networks that are built only to say a difference have at most so many convolutions.
 MOST_KERNELS = 200
 
+TRANSFORMER = "a transformer"
+
 # Architectures by what is in the names of their tensors, the most special first.
 NAMES = (
-    (r"patch_embed|cls_token|class_token|pos_embed|position_embeddings|rel_pos", "a transformer"),
-    (r"attention|\battn\b|in_proj_weight|layers?[._/]\d+[._/]self_attn", "a transformer"),
+    (r"features\.post_activ\.", "a pre-activated ResNet in pytorchcv's names"),
+    (r"patch_embed|cls_token|class_token|pos_embed|position_embeddings|rel_pos", TRANSFORMER),
+    (r"attention|\battn\b|in_proj_weight|layers?[._/]\d+[._/]self_attn", TRANSFORMER),
     (r"dense_?layer\d|dense_?block|conv\d_block\d+_\d_concat", "a DenseNet"),
     (r"\bfire\d|\bsqueeze\.weight|fire\d+[/_]squeeze", "a SqueezeNet"),
     (r"inception|mixed_\d|branch_?pool|branch\dx\d", "an Inception network"),
@@ -34,7 +37,8 @@ def other_architecture(sketch: Sketch) -> str | None:
     text = " ".join(sketch.names).lower()
     named = next((what for pattern, what in NAMES if re.search(pattern, text)), None)
     if named:
-        return named
+        attends = named == TRANSFORMER and RESIDUAL.search(text)
+        return "a ResNet with attention" if attends else named
     if not sketch.kernels:
         if not sketch.dense:
             return "no network, for it has neither convolutions nor dense layers"
@@ -50,6 +54,8 @@ def other_architecture(sketch: Sketch) -> str | None:
         kind = "a ConvNeXt or the like" if depthwise.sides[0] >= 7 else "a MobileNet or the like"
         kind = "an EfficientNet, or a MobileNet with attention" if attention else kind
         return f"{kind}: {depthwise.name} is depthwise"
+    if sketch.norms and any(kernel.sides == (11, 11) for kernel in sketch.kernels):
+        return "an AlexNet with batch normalisation"
     return unusual_residual(sketch)
 
 
@@ -59,7 +65,7 @@ def _depthwise(sketch: Sketch) -> Kernel | None:
         kernel
         for kernel in sketch.kernels
         if (kernel.inputs == 1 < kernel.filters or kernel.filters == 1 < kernel.inputs)
-        and kernel.sides != (1, 1)
+        and min(kernel.sides) > 2
     ]
     return found[1] if len(found) > 2 else None
 

@@ -23,8 +23,8 @@ from keras_classics.weights.formats import (
 )
 from keras_classics.weights.formats.caffe_files import read_layers
 from keras_classics.weights.formats.caffe_graph import Unit, network_of
+from keras_classics.weights.formats.onnx_constants import constants_of
 from keras_classics.weights.formats.onnx_files import Graph, Node, read_graph
-from keras_classics.weights.formats.onnx_steps import constants_of
 
 Shape = tuple[int, ...]
 
@@ -46,7 +46,11 @@ MEANS = ("running_mean", "moving_mean")
 MEAN_OF_KERAS_3 = re.compile(r"batch_normalization\w*/vars/2$")
 
 # Libraries of torch's users, by what only their names of a network's tensors have.
-LIBRARIES = {"pre_logits.": "timm", "embedder.embedder.": "transformers"}
+LIBRARIES = {
+    "pre_logits.": "timm",
+    "embedder.embedder.": "transformers",
+    "features.stage": "pytorchcv",
+}
 
 # Operators of ONNX that normalise a batch: what is left of it may be a factor.
 NORMS = ("BatchNormalization", "Mul")
@@ -150,7 +154,7 @@ def _named_for_its_biases(sketch: Sketch) -> Sketch:
 
 def _of_checkpoint(path: Path, part: str) -> Sketch:
     with checkpoints.entries_of(path, None) as entries:
-        known = {state_dicts.torchvision_name(name) for name in entries}
+        known = state_dicts.spellings(entries)
         for names in (RESIDUAL, SEQUENTIAL):
             if any(name == names[0] or name.endswith(f".{names[0]}") for name in known):
                 found = state_dicts.select(entries, dict.fromkeys(names, ()), part)
@@ -231,6 +235,8 @@ def _of_graph(graph: Graph) -> Sketch:
         elif node.operator in ("Gemm", "MatMul") and len(shape) == 2:
             is_turned = turned != bool(node.settings.get("transB", 0))
             dense.append((shape[1], shape[0]) if is_turned else (shape[0], shape[1]))
+        elif node.operator == "Sub" and len(shape) == 2:
+            dense.append((shape[0], shape[1]))
         elif node.operator in NORMS and math.prod(shape) > 1:
             norms.append(math.prod(shape))
     return Sketch(tuple(names), tuple(kernels), tuple(dense), tuple(norms), "ONNX")

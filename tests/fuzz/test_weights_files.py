@@ -25,6 +25,7 @@ from tests.helpers.weight_files import object_names, write, write_tensorflow
 
 NARROW = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
 KERAS = {"lenet5": {}, "resnet20": {}, "vgg16_mini": {}}
+ONNX = {**KERAS, "lenet5_1998": {}}
 TORCH = {"vgg11": NARROW, "vgg13": NARROW, "vgg11_bn": NARROW}
 
 CAFFE = {name: own for name, own, _, _ in (CASES["narrow vgg16"], CASES["narrow vgg11_bn"])}
@@ -52,7 +53,7 @@ FORMS = {
     ".legacy.pth": (TORCH, mutations.BYTES),
     ".pth.tar": (TORCH, ZIP),
     ".index": (KERAS, mutations.BYTES),
-    ".onnx": (KERAS, mutations.BYTES),
+    ".onnx": (ONNX, mutations.BYTES),
     ".caffemodel": (CAFFE, {**mutations.BYTES, **caffe_mutations.CAFFE}),
 }
 
@@ -99,7 +100,7 @@ def write_torch(model: keras.Model, path: Path) -> None:
 
 @functools.cache
 def network(name: str) -> keras.Model:
-    model = kc.get_model(name, **{**KERAS, **TORCH, **CAFFE}[name])
+    model = kc.get_model(name, **{**ONNX, **TORCH, **CAFFE}[name])
     fill(model)
     return model
 

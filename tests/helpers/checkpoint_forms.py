@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.helpers import pytorchcv_names
+
 State = Mapping[str, Any]
 Form = Callable[[State, State], Any]
 
@@ -148,6 +150,51 @@ FORMS: dict[str, Form] = {
         "best_acc1": s["fc.bias"][0],
         "optimizer": optimizer({n: v for n, v in s.items() if n.startswith("fc.")}),
     },
+    "robustness": lambda s, t: {
+        "model": {
+            **_normalizer(s, "module.normalizer"),
+            **prefixed(s, "module.model."),
+            **_normalizer(s, "module.attacker.normalize"),
+            **prefixed(s, "module.attacker.model."),
+        },
+        "optimizer": optimizer(s),
+        "schedule": {"milestones": [50, 100]},
+        "epoch": 89,
+        "amp": None,
+    },
+    "mmpretrain with EMA": lambda s, t: {
+        "meta": {"mmpretrain_version": "1.2.0"},
+        "state_dict": {
+            **_normalizer(s, "data_preprocessor"),
+            **prefixed(s, "backbone.", "fc."),
+            **_head(s, "head.fc."),
+        },
+        "ema_state_dict": {
+            "steps": t["fc.bias"][0],
+            **prefixed(t, "module.backbone.", "fc."),
+            **_head(t, "module.head.fc."),
+        },
+        "message_hub": {"log_scalars": {}},
+    },
+    "lightning with metrics and a loss": lambda s, t: lightning(
+        {
+            **prefixed(s, "net."),
+            "val_accuracy.total": s["fc.bias"][0],
+            "loss_fn.weight": s["fc.bias"],
+        },
+        "",
+    ),
+    "fastai": lambda s, t: {"model": dict(s), "opt": {"state": [{"grad_avg": s["fc.bias"]}]}},
+    "model_state": lambda s, t: {"model_state": dict(s), "epoch": 3},
+    "params with EMA": lambda s, t: {"params": dict(s), "params_ema": dict(t)},
+    "compiled, parallel, with EMA": lambda s, t: {
+        "model": prefixed(s, "_orig_mod.module."),
+        "model_ema": prefixed(t, "module._orig_mod."),
+    },
+    "composer": lambda s, t: {"state": {"model": prefixed(s, "module."), "optimizers": {}}},
+    "pytorchcv": lambda s, t: {
+        "state_dict": prefixed(pytorchcv_names.named(s, small=True), "module.")
+    },
     "nested": lambda s, t: {"run": {"weights": {"teacher_free": {"model": dict(s)}}}},
     "several copies of one": lambda s, t: {"swa_model": dict(t), "model": dict(s)},
 }
@@ -155,6 +202,22 @@ FORMS: dict[str, Form] = {
 
 def _head(state: State, prefix: str) -> dict[str, Any]:
     return {f"{prefix}{n}": state[f"fc.{n}"] for n in ("weight", "bias")}
+
+
+def _normalizer(state: State, module: str) -> dict[str, Any]:
+    """A mean and a deviation of the images, among the tensors."""
+    return {f"{module}.{name}": state["fc.bias"][:3] for name in ("mean", "std")}
+
+
+def _child(state: State, prefix: str) -> dict[str, Any]:
+    """A trunk as the sequence of its children, of which ReLU and pooling have no tensors."""
+    numbers = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6"}
+    return {
+        f"{prefix}{numbers[module]}.{rest}": tensor
+        for name, tensor in state.items()
+        for module, _, rest in [name.partition(".")]
+        if module in numbers
+    }
 
 
 def _mlp(weights: Any, prefix: str, modules: Mapping[int, tuple[str, ...]]) -> dict[str, Any]:
@@ -203,6 +266,39 @@ TRUNKS: dict[str, Form] = {
             **_mlp(s["fc.weight"], "module.projection_head.", _SWAV),
             **{f"module.prototypes.prototypes{i}.weight": s["fc.weight"] for i in range(3)},
         }
+    ),
+    "VISSL": lambda s, t: {
+        "phase_idx": 99,
+        "classy_state_dict": {
+            "train": {"phase_type": "train"},
+            "base_model": {
+                "meta": {"num_classes": 1000},
+                "model": {
+                    "trunk": prefixed(s, "_feature_blocks.", "fc."),
+                    "heads": _mlp(s["fc.weight"], "0.clf.", {0: ("weight", "bias")}),
+                },
+            },
+            "optimizer": optimizer(s),
+        },
+    },
+    "lightly": lambda s, t: lightning(
+        {
+            **_child(s, "backbone."),
+            **_mlp(s["fc.weight"], "projection_head.layers.", _MOCO),
+            **_child(t, "backbone_momentum."),
+        },
+        "",
+    ),
+    "fastai's body and head": lambda s, t: {
+        "model": {**_child(s, "0."), **_mlp(s["fc.weight"], "1.", {2: _NORM, 8: ("weight",)})},
+        "opt": {},
+    },
+    "BYOL": lambda s, t: lightning(
+        {
+            **prefixed(s, "online_network.encoder.", "fc."),
+            **prefixed(t, "target_network.encoder.", "fc."),
+        },
+        "",
     ),
     "MoCo v3": lambda s, t: {
         "epoch": 1000,

@@ -1,10 +1,11 @@
 """Outputs of other libraries' networks with weights that a generator makes from tensors' names.
 
 `tests/golden/parity.json` holds, for each network of torchvision, timm and keras.applications that
-has weights here, a few of its outputs on one image. The tests give the networks here the tensors of
-the same names and compare. So no other library is needed to run them; only to make the file:
+has weights here, and for some of pytorchcv, a few of its outputs on one image. The tests give the
+networks here the tensors of the same names and compare. So no other library is needed to run them;
+only to make the file:
 
-    pip install torch torchvision timm
+    pip install torch torchvision timm pytorchcv
     python -m tests.helpers.parity
 
 That also compares all outputs, not only the stored ones, and prints how far apart they are. Where
@@ -23,15 +24,17 @@ import numpy as np
 
 import keras_classics as kc
 from keras_classics.weights.assign import assign, named_slots, values_for
-from keras_classics.weights.formats import keras_applications, timm, torchvision
+from keras_classics.weights.formats import keras_applications, state_dicts, timm, torchvision
+from keras_classics.weights.formats.state_dicts import Entry
 from keras_classics.weights.stored import Tensors, in_memory
 from reproduce.benchmark.baselines import import_torchvision
+from tests.helpers import pytorchcv_names
 from tests.helpers.stored_outputs import TOLERANCE, stored
 
 PATH = Path(__file__).parents[1] / "golden" / "parity.json"
 
 # Dense layers after the map fix the size; the others get sides that are odd and unequal.
-FIXED, FREE = (224, 224, 3), (97, 129, 3)
+FIXED, FREE, SMALL = (224, 224, 3), (97, 129, 3), (32, 32, 3)
 
 VGG = ("vgg11", "vgg13", "vgg16", "vgg19")
 RESNET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
@@ -51,10 +54,19 @@ TORCHVISION = {
     **{name: name for name in RESNET},
 }
 TIMM = {"vgg11.tv_in1k": "vgg11", "vgg16.tv_in1k": "vgg16", "resnet18.tv_in1k": "resnet18"}
+PYTORCHCV = {
+    "alexnetb": ("alexnet_owt", {}),
+    "bn_vgg11b": ("vgg11_bn", {}),
+    "resnet18": ("resnet18", {}),
+    "resnet50": ("resnet50", {"version": "v1"}),
+    "resnet50b": ("resnet50", {"version": "v1.5"}),
+    "resnet20_cifar10": ("resnet20", {"shortcut": "B"}),
+}
 
 CASES = [
     *(f"torchvision/{name}" for name in TORCHVISION),
     *(f"timm/{name}" for name in TIMM),
+    *(f"pytorchcv/{name}" for name in PYTORCHCV),
     *(f"keras/{name}{top}" for name in KERAS for top in ("", "/notop")),
 ]
 
@@ -88,12 +100,14 @@ def image(shape: tuple[int, int, int]) -> np.ndarray:
 def ours(case: str) -> np.ndarray:
     """Outputs of a network here, with the tensors of a case; scores, or features without top."""
     library, name, *without_top = case.split("/")
-    if library == "keras":
-        entry, arguments = KERAS[name]
+    if library in ("keras", "pytorchcv"):
+        entry, arguments = (KERAS if library == "keras" else PYTORCHCV)[name]
     else:
         entry = (TIMM if library == "timm" else TORCHVISION)[name]
         arguments = torchvision.builder_arguments(entry)
     shape = FREE if entry.startswith("resnet") or without_top else FIXED
+    if library == "pytorchcv":
+        shape = SMALL if name.endswith("cifar10") else FIXED  # Its last pooling has a fixed size.
     if without_top:
         arguments = {**arguments, "include_top": False, "pooling": "avg"}
     # Zeros, because they are replaced and random numbers take their time.
@@ -112,6 +126,8 @@ def ours(case: str) -> np.ndarray:
         shapes = {n: slot.shape for n, slot in slots.items()}
         if library == "timm":
             tensors = timm.as_torchvision(_timm_tensors(shapes))
+        elif library == "pytorchcv":
+            tensors = _pytorchcv_tensors(shapes, small=shape == SMALL)
         else:
             tensors = in_memory({n: generated(n, shape) for n, shape in shapes.items()})
     assign(values_for(tensors, slots), slots)
@@ -143,6 +159,15 @@ def _timm_tensors(shapes: dict[str, tuple[int, ...]]) -> Tensors:
     return in_memory(tensors)
 
 
+def _pytorchcv_tensors(shapes: dict[str, tuple[int, ...]], small: bool) -> Tensors:
+    """Tensors as pytorchcv names them, found under these names."""
+    there = pytorchcv_names.named(shapes, small)
+    own = {name: generated(name, shape) for name, shape in there.items()}
+    entries = {name: Entry(a.shape, "", lambda: None) for name, a in own.items()}
+    found = state_dicts.select(entries, shapes)
+    return in_memory({name: own[was] for name, was in found.names.items()})
+
+
 def theirs(case: str) -> np.ndarray:
     """Outputs of another library's network with generated weights."""
     library, name, *without_top = case.split("/")
@@ -165,15 +190,21 @@ def theirs(case: str) -> np.ndarray:
         import timm as real_timm
 
         network = real_timm.create_model(name, pretrained=False).eval()
+    elif library == "pytorchcv":
+        from pytorchcv.model_provider import get_model
+
+        network = get_model(name).eval()
     else:
         network = getattr(models, name)(weights=None).eval()
-    shape = FREE if name.startswith("resnet") else FIXED
+    shape = FREE if name.startswith("resnet") and library != "pytorchcv" else FIXED
+    shape = SMALL if name.endswith("cifar10") else shape
     state = network.state_dict()
     for name, tensor in state.items():
         if not name.endswith("num_batches_tracked"):
             tensor.copy_(torch.from_numpy(generated(name, tuple(tensor.shape))))
     with torch.no_grad():
-        return network(torch.from_numpy(image(shape).transpose(0, 3, 1, 2))).numpy()[0]
+        images = np.ascontiguousarray(image(shape).transpose(0, 3, 1, 2))
+        return network(torch.from_numpy(images)).numpy()[0]
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from tests.helpers import pytorchcv_names
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -162,6 +164,45 @@ def vgg(filters: Sequence[int]) -> Shapes:
     return shapes | dense("classifier.6", 1000, 4096)
 
 
+def alexnet_with_norms() -> Shapes:
+    """DeepCluster's AlexNet without the Sobel filter before it."""
+    shapes: Shapes = {}
+    inputs = 2
+    for number, filters, side in (
+        (0, 96, 11),
+        (4, 256, 5),
+        (8, 384, 3),
+        (11, 384, 3),
+        (14, 256, 3),
+    ):
+        shapes |= conv(f"features.module.{number}", filters, inputs, side, bias=True)
+        shapes |= norm(f"features.module.{number + 1}", filters)
+        inputs = filters
+    shapes |= dense("classifier.1", 4096, 9216) | dense("classifier.4", 4096, 4096)
+    return shapes | dense("top_layer", 10000, 4096)
+
+
+def robust_for_cifar() -> Shapes:
+    """The ResNet-18 of the package robustness for CIFAR-10, with its attacker."""
+    network = resnet((2, 2, 2, 2), False, stem="3x3", classes=10)
+    network = {n.replace("downsample", "shortcut"): shape for n, shape in network.items()}
+    network = {n.replace("fc.", "linear."): shape for n, shape in network.items()}
+    copies = {f"module.{way}model.{n}": s for way in ("", "attacker.") for n, s in network.items()}
+    return {
+        "module.normalizer.new_mean": (3, 1, 1),
+        "module.normalizer.new_std": (3, 1, 1),
+    } | copies
+
+
+def detectron2() -> Shapes:
+    """The first layers of a backbone of Detectron2, as safetensors."""
+    shapes = conv("backbone.bottom_up.stem.conv1", 64, 3, 7)
+    shapes |= norm("backbone.bottom_up.stem.conv1.norm", 64)
+    for number, filters, inputs, side in ((1, 64, 64, 1), (2, 64, 64, 3), (3, 256, 64, 1)):
+        shapes |= conv(f"backbone.bottom_up.res2.0.conv{number}", filters, inputs, side)
+    return shapes
+
+
 # By name: the shapes, and what the refusal says.
 STRANGERS: dict[str, tuple[Shapes, str]] = {
     "ResNeXt-50": (resnet(groups=32, width=128), "a ResNeXt.*4 inputs of 128.*resnet50"),
@@ -177,6 +218,25 @@ STRANGERS: dict[str, tuple[Shapes, str]] = {
     "ResNet-26": (resnet((2, 2, 2, 2)), "stages have 2, 2, 2, 2 bottlenecks"),
     "ResNet-200": (resnet((3, 24, 36, 3)), "nearest to resnet152"),
     "3-D ResNet": (resnet((2, 2, 2, 2), False, sides=(3, 3, 3)), "3-D convolutions"),
+    "robust, for CIFAR": (robust_for_cifar(), "for small images"),
+    "ResNeXt-50 of pytorchcv": (
+        pytorchcv_names.named(resnet(groups=32, width=128)),
+        "a ResNeXt.*4 inputs of 128.*resnet50",
+    ),
+    "Wide ResNet-50 of pytorchcv": (
+        pytorchcv_names.named(resnet(width=128)),
+        "a Wide ResNet.*128 filters of 256.*resnet50",
+    ),
+    "PreResNet of pytorchcv": (
+        pytorchcv_names.named(resnet()) | norm("features.post_activ.bn", 2048),
+        "a pre-activated ResNet in pytorchcv's names",
+    ),
+    "DIA-ResNet": (
+        resnet() | dense("layer1.0.attention.first", 64, 256),
+        "a ResNet with attention",
+    ),
+    "AlexNet with normalisations": (alexnet_with_norms(), "an AlexNet with batch normalisation"),
+    "Detectron2": (detectron2(), "nearest to"),
     "DenseNet": (densenet(), "a DenseNet"),
     "GoogLeNet": (inception(), "an Inception network"),
     "MobileNet": (mobilenet(), "a MobileNet or the like"),

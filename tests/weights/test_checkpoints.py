@@ -6,6 +6,7 @@ files, in `test_torch_files`.
 
 import contextlib
 import json
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ from keras_classics.weights.assign import extract
 from keras_classics.weights.formats import checkpoints, torchvision
 from keras_classics.weights.formats.state_dicts import Entry, flattened
 from keras_classics.weights.stored import StoredTensor
+from tests.helpers import pytorchcv_names
 from tests.helpers.checkpoint_forms import FORMS, TRUNKS, headed, optimizer, prefixed
 from tests.helpers.golden import fill
 from tests.helpers.weight_files import assert_refused
@@ -125,6 +127,10 @@ def test_every_form_equals_the_plain_one(form, model, source, state, others, sav
         ),
         ("beside other entries", r"not used: epoch, optimizer \(65 tensors\)"),
         ("several copies of one", "under 'model'; it also has swa_model"),
+        (
+            "robustness",
+            r"not used: .*model.module.normalizer \(2 tensors\); it also has .*attacker",
+        ),
     ],
 )
 def test_one_line_says_what_was_done(form, said, model, state, others, saved, caplog):
@@ -224,6 +230,62 @@ def test_a_wrapped_part_of_the_network(wrapper, saved):
     tensors = extract(torchvision.slots(source))
     wrapped = {n.replace("features.", f"features.{wrapper}"): t for n, t in tensors.items()}
     load_weights(model, saved({"epoch": 90, "state_dict": wrapped}))
+    assert_equal(model, source)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_a_sequence_in_the_names_of_pytorchcv(biases, saved, caplog):
+    """Its VGGs with batch normalisation have no biases before it, or have them."""
+    small = {"input_shape": (32, 32, 3), "classes": 3, "filters": (2, 2, 3, 3, 3), "hidden": (4, 5)}
+    source, model = kc.vgg11_bn(**small), kc.vgg11_bn(**small)
+    fill(source)
+    for layer in source.layers:
+        if isinstance(layer, keras.layers.Conv2D) and not biases:
+            layer.bias.assign(0 * layer.bias)
+    state = pytorchcv_names.named(extract(torchvision.slots(source)))
+    if not biases:
+        state = {name: tensor for name, tensor in state.items() if not name.endswith("conv.bias")}
+    load_weights(model, saved(state))
+    assert_equal(model, source)
+    assert ("its convolutions have no biases" in caplog.text) != biases
+    if not biases:
+        extra = {**state, "features.stage1.unit1.conv.bias": np.zeros(2, "float32")}
+        assert_refused(model, saved(extra), "lacks the tensor 'features.4.bias'")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (
+            {"features.stage1.unit1.conv.weight": (96, 3, 11, 11), "output.fc3.bias": (9,)},
+            "the alexnet of pytorchcv, whose first maps are 54x54 and whose poolings round up",
+        ),
+        (
+            {"sobel.0.weight": (1, 3, 1, 1), "features.module.0.weight": (96, 2, 11, 11)},
+            "a network of DeepCluster, which takes the two maps of a Sobel filter",
+        ),
+        (
+            {"sobel.1.weight": (2, 1, 3, 3), "features.module.0.weight": (64, 2, 3, 3)},
+            r"VGG-16 alone load into vgg16_bn\(include_top=False, input_shape=\(None, None, 2\)\)",
+        ),
+    ],
+)
+def test_networks_that_only_resemble_those_here(tensors, message, model, saved):
+    tensors = {name: np.ones(shape, "float32") for name, shape in tensors.items()}
+    path = saved({"state_dict": prefixed(tensors, "module.")})
+    assert_refused(model, path, message)
+    path.write_bytes(b"PK\3\4")
+    with pytest.raises(UserError, match=f"cannot be identified: it is .*{message}"):
+        kc.identify(path)
+
+
+def test_features_on_two_maps(saved):
+    """DeepCluster's VGG-16 without its Sobel filter, classifier and last layer."""
+    small = {"include_top": False, "input_shape": (None, None, 2), "filters": (2, 2, 3, 3, 3)}
+    source, model = kc.vgg16_bn(**small), kc.vgg16_bn(**small)
+    fill(source)
+    tensors = extract(torchvision.slots(source))
+    load_weights(model, saved({n.replace(".", ".module.", 1): t for n, t in tensors.items()}))
     assert_equal(model, source)
 
 
@@ -407,6 +469,10 @@ def test_the_content_of_a_file_decides(name, source, state, tmp_path):
         (b"<!DOCTYPE html><html>", "a web page"),
         (bytes(257) + b"ustar", "a tar archive. Unpack"),
         (b"\x1f\x8b\x08", "compressed by gzip"),
+        (
+            pickle.dumps({"model": {"stem.conv1.weight": np.ones(3)}}),
+            "a plain pickle, as Detectron",
+        ),
     ],
 )
 def test_what_people_take_for_weights(content, message, model, tmp_path):

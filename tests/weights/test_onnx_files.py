@@ -159,6 +159,9 @@ def test_bfloat16(beside, model, content, tmp_path):
     ("name", "arguments", "folded"),
     [
         ("lenet5", {}, False),
+        ("lenet5_1998", {}, False),
+        ("lenet5_1998", {"classes": 7, "input_shape": (40, 40, 1)}, False),
+        ("lenet5_1998", {"include_top": False}, False),
         ("plain20", {}, True),
         ("resnet20", {"version": "v2", "shortcut": "B"}, False),
         ("resnet20", {"version": "v2", "shortcut": "B"}, True),
@@ -246,6 +249,88 @@ def test_strangers_are_refused(change, message, model, content, tmp_path):
     assert_refused(model, path, message)
     if change is with_attention:
         with pytest.raises(UserError, match=f"none of the networks here.*{message}"):
+            kc.identify(path)
+
+
+# LeNet-5 of 1998, whose layers no other network has.
+
+
+@pytest.fixture(scope="module")
+def lenet() -> keras.Model:
+    network = kc.lenet5_1998()
+    fill(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def lenet_content(lenet, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
+    export(lenet, path)
+    return path.read_bytes()
+
+
+def codes_first(graph) -> None:
+    (difference,) = nodes(graph, "Sub")
+    difference.input[:] = reversed(difference.input)
+
+
+@pytest.mark.parametrize("change", [unnamed, with_constants, with_typed_lists, codes_first])
+def test_lenet5_of_1998(change, lenet, lenet_content, tmp_path):
+    path = changed(lenet_content, change, tmp_path / "a.onnx")
+    assert kc.identify(path).network == "lenet5_1998"
+    again = kc.lenet5_1998(weights=path)
+    trunk = kc.lenet5_1998(weights=path, include_top=False)
+    for network in (again, trunk):
+        for layer in network.layers:
+            ours = lenet.get_layer(layer.name).get_weights()
+            for was, now in zip(ours, layer.get_weights(), strict=True):
+                np.testing.assert_array_equal(was, now)
+
+
+def one_value(layer: str, index: tuple[int, ...], value: float) -> Callable:
+    """Sets a value of a layer's tensor."""
+
+    def change(graph) -> None:
+        tensor = weights(graph)[layer]
+        values = onnx.numpy_helper.to_array(tensor).copy()
+        values[index] = value
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+
+    return change
+
+
+def without_square(graph) -> None:
+    square = next(node for node in nodes(graph, "Mul") if node.input[0] == node.input[1])
+    square.op_type = "Abs"
+    del square.input[1]
+
+
+def kept_axes(graph) -> None:
+    del nodes(graph, "ReduceSum")[0].attribute[:]
+
+
+def negated_early(graph) -> None:
+    nodes(graph, "Tanh")[2].op_type = "Neg"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (one_value("s2/kernel", (3, 0, 1, 0), 2.0), "'s2/Conv' weighs the values of a window"),
+        (one_value("c3/kernel", (0, 5, 2, 2), 0.1), "'c3/Conv' connects maps that the table"),
+        (one_value("c1/inner_scale", (0,), 0.5), "has factor 0.5, but the network's 'c1' has 0.66"),
+        (one_value("f6/outer_scale", (0,), 1.0), "has factor 1.0, but the network's 'f6' has 1.71"),
+        (one_value("distances/codes", (1, 2), np.nan), "'distances/codes' must be finite"),
+        (without_square, "Abs.*computes what no network here does"),
+        (kept_axes, "ReduceSum.*computes what no network here does"),
+        (negated_early, "Neg.*computes what no network here does"),
+    ],
+)
+def test_what_only_resembles_lenet5_of_1998(change, message, lenet, lenet_content, tmp_path):
+    path = changed(lenet_content, change, tmp_path / "a.onnx")
+    assert_refused(lenet, path, message)
+    if "computes" in message or "'c1'" in message:
+        with pytest.raises(UserError, match=f"nearest to lenet5_1998.*{message}"):
             kc.identify(path)
 
 

@@ -1,6 +1,7 @@
 """Opens the files that torch's users exchange, and finds the network in them."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_classics.errors import UserError
+from keras_classics.weights.assign import Slots
 from keras_classics.weights.formats import (
     contents,
     safetensors_files,
@@ -17,9 +19,10 @@ from keras_classics.weights.formats import (
     torch_files,
     torchvision,
 )
+from keras_classics.weights.formats.blobs import constant
 from keras_classics.weights.formats.state_dicts import Entry
 from keras_classics.weights.metadata import FileMetadata
-from keras_classics.weights.stored import FileContent
+from keras_classics.weights.stored import FileContent, Tensors
 
 
 @contextlib.contextmanager
@@ -46,7 +49,18 @@ def opened(path: Path, model: keras.Model, part: str = "") -> Iterator[FileConte
         if "classifier.0.weight" in slots:
             tensors = timm.as_torchvision(tensors)
         own = {name: found.names[was] for name, was in zip(tensors, names, strict=True)}
-        yield FileContent(tensors, own, found.prefix, found.notes, found.others)
+        biases = _without_biases(tensors, slots)
+        notes = [*found.notes, *(["its convolutions have no biases"] if biases else [])]
+        yield FileContent(tensors | biases, own, found.prefix, notes, found.others)
+
+
+def _without_biases(tensors: Tensors, slots: Slots) -> Tensors:
+    """Returns zeros for a VGG's biases before normalisations, if a file has none of them."""
+    numbers = (re.fullmatch(r"features\.(\d+)\.bias", name) for name in slots)
+    biases = [m[0] for m in numbers if m and f"features.{int(m[1]) + 1}.running_mean" in slots]
+    if not tensors.keys().isdisjoint(biases):
+        return {}
+    return {name: constant(0.0, slots[name].shape) for name in biases}
 
 
 def read_metadata(path: Path, part: str = "") -> FileMetadata | None:

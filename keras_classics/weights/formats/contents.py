@@ -43,6 +43,9 @@ TENSORFLOW_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 # The first field of a model of ONNX, as its own library writes it.
 ONNX_START = b"\x08"
 
+# Pickles of the protocols 2 to 5.
+PICKLE_STARTS = (b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5")
+
 HEAD_BYTES = 512
 
 # What people take for weights: the place and the bytes, what it is, and what to do.
@@ -79,6 +82,12 @@ def kind_of(path: Path) -> str | None:
         return TORCH
     if head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] < 1 << 32:
         return SAFETENSORS
+    if head.startswith(PICKLE_STARTS):
+        raise UserError(
+            "it is a plain pickle, as Detectron2 saves it, which may execute code. If you trust "
+            "it, save the tensors by name: safetensors.numpy.save_file(pickle.load(FILE)['model'], "
+            "'weights.safetensors')"
+        )
     if head.lstrip().startswith(b"{") and b'"weight_map"' in head:
         return INDEX
     if tail == TENSORFLOW_END:

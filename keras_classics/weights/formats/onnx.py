@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from keras_classics.errors import UserError
+from keras_classics.weights.formats import onnx_lenet
 from keras_classics.weights.formats.blobs import constant, moved
 from keras_classics.weights.formats.onnx_files import Tensor, floats, read_graph
 from keras_classics.weights.formats.onnx_steps import Network, Weights, network_of
@@ -99,11 +100,11 @@ def _layers(
     """Returns for each step of a file the layer here, and the normalisation after it or ""."""
     layers = {theirs: (ours.name, ours.norm) for theirs, ours in pairs.items()}
     _, top = trunk_and_top(last)
-    dense = [step for step in top if step.kind == "dense"]
-    if dense and all(step not in layers for step in dense):
+    weighted = [step for step in top if step.name in network.weights]
+    if weighted and all(step not in layers for step in weighted):
         # The network here has no top: names of one, so that it is known as such.
-        layers |= {step: (f"fc{number}", "") for number, step in enumerate(dense[:-1], 6)}
-        layers[dense[-1]] = ("predictions", "")
+        layers |= {step: (f"fc{number}", "") for number, step in enumerate(weighted[:-1], 6)}
+        layers[weighted[-1]] = ("predictions", "")
     return layers
 
 
@@ -149,10 +150,13 @@ class _Reader:
             return self._normalization(step.name, name, None)
         weights = self.weights[step.name]
         kernel, *bias = weights.tensors
-        layout = _dense if step.kind == "dense" else _convolution
-        found = {f"{name}/kernel": (layout(self, weights), kernel.name)}
         layer = self.layers.get(name)
-        takes_bias = layer is None or layer.use_bias
+        own = onnx_lenet.READERS.get(type(layer).__name__)
+        variable, tensor = (
+            own(layer, kernel, step.name) if own else ("kernel", LAYOUTS[step.kind](self, weights))
+        )
+        found = {f"{name}/{variable}": (tensor, kernel.name)}
+        takes_bias = step.kind != "distances" and getattr(layer, "use_bias", True)
         # Before a normalisation, a bias may be part of its mean.
         moves = bool(bias and norm and not takes_bias)
         if bias and not moves:
@@ -257,6 +261,13 @@ def _dense(reader: _Reader, weights: Weights) -> StoredTensor:
         return kernel.reshape(inputs, units)
 
     return StoredTensor((inputs, units), blob.dtype, read)
+
+
+def _whole(reader: _Reader, weights: Weights) -> StoredTensor:
+    return reader.vector(weights.tensors[0])
+
+
+LAYOUTS = {"conv": _convolution, "dense": _dense, "distances": _whole}
 
 
 def _shifted(tensor: StoredTensor, shift: Callable[[], np.ndarray | float]) -> StoredTensor:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keras_classics.errors import UserError
-from keras_classics.weights.formats.onnx_files import Graph, Node, Tensor
+from keras_classics.weights.formats.onnx_constants import constants_of
+from keras_classics.weights.formats.onnx_files import Graph, Node, Tensor, floats
 from keras_classics.weights.formats.steps import Step, Windows, with_padding
 
 # Operators that give their first input another form, or nothing at all when a network is used.
@@ -16,9 +17,6 @@ SCORES = {"Softmax", "LogSoftmax"}
 
 # What stands before a network: its images' preprocessing.
 BEFORE = FORMS | {"Mul", "Div", "Sub", "Add", "Gather", "Resize", "Clip", "Slice", "Concat"}
-
-# Operators whose result is made of shapes alone, and what follows them.
-SHAPES = {"Shape", "Size", "ConstantOfShape", "Range"}
 
 ACTIVATIONS = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid"}
 POOLS = {"MaxPool": "max", "AveragePool": "mean"}
@@ -91,38 +89,6 @@ def network_of(graph: Graph) -> Network:
     return reader.network
 
 
-def constants_of(graph: Graph) -> dict[str, tuple[Tensor | None, bool]]:
-    """Returns the tensors by the names under which nodes take them, and whether transposed.
-
-    What is computed from shapes alone is None.
-    """
-    constants: dict[str, tuple[Tensor | None, bool]] = {
-        name: (tensor, False) for name, tensor in graph.tensors.items()
-    }
-    for node in graph.nodes:
-        given = [name for name in node.inputs if name]
-        if node.operator in SHAPES or all(name in constants for name in given):
-            tensor, turned = constants.get(given[0], (None, False)) if given else (None, False)
-            value = node.settings.get("value")
-            if node.operator == "Constant":
-                tensor = value if isinstance(value, Tensor) else _integer(node)
-            elif node.operator == "Transpose" and tensor is not None and len(tensor.shape) == 2:
-                turned = not turned
-            elif node.operator not in ("Identity", "Cast"):
-                tensor = None
-            constants |= dict.fromkeys(node.outputs, (tensor, turned))
-    return constants
-
-
-def _integer(node: Node) -> Tensor | None:
-    """Returns the integers that a node Constant has as such."""
-    found = node.settings.get("value_ints", node.settings.get("value_int"))
-    if found is None:
-        return None
-    values = tuple(found) if isinstance(found, list) else (found,)
-    return Tensor(node.name, (len(values),), "int64", integers=values)
-
-
 class _Reader:
     """Reads the nodes of a graph in their order."""
 
@@ -162,7 +128,7 @@ class _Reader:
                 return self._step("add", node, steps)
             return self._biased(node, first)
         read = READERS.get(node.operator)
-        if read is None or len(sources) > 1:
+        if read is None or len(set(given)) > 1:
             raise _unknown(node)
         return read(self, node, given, first)
 
@@ -214,10 +180,17 @@ class _Reader:
         sizes = tensor.shape if tensor else ()
         return tensor if math.prod(sizes) == max(sizes, default=0) else None
 
-    def scaled(self, node: Node, given: list[str], source: Value) -> Value:
-        """Reads a normalisation that is a factor, and perhaps a bias after it."""
+    def product(self, node: Node, given: list[str], source: Value) -> Value:
+        """Reads a factor for all maps, a normalisation that is a factor for each, or a square."""
+        if len(given) == 2:
+            return self._turned(node, given, source, "differences", "squares")
         factor = self._other(node) if len(node.inputs) == 2 else None
-        if factor is None or source.step is None or source.step.kind == "dense":
+        if factor is None or source.step is None:
+            raise _unknown(node)
+        if math.prod(factor.shape) == 1:
+            number = float(floats(factor).read()[0])
+            return self._step("scale", node, [source.step], {"factor": number})
+        if source.step.kind == "dense":
             raise _unknown(node)
         self.network.weights[node.name] = Weights((factor,))
         return self._normalized(node, given, source.step)
@@ -252,6 +225,34 @@ class _Reader:
             (kernel, bias) if bias else (kernel,), turned, source.channels_last
         )
         return self._step("dense", node, [source.step])
+
+    def differences(self, node: Node, given: list[str], source: Value) -> Value:
+        """Reads the first of three nodes for the distances to codes."""
+        place = next(i for i, name in enumerate(node.inputs) if name in self.constants)
+        codes = self._tensor(node, place)
+        if codes is None or len(codes.shape) != 2:
+            raise _unknown(node)
+        self.network.weights[node.name] = Weights((codes,))
+        return self._step("differences", node, [source.step])
+
+    def distances(self, node: Node, given: list[str], source: Value) -> Value:
+        axes = self._integers(node, 1, "axes")
+        if axes not in ((2,), (-1,)) or node.settings.get("keepdims", 1):
+            raise _unknown(node)
+        return self._turned(node, given, source, "squares", "distances")
+
+    def _turned(self, node: Node, given: list[str], source: Value, kind: str, to: str) -> Value:
+        """Makes a step one of another kind, with the node that follows it."""
+        if source.step is None or source.step.kind != kind or self.readers[given[0]] > 1:
+            raise _unknown(node)
+        source.step.kind = to
+        return source
+
+    def negated(self, node: Node, given: list[str], source: Value) -> Value:
+        """Reads what makes scores of distances, which belongs to the use of a network."""
+        if source.step is None or source.step.kind != "distances":
+            raise _unknown(node)
+        return source
 
     def _kernel(self, node: Node, given: list[str]) -> Tensor:
         kernel = self._tensor(node, 1) if node.inputs[0] == given[0] else None
@@ -339,7 +340,10 @@ READERS: dict[str, Callable[[_Reader, Node, list[str], Value], Value]] = {
     "Gemm": _Reader.dense,
     "MatMul": _Reader.dense,
     "BatchNormalization": _Reader.norm,
-    "Mul": _Reader.scaled,
+    "Mul": _Reader.product,
+    "Sub": _Reader.differences,
+    "ReduceSum": _Reader.distances,
+    "Neg": _Reader.negated,
     "LRN": _Reader.lrn,
     "Pad": _Reader.pad,
     "Slice": _Reader.slice,

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from keras_classics.errors import UserError
+from keras_classics.weights.formats import pytorchcv
 from keras_classics.weights.stored import StoredTensor
 
 # Most entries of a checkpoint, and how deep they may lie; a pickle may contain itself.
@@ -26,7 +27,7 @@ ENTRIES, DEPTH = 100_000, 12
 # torch puts around one.
 SHORTCUT = re.compile(r"(layer\d+\.\d+)\.shortcut\.([01])\.")
 STAGES = re.compile(
-    r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(?:layer\.(\d+)|shortcut)\.(convolution|norm)[a-z]*\."
+    r"encoder\.stages\.(\d{1,3})\.layers\.(\d+)\.(?:layer\.(\d{1,3})|shortcut)\.(convolution|norm)[a-z]*\."
 )
 WRAPPERS = re.compile(
     r"((?:layer\d+|features|classifier|\d+)\.)(?:module|_orig_mod|_fsdp_wrapped_module|"
@@ -44,10 +45,18 @@ COPIES = (
     re.compile(r"(^|[._])student([._]|$)"),
 )
 
-# Modules with tensors beside a network that do not take part in what it computes.
+# Modules with tensors beside a network that do not take part in what it computes, or prepare the
+# images.
 ASIDE = re.compile(
-    r"(criterion|\w*loss\w*|\w*metrics?\w*|\w*accuracy\w*|\w*queue\w*|n_averaged)(\.|$)"
+    r"(criterion|\w*loss\w*|\w*metrics?\w*|\w*accuracy\w*|\w*queue\w*|n_averaged|normaliz\w+|"
+    r"data_preprocessor)(\.|$)"
 )
+
+# The children of torchvision's ResNets in a sequence of them, by number.
+CHILDREN = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
+FIRST_UNIT = re.compile(r"(|.*\.)4\.0\.conv1\.weight")
+
+SOBEL = re.compile(r"(|.*\.)sobel\.\d\.\w+")
 
 # Variables of a last layer, and what torch counts beside the weights, which nothing needs.
 VARIABLES, COUNTER = ("weight", "bias"), ".num_batches_tracked"
@@ -124,7 +133,7 @@ def select(
     Raises:
         UserError: If there are several networks, or none of that name.
     """
-    spelled = {torchvision_name(name): name for name in entries}
+    spelled = spellings(entries)
     if len(spelled) < len(entries):
         raise UserError("two of its tensors have one name")
     prefixes = _prefixes(spelled, entries, wanted)
@@ -161,8 +170,36 @@ def select(
     return Selection(names, prefix, notes, [p.rstrip(".") for p in others])
 
 
-def torchvision_name(name: str) -> str:
-    """Returns a name with torchvision's names of blocks."""
+def spellings(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Returns the names of a checkpoint's entries by torchvision's for the same.
+
+    Raises:
+        UserError: If it is a network that computes otherwise than those here.
+    """
+    if any(SOBEL.fullmatch(name) for name in entries):
+        raise UserError(
+            "it is a network of DeepCluster, which takes the two maps of a Sobel filter, as no "
+            "network here does. The tensors of the features of its VGG-16 alone load into "
+            "vgg16_bn(include_top=False, input_shape=(None, None, 2))"
+        )
+    known = pytorchcv.torchvision_names({n: entry.shape for n, entry in entries.items()})
+    known |= _of_sequences(entries)
+    return {known.get(name) or _torchvision_name(name): name for name in entries}
+
+
+def _of_sequences(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Returns torchvision's names in a ResNet that is a sequence of its children."""
+    found = {}
+    units = (FIRST_UNIT.fullmatch(name) for name in entries)
+    for around in {match[1] for match in units if match}:
+        for name in entries:
+            number, _, rest = name.removeprefix(around).partition(".")
+            if name.startswith(around) and number in CHILDREN:
+                found[name] = f"{around}{CHILDREN[number]}.{rest}"
+    return found
+
+
+def _torchvision_name(name: str) -> str:
     name = WRAPPERS.sub(r"\1", name)
     name = SHORTCUT.sub(r"\1.downsample.\2.", name)
     name = STAGES.sub(_block, name)

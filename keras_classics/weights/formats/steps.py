@@ -13,17 +13,20 @@ from typing import Any
 import keras
 
 from keras_classics.errors import UserError
-from keras_classics.weights.computation import of_model
+from keras_classics.weights.computation import PACKAGE, of_model
 
 # Sides of maps for which two ways of padding must give the same, if the network takes any side.
 ANY_SIDE = (56, 57)
 
-TOP = ("dense", "global")
+TOP = ("dense", "global", "distances")
 POOLS = {"MaxPooling2D": "max", "AveragePooling2D": "mean"}
 GLOBAL = {"GlobalMaxPooling2D": "max", "GlobalAveragePooling2D": "mean"}
 
 # Activations of the scores, which belong to the use of a network.
-OF_SCORES = ("softmax", "log_softmax", "linear")
+OF_SCORES = ("softmax", "log_softmax", "linear", "softmin")
+
+# Activations between two factors.
+SCALED = {"scaled_tanh": (2 / 3, "tanh", 1.7159)}
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Step:
     """A step of a computation.
 
     Attributes:
-        kind: `conv`, `dense`, `norm`, `act`, `pool`, `global`, `lrn`, `add`, `pad`, `subsample`, or
-            the name of another operation.
+        kind: `conv`, `dense`, `norm`, `act`, `scale`, `pool`, `global`, `lrn`, `add`, `pad`,
+            `subsample`, `distances`, or the name of another operation.
         name: Its name in the file, or that of its layer.
         inputs: The steps whose results it takes; None is the image.
         settings: What it must have in common with another to compute the same.
@@ -131,11 +134,30 @@ def steps_of(model: keras.Model) -> list[Step]:
         results[name] = step
         if step is not None and step not in sources and step not in steps[-1:]:
             steps.append(step)
-        activation = settings.get("activation", "linear")
-        if settings["class"] != "Activation" and activation not in OF_SCORES:
-            results[name] = Step("act", name, [step], {"activation": activation})
-            steps.append(results[name])
+        if settings["class"] != "Activation":
+            after = _activation(name, settings.get("activation", "linear"), step)
+            steps += after
+            results[name] = [step, *after][-1]
     return _numbered(steps)
+
+
+def _activation(name: str, activation: Any, source: Step | None) -> list[Step]:
+    """Returns the steps of a layer's activation."""
+    activation = _name_of(activation)
+    if activation in OF_SCORES:
+        return []
+    if activation not in SCALED:
+        return [Step("act", name, [source], {"activation": activation})]
+    before, inner, after = SCALED[activation]
+    first = Step("scale", name, [source], {"factor": before})
+    second = Step("act", name, [first], {"activation": inner})
+    return [first, second, Step("scale", name, [second], {"factor": after})]
+
+
+def _name_of(activation: Any) -> str:
+    """Returns the name of an activation; of one of this package, Keras gives more than that."""
+    named = activation["config"] if isinstance(activation, Mapping) else activation
+    return str(named).removeprefix(PACKAGE)
 
 
 def _numbered(steps: list[Step]) -> list[Step]:
@@ -149,6 +171,10 @@ def _step_of(
 ) -> Step | None:
     """Returns the step of a layer without its activation; or the step before, if it has none."""
     kind, source = settings["class"], sources[0]
+    if kind in ("TrainableSubsampling", "TableConv2D"):
+        return _convolution_of_lenet(layer, kind, source)
+    if kind == "EuclideanRBF":
+        return Step("distances", name, [source])
     if kind in ("Conv2D", "TowerConv2D") or kind in POOLS:
         sides = source.sides if source and source.kind == "pad" else layer.input.shape[1:3]
         size = settings["pool_size"] if kind in POOLS else layer.kernel_size
@@ -171,9 +197,7 @@ def _step_of(
         return Step("norm", name, [source])
     if kind == "Activation":
         activation = settings["activation"]
-        if activation in OF_SCORES:
-            return source
-        return Step("act", name, [source], {"activation": activation})
+        return [source, *_activation(name, activation, source)][-1]
     if kind == "Add":
         return Step("add", name, sources)
     if kind == "ZeroPadding2D":
@@ -197,6 +221,16 @@ def _step_of(
     return Step(kind, name, [source])
 
 
+def _convolution_of_lenet(layer: Any, kind: str, source: Step | None) -> Step:
+    """Returns the convolution that computes what a layer of LeNet-5 of 1998 does."""
+    if kind == "TrainableSubsampling":
+        windows, groups = Windows(layer.pool_size, layer.strides), layer.input.shape[-1]
+    else:
+        windows, groups = Windows((layer.kernel_size,) * 2), 1
+    own = {"groups": groups, "dilation": (1, 1)}
+    return Step("conv", layer.name, [source], own, windows, sides=layer.input.shape[1:3])
+
+
 def settings_of_shortcut(layer: Any) -> tuple[int, int]:
     """Returns the stride of a shortcut without weights, and how many maps of zeros it adds."""
     return layer.strides, layer.filters - layer.input.shape[-1]
@@ -212,15 +246,23 @@ def trunk_and_top(last: Step | None) -> tuple[Step | None, list[Step]]:
         last: The last step of all.
     """
     top: list[Step] = []
-    while last is not None and (last.kind in TOP or _activates_dense(last)):
+    while last is not None and (last.kind in TOP or _activated(last).kind == "dense"):
         top.append(last)
         last = last.inputs[0]
+    # A convolution right before a dense layer covers the whole map, as C5 of LeNet-5 does.
+    if last is not None and top and top[-1].kind == "dense" and _activated(last).kind == "conv":
+        end = _activated(last).inputs[0]
+        while last is not end and last is not None:
+            top.append(last)
+            last = last.inputs[0]
     return last, top[::-1]
 
 
-def _activates_dense(step: Step) -> bool:
-    before = step.inputs[0]
-    return step.kind == "act" and before is not None and before.kind == "dense"
+def _activated(step: Step) -> Step:
+    """Returns the step whose result an activation takes; other steps are returned as they are."""
+    while step.kind in ("act", "scale") and step.inputs[0] is not None:
+        step = step.inputs[0]
+    return step
 
 
 def matched(theirs: Step | None, ours: Step | None) -> dict[Step, Step]:
@@ -249,7 +291,7 @@ def matched(theirs: Step | None, ours: Step | None) -> dict[Step, Step]:
             differences.append((one.place if one else -1, found))
         elif one is not None and other is not None and one not in pairs:
             pairs[one] = other
-            if one.kind not in TOP and not _activates_dense(one):
+            if one.kind not in TOP and _activated(one).kind != "dense":
                 pending += zip(_ordered(one), _ordered(other), strict=True)
     if differences:
         raise UserError(min(differences)[1])
