@@ -17,7 +17,13 @@ class UserError(ValueError):
     """A wrong argument, flag or file. The message states the rule, the value and what to do.
 
     Programs print only the message and exit with status 2.
+
+    Args:
+        message: The message. Names and values in it may hold any characters; it becomes one line.
     """
+
+    def __init__(self, message: str):
+        super().__init__(one_line(message))
 
 
 class NonFiniteLossError(ArithmeticError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError, one_line
+from keras_classics.errors import UserError
 from keras_classics.models.candidates import Candidate, candidates
 from keras_classics.models.registry import ModelEntry, find_model
 from keras_classics.models.strangers import nearest, other_architecture, unusual_residual
@@ -106,11 +106,11 @@ def identify(path: str | os.PathLike) -> Identified:
         sketch = sketch_of(file, part)
         metadata = file_format.metadata(file, part)
     except UserError as error:
-        raise UserError(one_line(f"{path} cannot be identified: {error}.")) from error
+        raise UserError(f"{path} cannot be identified: {error}.") from error
     strange = unusual_residual(sketch) is not None
     found, also = (None, ()) if strange else _match(file, part, sketch, metadata)
     if found is None:
-        raise UserError(one_line(f"{path} {_refusal(file, part, sketch)}"))
+        raise UserError(f"{path} {_refusal(file, part, sketch)}")
     names = (found.candidate.entry.name, *also)
     record = None if part or metadata else record_of_file(file, names)
     if record is not None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_classics.errors import NAMES, UserError, one_line, require, short_reason
+from keras_classics.errors import NAMES, UserError, require, short_reason
 from keras_classics.internet import why_unreachable
 from keras_classics.weights.download import is_intact
 from keras_classics.weights.formats import contents, onnx_files, shards
@@ -162,7 +162,7 @@ def _chosen(address: Address, names: Sequence[str], offline: str) -> str:
         raise _not_cached(address, offline)
     listed = ", ".join(sorted(names)[:NAMES]) or "no files"
     if address.file:
-        raise UserError(one_line(f"{address} does not exist. The repository has: {listed}."))
+        raise UserError(f"{address} does not exist. The repository has: {listed}.")
     for pattern in USUAL:
         found = [name for name in names if fnmatch.fnmatchcase(name, pattern) and "/" not in name]
         if len(found) == 1:
@@ -170,10 +170,8 @@ def _chosen(address: Address, names: Sequence[str], offline: str) -> str:
         if found:
             break
     raise UserError(
-        one_line(
-            f"{address} must have one file with a usual name, or the address must name the file: "
-            f"{FORM}. The repository has: {listed}."
-        )
+        f"{address} must have one file with a usual name, or the address must name the file: "
+        f"{FORM}. The repository has: {listed}."
     )
 
 
@@ -223,10 +221,8 @@ def _download(address: Address, name: str, offline: str) -> Path:
 
 def _not_cached(address: Address, offline: str) -> UserError:
     return UserError(
-        one_line(
-            f"{address} is not in the cache, and cannot be downloaded ({offline}). Download it "
-            "once where there is a network, or name a file on this machine."
-        )
+        f"{address} is not in the cache, and cannot be downloaded ({offline}). Download it "
+        "once where there is a network, or name a file on this machine."
     )
 
 
@@ -247,4 +243,4 @@ def _refused(address: Address, error: BaseException) -> UserError:
         reason = f"an address has the form {FORM}"
     else:
         reason = f"{short_reason(error)}. Repeat the command: what has arrived is kept"
-    return UserError(one_line(f"{address} cannot be downloaded: {reason}."))
+    return UserError(f"{address} cannot be downloaded: {reason}.")

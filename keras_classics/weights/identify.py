@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_classics.errors import UserError, one_line
+from keras_classics.errors import UserError
 from keras_classics.weights.assign import Slots, named_slots
 from keras_classics.weights.formats import (
     caffe,
@@ -107,7 +107,7 @@ def format_of(path: Path) -> Format:
     try:
         kind = contents.kind_of(path)
     except UserError as error:
-        raise UserError(one_line(f"{path} cannot be loaded: {error}.")) from error
+        raise UserError(f"{path} cannot be loaded: {error}.") from error
     if kind is not None:
         return FORMATS[kind]
     raise UserError(
@@ -133,7 +133,7 @@ def read_metadata(path: Path) -> FileMetadata | None:
     try:
         return file_format.metadata(file, part)
     except UserError as error:
-        raise UserError(one_line(f"{path} cannot be read: {error}.")) from error
+        raise UserError(f"{path} cannot be read: {error}.") from error
 
 
 def arguments_for_file(model: str, path: Path) -> dict[str, Any]:

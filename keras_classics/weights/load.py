@@ -55,7 +55,7 @@ def load_weights(
     except UserError as error:
         named = f"{path}#{part}" if part else path
         message = f"{named} cannot be loaded into {model.name}: {error}. The model is unchanged."
-        raise UserError(one_line(message)) from error
+        raise UserError(message) from error
     assign(values, slots)
     _report(model, path, content, skipped)
 

@@ -70,6 +70,7 @@ def test_tensorboard_reads_what_a_run_wrote(finished):
     assert "_hparams_/session_end_info" in plugin
 
 
+@pytest.mark.plots
 def test_a_run_that_resumes_goes_on_with_its_events(tmp_path, few_digits, finished, monkeypatch):
     def stop(progress, plan):
         if progress.epoch == 2:
