@@ -225,7 +225,11 @@ def with_one_bad(files: FileSplit, tmp_path, position: int, content: bytes | Non
 
 @pytest.mark.parametrize(
     ("length", "fault"),
-    [(40, "JPEG, cut short"), (0, "empty"), (None, "cannot be read (No such file or directory)")],
+    [
+        (40, "JPEG, cut short"),
+        pytest.param(0, "empty", marks=pytest.mark.slow),
+        (None, "cannot be read (No such file or directory)"),
+    ],
 )
 def test_an_image_that_cannot_be_read_is_named(files, tmp_path, length, fault):
     content = None if length is None else files.read(1)[1][:length]

@@ -47,7 +47,9 @@ def assert_dense_is_ordinary(model: keras.Model) -> None:
 
 
 @pytest.mark.parametrize("side", [224, pytest.param(227, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ALEXNETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "alexnet" else n for n in ALEXNETS]
+)
 def test_dense_alexnets_equal_the_ordinary_ones(name, side):
     assert_dense_is_ordinary(kc.get_model(name, classes=10, input_shape=(side, side, 3)))
 

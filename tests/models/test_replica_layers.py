@@ -360,7 +360,14 @@ def masks(shape, replicas: int = 1, steps: int = 2, **options) -> tuple[np.ndarr
     return found
 
 
-@pytest.mark.parametrize("shape", [(6, 8), (6, 5), (6,), (6, 3, 2, 3), (12, 1)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (6, 5),
+        (6, 3, 2, 3),
+        *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((6, 8), (6,), (12, 1))),
+    ],
+)
 def test_masks_do_not_depend_on_the_number_of_replicas(shape):
     whole = masks(shape)
     layer = Dropout(0.3, seed=7)

@@ -128,7 +128,9 @@ def test_multiply_adds_by_version(which, giga):
         pytest.param(partial(resnet, imagenet_variant(18)), marks=pytest.mark.slow),
         pytest.param(partial(resnet, imagenet_variant(50)), marks=pytest.mark.slow),
         partial(resnet_cifar, cifar_variant(14)),
-        partial(resnet_cifar, cifar_variant(20), bottleneck=True),
+        pytest.param(
+            partial(resnet_cifar, cifar_variant(20), bottleneck=True), marks=pytest.mark.slow
+        ),
     ],
     ids=["18", "50", "14", "20"],
 )

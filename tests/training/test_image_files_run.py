@@ -166,6 +166,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(finished, image_folder, tmp_path
         }
 
 
+@pytest.mark.slow
 def test_a_run_of_steps_ends_and_goes_on_in_the_midst_of_an_epoch(image_folder, tmp_path):
     run = quick(image_folder, epochs=None, steps=6)
     result = train(run, tmp_path / "whole")
