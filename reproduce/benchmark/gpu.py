@@ -52,8 +52,9 @@ def benchmark_gpu() -> None:
         with started(cases, _side(threading.Semaphore(AUTOTUNED_AT_ONCE))) as ready:
             seconds = dict.fromkeys(WORKS, 0.01) if QUICK.value else TURN_SECONDS
             for of_case in measured(ready, TURNS.value, seconds):
-                rows += [{**row, "command": current_command()} for row in of_case]
                 print_rows(of_case)
+                command = {"command": current_command()}
+                rows += [{name: (row | command)[name] for name in COLUMNS} for row in of_case]
                 # After each case, so that an interrupted run leaves what it has measured.
                 files.write_csv(out_path("benchmark_gpu.csv"), COLUMNS, rows)
     if not rows:
