@@ -6,6 +6,7 @@ two matrices by the fastest library at hand, in the same turns, is the limit.
 
 import importlib.metadata
 import importlib.util
+import re
 import statistics
 import sys
 import tempfile
@@ -206,7 +207,8 @@ def _with_limit(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     common = {
         "limit_gflops": round(limit, 1),
         "threads": environment["threads"]["intra_op"],
-        "command": current_command(),
+        # The file for the rows is of the machine that they come from.
+        "command": re.sub(r" --out=\S+", "", current_command()),
         **{name: environment[name] for name in ("device", "commit", "python")},
         **{name: environment["versions"][name] for name in ("tensorflow", "keras")},
     }

@@ -11,7 +11,7 @@ from reproduce.benchmark import sides
 from reproduce.benchmark.peer_rows import COLUMNS, SIDES, WORKS
 from reproduce.benchmark.sides import Case, SideProcess, measured, started
 from reproduce.report import peer_tables
-from tests.helpers.figures import panels
+from tests.helpers.figures import caption, panels
 from tests.helpers.programs import assert_one_line
 
 VERSIONS = {"tensorflow": "2.21", "keras": "3.15", "version": "torch 2.13", "commit": "c" * 40}
@@ -91,6 +91,7 @@ def test_the_figure_shows_what_part_of_the_limit_is_reached(tmp_path, drawn):
     peer_tables.draw_peers(rows, tmp_path / "a.png")
     shown = panels(drawn[-1])
     assert list(shown) == ["training steps", "one image"]
+    assert caption(drawn[-1]) == ["here", "torch, the better", "best export"]
     widths = [[bar.get_width() for bar in ax.patches] for ax in shown.values()]
     assert widths == [[25, 20], [75]]
     assert [line.get_xdata()[0] for line in shown["training steps"].get_lines()] == [100]

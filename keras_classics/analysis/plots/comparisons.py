@@ -249,7 +249,8 @@ def bars(
             height = 0.8 / len(values)
             for number, (name, value) in enumerate(values.items()):
                 y = place + (number - (len(values) - 1) / 2) * height
-                (handles[name],) = ax.barh(y, value, 0.9 * height, color=colours[name], label=name)
+                style = {"color": colours[name], "label": literal(name)}
+                handles[name] = ax.barh(y, value, 0.9 * height, **style)
         ax.axvline(limit, color=MUTED, lw=1)
         ax.set_yticks(range(len(panel)), [literal(name) for name in panel])
         ax.invert_yaxis()
