@@ -25,7 +25,7 @@ NAMES = {
     "openvino": "OpenVINO",
     "torch": "torch",
     "torch_trace": "torch, traced",
-    "keras": "keras.applications",
+    "keras": "Keras",
 }
 TITLES = {"train": "training steps", "infer": "predictions", "latency": "one image"}
 
