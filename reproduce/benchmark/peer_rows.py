@@ -6,7 +6,6 @@ BATCHES = {"resnet50": 16, "vgg16": 16, "resnet18": 16, "alexnet_owt": 32, "resn
 SMALL = ("resnet20",)
 
 WORKS = ("train", "infer", "latency")
-PRECISIONS = ("float32", "bfloat16")
 
 # By the side: the module that it needs, and what it can do.
 SIDES = {

@@ -4,6 +4,7 @@ Each side runs in a process of its own, and the sides of a case take turns (`sid
 two matrices by the fastest library at hand, in the same turns, is the limit.
 """
 
+import functools
 import importlib.metadata
 import importlib.util
 import re
@@ -27,6 +28,7 @@ from keras_classics.export.source import Source
 from keras_classics.export.tflite import build as build_tflite
 from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models import describe, get_model
+from reproduce.benchmark.gpu_rows import PRECISIONS
 from reproduce.benchmark.gpu_sides import batch_of
 from reproduce.benchmark.peer_rows import (
     APPLICATIONS,
@@ -34,7 +36,6 @@ from reproduce.benchmark.peer_rows import (
     COLUMNS,
     EXPORTS,
     PASSES,
-    PRECISIONS,
     SIDES,
     SMALL,
 )
@@ -131,19 +132,19 @@ def _benchmark(work: str) -> None:
                 _export(network, Path(name))
             for precision in precisions:
                 cases = _cases(network, work, precision, sides)
-
-                def make(case: Case, folder: Path = Path(name)) -> Side:
-                    if case.side in EXPORTS:
-                        return ExportSide(case, folder)
-                    return SideProcess(case, "peer_sides", ENVIRONMENT)
-
-                with started(cases, make) as ready:
+                with started(cases, functools.partial(_side, folder=Path(name))) as ready:
                     for of_case in measured(ready, TURNS.value, seconds):
                         found = _with_limit(of_case)
                         print_rows(found)
                         rows += found
                         # After each case: an interrupted run leaves what it has measured.
                         files.write_csv(out_path("benchmark.csv"), COLUMNS, rows)
+
+
+def _side(case: Case, folder: Path) -> Side:
+    if case.side in EXPORTS:
+        return ExportSide(case, folder)
+    return SideProcess(case, "peer_sides", ENVIRONMENT)
 
 
 def _installed(work: str) -> list[str]:
@@ -219,7 +220,11 @@ def _with_limit(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _gflops(row: Mapping[str, Any]) -> float:
     """Thousand millions of operations a second, two for each multiply-add."""
-    # That of keras.applications has the strides of v1.
-    arguments = {} if row["side"] == "keras" else network_arguments(row["network"])
-    multiply_adds = describe(row["network"], **arguments).macs
+    multiply_adds = _multiply_adds(row["network"], row["side"] == "keras")
     return 2e-9 * multiply_adds * PASSES[row["work"]] * row["images_per_second"]
+
+
+@functools.cache
+def _multiply_adds(network: str, of_keras: bool) -> int:
+    """Those of a network, which is built for that; keras.applications has the strides of v1."""
+    return describe(network, **({} if of_keras else network_arguments(network))).macs

@@ -12,7 +12,8 @@ from absl import flags
 from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
 from keras_classics.timing import in_turns
-from reproduce.benchmark.peer_rows import BATCHES, PRECISIONS, SIDES
+from reproduce.benchmark.gpu_rows import PRECISIONS
+from reproduce.benchmark.peer_rows import BATCHES, SIDES
 
 TURNS = flags.DEFINE_integer(
     "turns", 7, "Turns of each implementation. The median counts.", lower_bound=1

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_classics.analysis import plots
+from reproduce.benchmark.gpu_rows import PRECISIONS
 from reproduce.benchmark.peer_rows import (
     BATCHES,
     COLUMNS,
     EXPORTS,
-    PRECISIONS,
     SIDES,
     WORKS,
 )
@@ -70,14 +70,10 @@ def _table(rows: Sequence[Row], work: str, sides: Sequence[str]) -> str:
     """A line for each network and precision that has rows: images a second, and ratios."""
     lines = []
     for network, precision in itertools.product(BATCHES, PRECISIONS):
-        of_case = {
-            row["side"]: row
-            for row in rows
-            if (row["work"], row["network"], row["precision"]) == (work, network, precision)
-        }
+        of_case = _by_side(rows, work, network, precision)
         if not of_case and precision != "float32":
             continue
-        rates = [_rate(of_case.get(side), side) for side in sides]
+        rates = [_rate(of_case.get(side)) for side in sides]
         ours = ["keras_classics", *EXPORTS] if work == "latency" else ["keras_classics"]
         cells = [f"`{network}`", precision, *rates, _ratio(of_case, ours, TORCH)]
         if work != "latency":
@@ -88,7 +84,14 @@ def _table(rows: Sequence[Row], work: str, sides: Sequence[str]) -> str:
     return markdown(head, lines, left=2)
 
 
-def _rate(row: Row | None, side: str) -> str:
+def _by_side(rows: Sequence[Row], *case: str) -> dict[str, Row]:
+    """The rows of a work, a network and a precision, by their sides."""
+    return {
+        row["side"]: row for row in rows if (row["work"], row["network"], row["precision"]) == case
+    }
+
+
+def _rate(row: Row | None) -> str:
     if row is None:
         return NOT_RUN
     rate = float(row["images_per_second"])
@@ -138,11 +141,7 @@ def draw_peers(rows: Sequence[Row], path: Path) -> None:
     }
     panels = {}
     for work, network in itertools.product(WORKS, BATCHES):
-        of_case = {
-            row["side"]: row
-            for row in rows
-            if (row["work"], row["network"], row["precision"]) == (work, network, "float32")
-        }
+        of_case = _by_side(rows, work, network, "float32")
         # An export for batches is no form of its own.
         chosen = {n: of for n, of in sides.items() if work == "latency" or n != "best export"}
         found = {name: _best(of_case, of) for name, of in chosen.items()}
