@@ -15,9 +15,10 @@ from typing import Any
 from keras_classics import files
 from keras_classics.command import current_command
 from keras_classics.errors import UserError
-from reproduce.benchmark.gpu_rows import COLUMNS, GROUPS, PRECISIONS, SIDES, WORKS
+from reproduce.benchmark.gpu_rows import COLUMNS, GROUPS, PRECISIONS, SIDES, WORKS, Group
+from reproduce.benchmark.peer_rows import BATCHES
 from reproduce.benchmark.sides import Case, SideProcess, measured, started
-from reproduce.benchmark.turns import QUICK, TURNS, out_path, print_rows
+from reproduce.benchmark.turns import NETWORKS, QUICK, TURNS, chosen, out_path, print_rows
 
 # Seconds of a turn. Each `fit` has a beginning, which few steps would feel.
 TURN_SECONDS = {"infer": 0.2, "train": 0.5}
@@ -43,7 +44,7 @@ def benchmark_gpu() -> None:
     if not sides:
         raise UserError("The benchmark gpu needs jax or torch. Received: neither is installed.")
     rows: list[dict[str, Any]] = []
-    for group in ({"resnet20": 2},) if QUICK.value else GROUPS:
+    for group in ({"resnet20": 2},) if QUICK.value else _chosen_groups():
         cases = [
             Case(network, work, precision, side, batch)
             for network, batch in group.items()
@@ -59,6 +60,16 @@ def benchmark_gpu() -> None:
                 files.write_csv(out_path("benchmark_gpu.csv"), COLUMNS, rows)
     if not rows:
         raise UserError("No side of the benchmark could run. The messages above say why.")
+
+
+def _chosen_groups() -> list[Group]:
+    """The groups, without the networks that --networks leaves out."""
+    names = chosen("network", NETWORKS.value, BATCHES)
+    groups = [{name: group[name] for name in group if name in names} for group in GROUPS]
+    if not any(groups):
+        known = ", ".join(name for group in GROUPS for name in group)
+        raise UserError(f"--what=gpu measures {known}. Received: --networks={','.join(names)}.")
+    return [group for group in groups if group]
 
 
 def _side(turnstile: threading.Semaphore) -> Callable[[Case], SideProcess]:

@@ -1,7 +1,8 @@
 """What the benchmark `gpu` measures, and the columns of its rows."""
 
 # Batch sizes of the networks, in groups that fit into 80 GB with all of their sides.
-GROUPS = ({"resnet50": 64, "resnet20": 128}, {"vgg16": 32, "alexnet_owt": 128})
+Group = dict[str, int]
+GROUPS: tuple[Group, ...] = ({"resnet50": 64, "resnet20": 128}, {"vgg16": 32, "alexnet_owt": 128})
 WORKS = ("infer", "train")
 PRECISIONS = ("float32", "bfloat16")
 # By the package that a side needs.

@@ -21,7 +21,6 @@ import numpy as np
 from keras_classics import export, files
 from keras_classics.command import current_command
 from keras_classics.environment import current_environment, usable_processors
-from keras_classics.errors import UserError, unknown_name
 from keras_classics.export.measuring import PACKAGES, Form, RuntimeProcess
 from keras_classics.export.saved_model import build as build_saved_model
 from keras_classics.export.source import Source
@@ -47,6 +46,7 @@ from reproduce.benchmark.turns import (
     PEERS,
     QUICK,
     TURNS,
+    chosen,
     out_path,
     print_rows,
 )
@@ -121,8 +121,8 @@ def benchmark_latency() -> None:
 
 
 def _benchmark(work: str) -> None:
-    networks = SMALL if QUICK.value else _known("network", NETWORKS.value, BATCHES)
-    precisions = _known("precision", CHOSEN_PRECISIONS.value, PRECISIONS)
+    networks = SMALL if QUICK.value else chosen("network", NETWORKS.value, BATCHES)
+    precisions = chosen("precision", CHOSEN_PRECISIONS.value, PRECISIONS)
     sides = _installed(work)
     seconds = dict.fromkeys(TURN_SECONDS, QUICK_SECONDS) if QUICK.value else TURN_SECONDS
     rows: list[dict[str, Any]] = []
@@ -149,7 +149,7 @@ def _side(case: Case, folder: Path) -> Side:
 
 def _installed(work: str) -> list[str]:
     """The sides of a work whose packages are installed; the others are named."""
-    wanted = [*dict.fromkeys(["keras_classics", *_known("peer", PEERS.value, SIDES)])]
+    wanted = [*dict.fromkeys(["keras_classics", *chosen("peer", PEERS.value, SIDES)])]
     sides = []
     for side in wanted:
         module, works = SIDES[side]
@@ -158,15 +158,6 @@ def _installed(work: str) -> list[str]:
         elif work in works:
             sides.append(side)
     return sides
-
-
-def _known(kind: str, names: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    for name in names:
-        if name not in known:
-            raise unknown_name(kind, name, known)
-    if not names:
-        raise UserError(f"At least one {kind} must be named. Known: {', '.join(known)}.")
-    return list(names)
 
 
 def _cases(network: str, work: str, precision: str, sides: Sequence[str]) -> list[Case]:

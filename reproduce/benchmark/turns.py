@@ -11,6 +11,7 @@ from absl import flags
 
 from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
+from keras_classics.errors import UserError, unknown_name
 from keras_classics.timing import in_turns
 from reproduce.benchmark.gpu_rows import PRECISIONS
 from reproduce.benchmark.peer_rows import BATCHES, SIDES
@@ -26,7 +27,9 @@ OUT = define_path("out", None, "File for the rows of `train`, `infer` and `laten
 QUICK = flags.DEFINE_bool(
     "quick", False, "`train`, `infer` and `latency` of small networks; `gpu` on two images."
 )
-NETWORKS = flags.DEFINE_list("networks", list(BATCHES), "Networks of `train`, `infer`, `latency`.")
+NETWORKS = flags.DEFINE_list(
+    "networks", list(BATCHES), "Networks of `train`, `infer`, `latency`, `gpu`."
+)
 CHOSEN_PRECISIONS = flags.DEFINE_list("precisions", ["float32"], f"Of {' and '.join(PRECISIONS)}.")
 PEERS = flags.DEFINE_list(
     "peers", [side for side in SIDES if side != "keras_classics"], "The other sides."
@@ -34,7 +37,7 @@ PEERS = flags.DEFINE_list(
 
 FLAG_GROUPS = {
     "Measurement": (TURNS, QUICK, OUT),
-    "Benchmarks train, infer and latency": (NETWORKS, CHOSEN_PRECISIONS, PEERS),
+    "Benchmarks beside other libraries": (NETWORKS, CHOSEN_PRECISIONS, PEERS),
     "Data": (DATASET, DATA_DIR),
 }
 
@@ -73,6 +76,20 @@ def print_rates(rates: dict[str, float], unit: str) -> None:
 def out_path(default: str) -> Path:
     """Returns the file for rows."""
     return Path(OUT.value or default)
+
+
+def chosen(kind: str, names: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Returns the names that a flag chooses.
+
+    Raises:
+        UserError: A name is not known, or none is given.
+    """
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    if not names:
+        raise UserError(f"At least one {kind} must be named. Known: {', '.join(known)}.")
+    return list(names)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -217,6 +217,21 @@ def test_the_benchmark_needs_no_tensorflow(run_python, tmp_path, without_tensorf
     assert all(float(row["images_per_second"]) > 0 for row in ours)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("networks", "message"),
+    [
+        ("vgg61", "Unknown network 'vgg61'. Did you mean"),
+        ("resnet18", "--what=gpu measures resnet50, resnet20, vgg16, alexnet_owt. Received: "),
+    ],
+)
+def test_networks_that_it_does_not_measure(run_python, networks, message, without_tensorflow):
+    command = ("-m", "reproduce.benchmark", "--what=gpu", f"--networks={networks}")
+    done = run_python(*command, **without_tensorflow)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["resnet50", "vgg16", "alexnet_owt", "resnet20"])
 def test_both_sides_have_the_same_parameters(name):
