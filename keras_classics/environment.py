@@ -15,6 +15,10 @@ from keras_classics.command import current_command
 # The tested versions of all packages, in a checkout.
 CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
+# TensorFlow's variable for the kernels of oneDNN: 1 turns them on, 0 off. If unset, they are on
+# where the processor has AVX-512 with VNNI, or what came after it.
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+
 # Instruction sets of x86-64, by the kernel's names for them, the largest first.
 VECTORS = {"amx_tile": "AMX", "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX"}
 
@@ -29,8 +33,18 @@ PACKAGES = (
 )
 
 
+def enable_onednn() -> None:
+    """Turns TensorFlow's oneDNN kernels on, unless the user's environment has chosen.
+
+    On processors for which TensorFlow leaves them off, they train 1.2 to 2 times as fast, but take
+    longer for one image, up to 16 times. So this is for programs that compute in batches. It
+    changes the environment, and has no effect once TensorFlow is imported.
+    """
+    os.environ.setdefault(ONEDNN, "1")
+
+
 def current_environment() -> dict[str, Any]:
-    """Returns versions, pins, commit, device, threads and command of this process."""
+    """Returns versions, pins, commit, device, threads, kernels and command of this process."""
     return {
         "command": current_command(),
         "commit": _commit(),
@@ -40,6 +54,7 @@ def current_environment() -> dict[str, Any]:
             "intra_op": _configured("intra_op") or _threads("INTRA"),
             "inter_op": _configured("inter_op") or _threads("INTER"),
         },
+        "onednn": os.environ.get(ONEDNN),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
     }

@@ -11,6 +11,7 @@ if sys.argv[0] == "-m":
     # Without this, keras_classics imports TensorFlow itself.
     os.environ["KERAS_CLASSICS_LAZY"] = "1"
     from keras_classics.cli._terminal import prepare_terminal, refuse_module
+    from keras_classics.environment import enable_onednn
 
     programs = [
         module.name
@@ -19,3 +20,6 @@ if sys.argv[0] == "-m":
     ]
     refuse_module(__name__, programs, f"Programs are: {', '.join(programs)}.")
     prepare_terminal()
+    # A benchmark chooses for each comparison.
+    if "reproduce.benchmark" not in sys.orig_argv:
+        enable_onednn()

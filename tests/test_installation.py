@@ -15,7 +15,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from keras_classics import environment
-from keras_classics.environment import CONSTRAINTS, current_environment
+from keras_classics.cli import __main__ as console
+from keras_classics.environment import CONSTRAINTS, ONEDNN, current_environment
 from tests.helpers.installs import setup_metadata
 from tests.helpers.programs import ROOT
 
@@ -90,6 +91,47 @@ def test_a_result_names_its_threads(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     usable = len(os.sched_getaffinity(0))
     assert current_environment()["threads"] == {"intra_op": 3, "inter_op": usable}
+
+
+# What `python -m reproduce.NAME` does first.
+START = """
+import os, sys
+sys.argv, sys.orig_argv = ["-m"], [sys.executable, "-m", sys.argv[1]]
+import reproduce
+print(os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "tensorflow" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "onednn"),
+    [
+        ("reproduce.vgg_depth", {}, "1"),
+        ("reproduce.vgg_depth", {ONEDNN: "0"}, "0"),
+        ("reproduce.benchmark", {}, "None"),
+    ],
+)
+def test_programs_turn_onednn_on_before_tensorflow_is_imported(name, given, onednn, monkeypatch):
+    monkeypatch.delenv(ONEDNN, raising=False)
+    environment = {**os.environ, **given}
+    command = [sys.executable, "-c", START, name]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [onednn, "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "onednn"),
+    [("train", "1"), ("finetune", "1"), ("evaluate", "1"), ("predict", None), ("demo", None)],
+)
+def test_commands_for_batches_turn_onednn_on(command, onednn, monkeypatch):
+    # Set first, so that it is as before after the test.
+    monkeypatch.setenv(ONEDNN, "")
+    monkeypatch.delenv(ONEDNN)
+    monkeypatch.setattr(sys, "argv", ["keras-classics", command])
+    monkeypatch.setattr(console, "prepare_terminal", lambda: None)
+    monkeypatch.setattr(console._program, "run", lambda main, argv: None)
+    monkeypatch.setattr(console.importlib, "import_module", lambda name: console)
+    console._run()
+    assert os.environ.get(ONEDNN) == onednn
 
 
 def test_all_files_of_the_package_are_packaged(metadata):

@@ -10,7 +10,11 @@ from keras_classics import cli
 from keras_classics.cli import _program
 from keras_classics.cli._help import asks_for_help
 from keras_classics.cli._terminal import guarded_output, prepare_terminal
+from keras_classics.environment import enable_onednn
 from keras_classics.errors import unknown_name
+
+# The commands whose time goes into batches of images.
+IN_BATCHES = ("train", "finetune", "evaluate")
 
 
 def main() -> None:
@@ -35,6 +39,8 @@ def _run() -> None:
         sys.exit(2)
     # Before the command's module, because that imports TensorFlow.
     prepare_terminal()
+    if name in IN_BATCHES:
+        enable_onednn()
     module = importlib.import_module(f"keras_classics.cli.{name}")
     _program.run(module.main, [f"keras-classics {name}", *sys.argv[2:]])
 

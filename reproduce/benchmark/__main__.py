@@ -42,6 +42,7 @@ import importlib
 from absl import flags
 
 from keras_classics.cli._program import run
+from keras_classics.environment import enable_onednn
 from keras_classics.errors import unknown_name
 
 # It defines flags.
@@ -69,11 +70,16 @@ BENCHMARKS = {
     "gpu": "gpu",
 }
 
+# Those of one image at a time leave TensorFlow's kernels as a user finds them.
+ONE_IMAGE = ("latency", "export")
+
 
 def main() -> None:
     """Runs the benchmark that --what names."""
     if WHAT.value not in BENCHMARKS:
         raise unknown_name("benchmark", WHAT.value, BENCHMARKS)
+    if WHAT.value not in ONE_IMAGE:
+        enable_onednn()
     module = importlib.import_module(f"reproduce.benchmark.{BENCHMARKS[WHAT.value]}")
     getattr(module, f"benchmark_{WHAT.value}")()
 

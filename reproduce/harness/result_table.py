@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_classics import files
+from keras_classics.environment import ONEDNN
 from keras_classics.errors import UserError
 from keras_classics.training import read_result
 from keras_classics.training.run_directory import run_folder
@@ -74,7 +75,7 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         **result,
         **result["metrics"],
         **environment,
-        "command": command_with_threads(environment),
+        "command": command_with_settings(environment),
         **environment["versions"],
         "variant": result["tags"].get("variant", ""),
         "result_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -85,11 +86,16 @@ def result_row(path: Path, columns: Sequence[str]) -> Row:
         raise UserError(f"{path} does not hold the result of a run: it lacks {error}.") from error
 
 
-def command_with_threads(environment: Mapping[str, Any]) -> str:
-    """Returns a run's command with its number of threads, on which the order of sums depends."""
-    threads = environment.get("threads", {}).get("intra_op")
-    command = environment["command"]
-    return f"{INTRA_OP}={threads} {command}" if threads else command
+def command_with_settings(environment: Mapping[str, Any]) -> str:
+    """Returns a run's command with the settings on which the order of sums depends.
+
+    They are the number of threads, and oneDNN's kernels where the user had turned them off.
+    """
+    settings = {INTRA_OP: environment.get("threads", {}).get("intra_op")}
+    if environment.get("onednn") == "0":
+        settings[ONEDNN] = "0"
+    words = [f"{name}={value}" for name, value in settings.items() if value]
+    return " ".join([*words, environment["command"]])
 
 
 def cells(values: Mapping[str, Any], columns: Sequence[str]) -> Row:

@@ -26,9 +26,9 @@ errors are means over the last epoch, with its dropout and augmentation; "in inf
 of the final network on the plain training images. The test images
 chose nothing. The runs shared their cores with other work. Each had one core and one thread: with
 `TF_NUM_INTRAOP_THREADS=1` before its command, a run repeats bit for bit on a machine with the same
-vector instructions. With others (AVX2 for AVX-512) or another number of threads, sums are taken in
-another order, and the bits differ: most runs end almost alike, and one that a small difference
-decides, such as whether a network leaves the plateau, may end elsewhere.
+vector instructions. With others (AVX2 for AVX-512), with another number of threads or without
+oneDNN, sums are taken in another order, and the bits differ: most runs end almost alike, and one
+that a small difference decides, such as whether a network leaves the plateau, may end elsewhere.
 
 The last table of each section holds the claim's hypotheses, the primary one first. Its verdict is
 the claim's, by rule: *shown* or *contradicted* if p, after Holm's method over the hypotheses of the

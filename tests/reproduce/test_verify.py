@@ -7,7 +7,7 @@ import pytest
 from keras_classics.errors import UserError
 from reproduce.claims import CLAIMS
 from reproduce.claims.results import Results
-from reproduce.harness.result_table import command_with_threads
+from reproduce.harness.result_table import command_with_settings
 from reproduce.verify import rows
 from reproduce.verify.rows import chosen_rows, differences, split_command, summary
 
@@ -25,16 +25,21 @@ def test_each_row_is_of_another_claim_the_shortest_first():
         chosen_rows(len(CLAIMS) + 1, seed=0, device="none")
 
 
-def test_the_threads_of_a_command():
+def test_the_settings_of_a_command():
     command = "python -m reproduce.ensemble --seed=1"
     known = {"command": command, "threads": {"intra_op": 1, "inter_op": 2}}
-    shown = command_with_threads(known)
+    shown = command_with_settings(known)
     assert shown == f"TF_NUM_INTRAOP_THREADS=1 {command}"
     arguments = ["-m", "reproduce.ensemble", "--seed=1"]
     assert split_command(shown) == ({"TF_NUM_INTRAOP_THREADS": "1"}, arguments)
     assert split_command(f"/venv/bin/{command}") == ({}, arguments)
+    # oneDNN is what the programs take; only its absence is a setting.
+    assert command_with_settings(known | {"onednn": "1"}) == shown
+    without = command_with_settings(known | {"onednn": "0"})
+    settings = {"TF_NUM_INTRAOP_THREADS": "1", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert split_command(without) == (settings, arguments)
     # Runs of before threads were recorded.
-    assert command_with_threads({"command": command}) == command
+    assert command_with_settings({"command": command}) == command
 
 
 def test_what_a_repetition_differs_in():
