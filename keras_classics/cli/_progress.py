@@ -10,14 +10,18 @@ from keras_classics.errors import require
 from keras_classics.training.trainer import Progress
 
 
-def progress_bar(images: int) -> Any:
+def progress_bar(images: int, shown: bool = True) -> Any:
     """Returns a progress bar over images. It shows only on a terminal.
+
+    Args:
+        images: Number of images.
+        shown: Whether to show it at all.
 
     Raises:
         UserError: If tqdm is not installed.
     """
     # disable=None: no bar if the output is not a terminal.
-    return require("tqdm", "train").tqdm(total=images, unit="img", disable=None)
+    return require("tqdm", "train").tqdm(total=images, unit="img", disable=None if shown else True)
 
 
 @contextlib.contextmanager

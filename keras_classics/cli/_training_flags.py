@@ -17,7 +17,6 @@ from keras_classics.errors import UserError, unknown_name
 from keras_classics.training import Recipe, read_recipe
 from keras_classics.training.recipe import MULTILABEL
 from keras_classics.training.run_directory import run_folder
-from keras_classics.training.strategy import STRATEGIES
 
 RECIPE = define_path(
     "recipe",
@@ -94,18 +93,6 @@ MAX_MINUTES = flags.DEFINE_float(
 )
 EXPORT = flags.DEFINE_bool("export", False, "Export the trained network into the run directory.")
 
-STRATEGY = flags.DEFINE_string(
-    "strategy",
-    "auto",
-    f"{', '.join(STRATEGIES)}. multi_worker: the machines of TF_CONFIG or of a Slurm job.",
-)
-NUM_REPLICAS = flags.DEFINE_integer(
-    "num_replicas",
-    None,
-    "Number of GPUs (or logical CPUs) for --strategy=mirrored.",
-    lower_bound=1,
-)
-
 FLAG_GROUPS = {
     "Recipe": (
         RECIPE,
@@ -122,7 +109,6 @@ FLAG_GROUPS = {
     ),
     "Data": (DATASET, DATA_DIR, LIMIT_TRAIN, LIMIT_TEST, VALIDATION, MAX_BAD_IMAGES),
     "Run": (RUN_DIR, CHECKPOINT_MINUTES, CHECKPOINT_STEPS, MAX_MINUTES, EXPORT),
-    "Devices": (STRATEGY, NUM_REPLICAS),
 }
 
 # Flags that replace the field of the same name in the recipe.

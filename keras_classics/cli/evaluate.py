@@ -25,6 +25,7 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
+from keras_classics.cli._device_flags import NUM_REPLICAS, STRATEGY
 from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
@@ -45,7 +46,7 @@ from keras_classics.image_preprocessing import ImagePreprocessing
 from keras_classics.models.losses import BinaryCrossEntropy
 from keras_classics.models.transfer import with_classes
 from keras_classics.training import make_strategy
-from keras_classics.training.strategy import strategy_metadata
+from keras_classics.training.strategy import is_chief, strategy_metadata
 
 PROTOCOLS = (*LAYOUTS, "dense")
 
@@ -77,15 +78,6 @@ BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     None,
     "Batch size. If unset: 1 for dense, otherwise the images of 128 views.",
-    lower_bound=1,
-)
-STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one_device", "mirrored"], "Devices of this machine to use."
-)
-NUM_REPLICAS = flags.DEFINE_integer(
-    "num_replicas",
-    None,
-    "Number of GPUs (or logical CPUs) for --strategy=mirrored.",
     lower_bound=1,
 )
 OUT = define_path("out", None, "Folder to write; it must not exist yet.")
@@ -124,9 +116,12 @@ def main() -> None:
     split = everything.limited(LIMIT_TEST.value)
     members = []
     pairs = [(net, shown) for net, its in zip(nets, protocols, strict=True) for shown in its]
-    with progress_bar(len(pairs) * len(split)) as bar:
+    with progress_bar(len(pairs) * len(split), shown=is_chief(strategy)) as bar:
         for net, shown in pairs:
             members.append(_evaluation(net, shown, split, strategy, bar.update))
+    # Every worker has all predictions; one reports them.
+    if not is_chief(strategy):
+        return
     evaluation = average(
         members, _numbers("ensemble_weights", ENSEMBLE_WEIGHTS.value, float) or None
     )

@@ -27,6 +27,14 @@ NAMES = {
     "torch_trace": "torch, traced",
     "keras": "Keras",
 }
+# What the README shows.
+FEW = {
+    ("train", "resnet50"): "training ResNet-50",
+    ("train", "resnet20"): "training ResNet-20",
+    ("infer", "vgg16"): "batches of VGG-16",
+    ("latency", "resnet50"): "one image of ResNet-50",
+    ("latency", "resnet20"): "one image of ResNet-20",
+}
 TITLES = {"train": "training steps", "infer": "predictions", "latency": "one image"}
 
 
@@ -53,7 +61,7 @@ def add_peers(path: Path) -> None:
 
 
 def peer_tables(rows: Sequence[Row]) -> dict[str, str]:
-    """Returns the tables of docs/performance.md by their names."""
+    """Returns the tables of docs/performance.md and the line of the README by their names."""
     return {
         "peers_train": _table(rows, "train", ("keras_classics", "torch", "keras")),
         "peers_infer": _table(
@@ -63,6 +71,7 @@ def peer_tables(rows: Sequence[Row]) -> dict[str, str]:
         ),
         "peers_latency": _table(rows, "latency", list(NAMES)),
         "peers_machine": _machine(rows),
+        "peers_few": _few(rows),
     }
 
 
@@ -114,6 +123,24 @@ def _share(rows: dict[str, Row], ours: Sequence[str]) -> str:
         return "-"
     limit = max(float(row["limit_gflops"]) for row in rows.values())
     return f"{100 * best / limit:.0f}"
+
+
+def _few(rows: Sequence[Row]) -> str:
+    """A line of a few figures here and by torch; of one image, by the fastest form."""
+    figures = []
+    for (work, network), name in FEW.items():
+        of_case = _by_side(rows, work, network, "float32")
+        ours = ["keras_classics", *EXPORTS] if work == "latency" else ["keras_classics"]
+        rates = [_rate(_fastest(of_case, sides)) for sides in (ours, TORCH)]
+        figures.append(f"{name} {' and '.join(rates)}")
+    device = f" on {rows[0]['device']}" if rows else ""
+    return f"*Images per second here and by torch{device}: {'; '.join(figures)}.*"
+
+
+def _fastest(rows: dict[str, Row], sides: Sequence[str]) -> Row | None:
+    """The row of the fastest of some sides."""
+    found = [rows[side] for side in sides if side in rows]
+    return max(found, key=lambda row: float(row["images_per_second"]), default=None)
 
 
 def _machine(rows: Sequence[Row]) -> str:

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +20,8 @@ from keras_classics.training.run_directory import STAGES
 from keras_classics.training.schedules import Constant
 from tests.helpers.folders import folder_of_images
 from tests.helpers.images import photograph
-from tests.helpers.programs import assert_one_line
+from tests.helpers.programs import ROOT, assert_one_line
+from tests.helpers.workers import worker_configs
 
 EVALUATE = ("-m", "keras_classics.cli", "evaluate")
 DIGITS = (*EVALUATE, "--model=lenet5", "--weights=digits", "--dataset=digits")
@@ -246,3 +250,32 @@ def test_some_classes_of_a_network(run_program, tmp_path):
     )
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["top1_error"] == result["top1_error"]
+
+
+@pytest.mark.slow
+def test_two_workers_report_once(run_program, tmp_path):
+    # 101 images: the last step has fewer than its batch on one worker, and none on the other.
+    limited = (*DIGITS, "--limit_test=101", "--batch_size=32")
+    done = run_program(*limited, f"--out={tmp_path / 'one'}")
+    assert done.returncode == 0, done.stderr
+    command = [sys.executable, *limited, "--strategy=multi_worker", f"--out={tmp_path / 'two'}"]
+    workers = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TF_CONFIG": config},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for config in worker_configs(2)
+    ]
+    first, second = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert "lenet5 on 101 of 360 images of digits" in first
+    assert second == ""
+    one, two = (Predictions.load(tmp_path / name / "predictions.npz") for name in ("one", "two"))
+    np.testing.assert_array_equal(two.labels, one.labels)
+    np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-6)
+    result = json.loads((tmp_path / "two" / "evaluation.json").read_text())
+    assert (result["environment"]["workers"], result["environment"]["replicas"]) == (2, 2)

@@ -68,6 +68,23 @@ def test_the_line_of_the_machine():
     assert peer_tables.peer_tables([])["peers_machine"] == "not run"
 
 
+def test_the_line_of_the_readme():
+    rows = [
+        row("train", "keras_classics", 5),
+        row("train", "torch", 4),
+        row("latency", "keras_classics", 20),
+        row("latency", "litert", 30),
+        row("latency", "torch", 22),
+        row("latency", "torch_trace", 24),
+    ]
+    line = peer_tables.peer_tables(rows)["peers_few"]
+    assert line.startswith(
+        "*Images per second here and by torch on a CPU: training ResNet-50 5.0 and 4.0; "
+        "training ResNet-20 not run and not run; "
+    )
+    assert "; one image of ResNet-50 30.0 and 24.0; " in line
+
+
 def test_rows_are_added_from_the_file_of_a_run(tmp_path, monkeypatch):
     table = dataclasses.replace(peer_tables.PEERS, path=tmp_path / "benchmark.csv")
     monkeypatch.setattr(peer_tables, "PEERS", table)

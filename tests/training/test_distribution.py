@@ -1,9 +1,7 @@
 """The same training on one device, on logical CPUs and on workers of this machine."""
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +15,7 @@ from keras_classics.training import make_strategy
 from tests.helpers.distributed import PLAIN, STEPS, steps
 from tests.helpers.programs import ROOT
 from tests.helpers.runs import assert_same_bits
+from tests.helpers.workers import worker_configs
 
 
 def start(kind: str, out: Path, **environment: str) -> subprocess.Popen:
@@ -34,20 +33,9 @@ def start(kind: str, out: Path, **environment: str) -> subprocess.Popen:
 
 
 def start_workers(count: int, kind: str, out: Path, **environment: str) -> list[subprocess.Popen]:
-    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
-    workers = [f"localhost:{server.getsockname()[1]}" for server in sockets]
-    for server in sockets:
-        server.close()
-    config = {"cluster": {"worker": workers}}
     return [
-        start(
-            kind,
-            out,
-            STRATEGY="multi_worker",
-            TF_CONFIG=json.dumps({**config, "task": {"type": "worker", "index": index}}),
-            **environment,
-        )
-        for index in range(count)
+        start(kind, out, STRATEGY="multi_worker", TF_CONFIG=config, **environment)
+        for config in worker_configs(count)
     ]
 
 
