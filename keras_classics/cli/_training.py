@@ -10,7 +10,6 @@ import tensorflow as tf
 from keras_classics import export
 from keras_classics.cli import _training_flags as flags
 from keras_classics.cli._closing_table import closing_table
-from keras_classics.cli._device_flags import NUM_REPLICAS, STRATEGY
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._progress import ProgressLine
 from keras_classics.data import ImageData, pipeline
@@ -39,7 +38,7 @@ def start_run() -> tf.distribute.Strategy:
     """Returns the devices that the flags name, after a look at what the end of the run needs."""
     if flags.EXPORT.value:
         require("ai_edge_litert", "export")
-    return make_strategy(STRATEGY.value, NUM_REPLICAS.value)
+    return make_strategy(flags.STRATEGY.value, flags.NUM_REPLICAS.value)
 
 
 def run_recipe(

@@ -9,6 +9,7 @@ from absl import flags
 
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
+from keras_classics.cli._device_flags import define_num_replicas, define_strategy
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._paths import define_path
 from keras_classics.cli._recipe_flags import set_fields
@@ -93,6 +94,9 @@ MAX_MINUTES = flags.DEFINE_float(
 )
 EXPORT = flags.DEFINE_bool("export", False, "Export the trained network into the run directory.")
 
+STRATEGY = define_strategy()
+NUM_REPLICAS = define_num_replicas()
+
 FLAG_GROUPS = {
     "Recipe": (
         RECIPE,
@@ -109,6 +113,7 @@ FLAG_GROUPS = {
     ),
     "Data": (DATASET, DATA_DIR, LIMIT_TRAIN, LIMIT_TEST, VALIDATION, MAX_BAD_IMAGES),
     "Run": (RUN_DIR, CHECKPOINT_MINUTES, CHECKPOINT_STEPS, MAX_MINUTES, EXPORT),
+    "Devices": (STRATEGY, NUM_REPLICAS),
 }
 
 # Flags that replace the field of the same name in the recipe.

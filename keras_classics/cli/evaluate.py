@@ -25,7 +25,7 @@ from keras_classics import files
 from keras_classics.analysis import plots
 from keras_classics.cli._data_flags import VALIDATION_SHARE, given_class_names
 from keras_classics.cli._dataset_flags import define_data_dir, define_dataset, define_limit
-from keras_classics.cli._device_flags import NUM_REPLICAS, STRATEGY
+from keras_classics.cli._device_flags import define_num_replicas, define_strategy
 from keras_classics.cli._evaluation_report import class_rows, comparison_report, report
 from keras_classics.cli._exif import with_exif
 from keras_classics.cli._networks import Network, networks
@@ -80,6 +80,8 @@ BATCH_SIZE = flags.DEFINE_integer(
     "Batch size. If unset: 1 for dense, otherwise the images of 128 views.",
     lower_bound=1,
 )
+STRATEGY = define_strategy()
+NUM_REPLICAS = define_num_replicas()
 OUT = define_path("out", None, "Folder to write; it must not exist yet.")
 COMPARE = define_path_list("compare", "Two folders written by --out.")
 

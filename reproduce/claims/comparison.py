@@ -26,7 +26,6 @@ from absl import flags
 from keras_classics import files
 from keras_classics.cli import _training_flags as training_flags
 from keras_classics.cli._command import repeating_command
-from keras_classics.cli._device_flags import NUM_REPLICAS, STRATEGY
 from keras_classics.cli._program import default_run_dir
 from keras_classics.cli._training import train_with_flags
 from keras_classics.data import ImageData
@@ -110,7 +109,7 @@ def run_comparison(claim: Claim) -> None:
         training_flags.RUN_DIR.value or default_run_dir(claim.name, base.dataset, base.name, *words)
     )
     rule = _stopping_rule(claim, base, folder, variants)
-    strategy = make_strategy(STRATEGY.value, NUM_REPLICAS.value)
+    strategy = make_strategy(training_flags.STRATEGY.value, training_flags.NUM_REPLICAS.value)
     # Each run traces functions of its own; TensorFlow takes them for one that is traced too often.
     logging.getLogger("tensorflow").addFilter(_is_not_about_retracing)
     load = _DataLoader()

@@ -175,4 +175,4 @@ def draw_peers(rows: Sequence[Row], path: Path) -> None:
         limit = max((float(row["limit_gflops"]) for row in of_case.values()), default=0)
         if bars := {name: 100 * best / limit for name, best in found.items() if best}:
             panels.setdefault(TITLES[work], {})[network] = bars
-    plots.bars(panels, "of the product of two matrices, %", path, limit=100)
+    plots.bars(panels, "of the limit, %", path, limit=100)
