@@ -10,6 +10,7 @@ WORKS = ("train", "infer", "latency")
 # By the side: the module that it needs, and what it can do.
 SIDES = {
     "keras_classics": ("tensorflow", WORKS),
+    "keras_classics_xla": ("tensorflow", ("latency",)),
     "keras": ("tensorflow", WORKS),
     "torch": ("torch", WORKS),
     "torch_trace": ("torch", ("infer", "latency")),

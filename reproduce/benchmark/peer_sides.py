@@ -19,7 +19,7 @@ from reproduce.benchmark.sides import Steps, serve
 SIZE = 2048
 
 
-def keras_classics(network: str, work: str, precision: str, batch: int) -> Steps:
+def keras_classics(network: str, work: str, precision: str, batch: int, xla: bool = False) -> Steps:
     """Returns the steps of this package: of the training loop, or calls of a compiled function.
 
     Predictions are those of the network with its normalisations folded, as in exports.
@@ -35,7 +35,12 @@ def keras_classics(network: str, work: str, precision: str, batch: int) -> Steps
         from reproduce.benchmark.steps import step_of_the_loop
 
         return _repeated(step_of_the_loop(model, batch))
-    return _calls(fold_batch_norm(model), network, batch)
+    return _calls(fold_batch_norm(model), network, batch, xla)
+
+
+def keras_classics_xla(network: str, work: str, precision: str, batch: int) -> Steps:
+    """Returns the same calls, compiled by XLA."""
+    return keras_classics(network, work, precision, batch, xla=True)
 
 
 def keras_applications(network: str, work: str, precision: str, batch: int) -> Steps:
@@ -119,12 +124,12 @@ def _repeated(step) -> Steps:
     return run
 
 
-def _calls(model, network: str, batch: int) -> Steps:
+def _calls(model, network: str, batch: int, xla: bool = False) -> Steps:
     """Returns calls of a compiled function, whose answers arrive in NumPy."""
     import tensorflow as tf
 
     images = tf.constant(batch_of(network, batch)[0])
-    predict = tf.function(lambda images: model(images, training=False))
+    predict = tf.function(lambda images: model(images, training=False), jit_compile=xla)
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -138,6 +143,7 @@ PRODUCTS = {"product_tensorflow": "tensorflow", "product_torch": "torch"}
 
 SIDES = {
     "keras_classics": (keras_classics, "keras"),
+    "keras_classics_xla": (keras_classics_xla, "keras"),
     "keras": (keras_applications, "keras"),
     "torch": (torch_eager, "torch"),
     "torch_trace": (torch_trace, "torch"),

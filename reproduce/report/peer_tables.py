@@ -16,9 +16,12 @@ from reproduce.benchmark.peer_rows import (
 from reproduce.harness.result_table import RESULTS, ResultTable
 from reproduce.harness.tables import NOT_RUN, Row, markdown, read_rows
 
+# Calls of the network, without and with XLA.
+CALLS = ("keras_classics", "keras_classics_xla")
 TORCH = ("torch", "torch_trace")
 NAMES = {
     "keras_classics": "here",
+    "keras_classics_xla": "here, XLA",
     "saved_model": "SavedModel",
     "litert": "TFLite",
     "onnxruntime": "ONNX Runtime",
@@ -27,6 +30,8 @@ NAMES = {
     "torch_trace": "torch, traced",
     "keras": "Keras",
 }
+# The sides of a work that are this package's.
+OURS = {"train": CALLS, "infer": CALLS, "latency": [*CALLS, *EXPORTS]}
 # What the README shows.
 FEW = {
     ("train", "resnet50"): "training ResNet-50",
@@ -83,12 +88,14 @@ def _table(rows: Sequence[Row], work: str, sides: Sequence[str]) -> str:
         if not of_case and precision != "float32":
             continue
         rates = [_rate(of_case.get(side)) for side in sides]
-        ours = ["keras_classics", *EXPORTS] if work == "latency" else ["keras_classics"]
-        cells = [f"`{network}`", precision, *rates, _ratio(of_case, ours, TORCH)]
-        if work != "latency":
-            cells.append(_ratio(of_case, ours, ["keras"]))
-        lines.append([*cells, _share(of_case, ours)])
-    ratios = ["best / torch"] if work == "latency" else ["here / torch", "here / keras"]
+        ratios = [
+            _ratio(of_case, OURS[work], TORCH),
+            _ratio(of_case, CALLS, TORCH if work == "latency" else ["keras"]),
+        ]
+        lines.append([f"`{network}`", precision, *rates, *ratios, _share(of_case, OURS[work])])
+    ratios = ["here / torch", "here / keras"]
+    if work == "latency":
+        ratios = ["best / torch", "here / torch"]
     head = ["network", "precision", *(NAMES[side] for side in sides), *ratios, "of the limit, %"]
     return markdown(head, lines, left=2)
 
@@ -130,8 +137,7 @@ def _few(rows: Sequence[Row]) -> str:
     figures = []
     for (work, network), name in FEW.items():
         of_case = _by_side(rows, work, network, "float32")
-        ours = ["keras_classics", *EXPORTS] if work == "latency" else ["keras_classics"]
-        rates = [_rate(_fastest(of_case, sides)) for sides in (ours, TORCH)]
+        rates = [_rate(_fastest(of_case, sides)) for sides in (OURS[work], TORCH)]
         figures.append(f"{name} {' and '.join(rates)}")
     device = f" on {rows[0]['device']}" if rows else ""
     return f"*Images per second here and by torch{device}: {'; '.join(figures)}.*"
@@ -161,7 +167,7 @@ def _machine(rows: Sequence[Row]) -> str:
 def draw_peers(rows: Sequence[Row], path: Path) -> None:
     """Draws what part of the limit each reaches in float32, training and predictions apart."""
     sides = {
-        "here": ["keras_classics"],
+        "here": CALLS,
         "best export": [*EXPORTS],
         "torch, the better": TORCH,
         "keras.applications": ["keras"],
