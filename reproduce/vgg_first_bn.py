@@ -8,9 +8,9 @@ its first convolution, and only that one. This project began with a blog's repor
     python -m reproduce.vgg_first_bn --smoke
 
 A variant is PLACES_OPTIMIZER_WEIGHTS_IMAGES: BatchNormalization after no convolution (none), the
-first, two (the first of blocks 1 and 2) or all, each after the ReLU; sgd (0.01, momentum 0.9) or
-adam (0.0001); initial weights of glorot or he; 1000 or 6000 training images. All take 480 steps of
-50 images, which are 24 or 4 epochs.
+first, two (the first of blocks 1 and 2) or all, each after the ReLU; sgd (0.01, or the rate that
+--search has chosen; momentum 0.9) or adam (0.0001); initial weights of glorot or he; 1000 or 6000
+training images. All take 480 steps of 50 images, which are 24 or 4 epochs.
 
 The network is `vgg16_mini`, whose BatchNormalization has momentum 0.9 and epsilon 1e-5 (Keras: 0.99
 and 1e-3). The data are six classes of Fashion-MNIST (`make data`), scaled to 64x64, three equal
