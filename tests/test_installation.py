@@ -120,9 +120,9 @@ def test_programs_turn_onednn_on_before_tensorflow_is_imported(name, given, oned
 
 @pytest.mark.parametrize(
     ("command", "onednn"),
-    [("train", "1"), ("finetune", "1"), ("evaluate", "1"), ("predict", None), ("demo", None)],
+    [("train", "1"), ("finetune", "1"), ("evaluate", None), ("predict", None), ("demo", None)],
 )
-def test_commands_for_batches_turn_onednn_on(command, onednn, monkeypatch):
+def test_commands_that_train_turn_onednn_on(command, onednn, monkeypatch):
     # Set first, so that it is as before after the test.
     monkeypatch.setenv(ONEDNN, "")
     monkeypatch.delenv(ONEDNN)

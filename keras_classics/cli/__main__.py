@@ -13,8 +13,8 @@ from keras_classics.cli._terminal import guarded_output, prepare_terminal
 from keras_classics.environment import enable_onednn
 from keras_classics.errors import unknown_name
 
-# The commands whose time goes into batches of images.
-IN_BATCHES = ("train", "finetune", "evaluate")
+# The commands that train. `evaluate` may see one image at a time, as the dense protocol does.
+TRAINING = ("train", "finetune")
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def _run() -> None:
         sys.exit(2)
     # Before the command's module, because that imports TensorFlow.
     prepare_terminal()
-    if name in IN_BATCHES:
+    if name in TRAINING:
         enable_onednn()
     module = importlib.import_module(f"keras_classics.cli.{name}")
     _program.run(module.main, [f"keras-classics {name}", *sys.argv[2:]])

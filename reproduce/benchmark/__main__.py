@@ -70,8 +70,8 @@ BENCHMARKS = {
     "gpu": "gpu",
 }
 
-# Those of one image at a time leave TensorFlow's kernels as a user finds them.
-ONE_IMAGE = ("latency", "export")
+# Those that take one image at a time, for which TensorFlow chooses the kernels.
+ONE_IMAGE = ("latency", "export", "eval")
 
 
 def main() -> None:

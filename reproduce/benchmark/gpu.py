@@ -13,12 +13,19 @@ from importlib.util import find_spec
 from typing import Any
 
 from keras_classics import files
-from keras_classics.command import current_command
 from keras_classics.errors import UserError
 from reproduce.benchmark.gpu_rows import COLUMNS, GROUPS, PRECISIONS, SIDES, WORKS, Group
 from reproduce.benchmark.peer_rows import BATCHES
 from reproduce.benchmark.sides import Case, SideProcess, measured, started
-from reproduce.benchmark.turns import NETWORKS, QUICK, TURNS, chosen, out_path, print_rows
+from reproduce.benchmark.turns import (
+    NETWORKS,
+    QUICK,
+    TURNS,
+    chosen,
+    out_path,
+    print_rows,
+    row_command,
+)
 
 # Seconds of a turn. Each `fit` has a beginning, which few steps would feel.
 TURN_SECONDS = {"infer": 0.2, "train": 0.5}
@@ -54,7 +61,7 @@ def benchmark_gpu() -> None:
             seconds = dict.fromkeys(WORKS, 0.01) if QUICK.value else TURN_SECONDS
             for of_case in measured(ready, TURNS.value, seconds):
                 print_rows(of_case)
-                command = {"command": current_command()}
+                command = {"command": row_command()}
                 rows += [{name: (row | command)[name] for name in COLUMNS} for row in of_case]
                 # After each case, so that an interrupted run leaves what it has measured.
                 files.write_csv(out_path("benchmark_gpu.csv"), COLUMNS, rows)

@@ -7,7 +7,6 @@ two matrices by the fastest library at hand, in the same turns, is the limit.
 import functools
 import importlib.metadata
 import importlib.util
-import re
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,6 @@ import keras
 import numpy as np
 
 from keras_classics import export, files
-from keras_classics.command import current_command
 from keras_classics.environment import current_environment, usable_processors
 from keras_classics.export.measuring import PACKAGES, Form, RuntimeProcess
 from keras_classics.export.saved_model import build as build_saved_model
@@ -49,6 +47,7 @@ from reproduce.benchmark.turns import (
     chosen,
     out_path,
     print_rows,
+    row_command,
 )
 
 # Seconds of a turn; a step of training may take longer.
@@ -199,8 +198,7 @@ def _with_limit(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     common = {
         "limit_gflops": round(limit, 1),
         "threads": environment["threads"]["intra_op"],
-        # The file for the rows is of the machine that they come from.
-        "command": re.sub(r" --out=\S+", "", current_command()),
+        "command": row_command(),
         **{name: environment[name] for name in ("device", "commit", "python")},
         **{name: environment["versions"][name] for name in ("tensorflow", "keras")},
     }

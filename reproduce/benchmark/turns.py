@@ -1,6 +1,7 @@
 """Measures implementations in turns, so that a machine whose speed drifts treats all alike."""
 
 import gc
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from absl import flags
 
 from keras_classics.cli._dataset_flags import define_data_dir
 from keras_classics.cli._paths import define_path
+from keras_classics.command import current_command
 from keras_classics.errors import UserError, unknown_name
 from keras_classics.timing import in_turns
 from reproduce.benchmark.gpu_rows import PRECISIONS
@@ -76,6 +78,11 @@ def print_rates(rates: dict[str, float], unit: str) -> None:
 def out_path(default: str) -> Path:
     """Returns the file for rows."""
     return Path(OUT.value or default)
+
+
+def row_command() -> str:
+    """Returns the command that repeats a row, without --out, which names a file of one machine."""
+    return re.sub(r" --out=\S+", "", current_command())
 
 
 def chosen(kind: str, names: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> list[str]:

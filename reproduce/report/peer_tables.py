@@ -154,12 +154,12 @@ def _machine(rows: Sequence[Row]) -> str:
     if not rows:
         return NOT_RUN
     versions = sorted({row["version"] for row in rows} - {f"keras {row['keras']}" for row in rows})
-    one = rows[0]
+    one, commits = rows[0], dict.fromkeys(row["commit"][:8] for row in rows)
     limits = [float(row["limit_gflops"]) for row in rows if row["precision"] == "float32"]
     return (
         f"*{one['device']}, {one['threads']} threads; Keras {one['keras']}, TensorFlow "
         f"{one['tensorflow']}, {', '.join(v for v in versions if not v.startswith('tensorflow'))}; "
-        f"commit {one['commit'][:8]}. Medians of {one['turns']} turns. Product of two matrices in "
+        f"commit {', '.join(commits)}. Medians of {one['turns']} turns. Product of two matrices in "
         f"float32: {min(limits):,.0f} to {max(limits):,.0f} GFLOP/s.*"
     )
 
