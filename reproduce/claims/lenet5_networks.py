@@ -83,5 +83,6 @@ CLAIM = Claim(
     "has the weights as Appendix A prints them and a mu of our own, the second the mu that is "
     "printed and wider weights: on these images its errors differ far more from seed to seed, "
     "in training too, and are not smaller. The training of 1998 takes longer because it takes "
-    "a step for each image; today's takes a step for each batch. Training errors are means over the last epoch, while the weights change.",
+    "a step for each image; today's takes a step for each batch. Training errors are means over "
+    "the last epoch, while the weights change.",
 )
