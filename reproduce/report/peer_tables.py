@@ -114,9 +114,16 @@ def _rate(row: Row | None) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:,.1f}"
 
 
+def _fastest(rows: dict[str, Row], sides: Sequence[str]) -> Row | None:
+    """The row of the side with most operations a second; networks differ in a few of them."""
+    found = [rows[side] for side in sides if side in rows]
+    return max(found, key=lambda row: float(row["gflops"]), default=None)
+
+
 def _best(rows: dict[str, Row], sides: Sequence[str]) -> float | None:
-    """Most operations a second of some sides, whose networks differ in a few of them."""
-    return max((float(rows[side]["gflops"]) for side in sides if side in rows), default=None)
+    """Most operations a second of some sides."""
+    row = _fastest(rows, sides)
+    return None if row is None else float(row["gflops"])
 
 
 def _ratio(rows: dict[str, Row], ours: Sequence[str], theirs: Sequence[str]) -> str:
@@ -141,12 +148,6 @@ def _few(rows: Sequence[Row]) -> str:
         figures.append(f"{name} {' and '.join(rates)}")
     device = f" on {rows[0]['device']}" if rows else ""
     return f"*Images per second here and by torch{device}: {'; '.join(figures)}.*"
-
-
-def _fastest(rows: dict[str, Row], sides: Sequence[str]) -> Row | None:
-    """The row of the fastest of some sides."""
-    found = [rows[side] for side in sides if side in rows]
-    return max(found, key=lambda row: float(row["images_per_second"]), default=None)
 
 
 def _machine(rows: Sequence[Row]) -> str:
