@@ -38,6 +38,7 @@ import sys
 for name in ("tensorflow_datasets", "matplotlib", "sklearn", "tqdm", "ai_edge_litert"):
     sys.modules[name] = None
 import keras_classics as kc
+assert "keras" not in sys.modules
 assert kc.lenet5().count_params() == 61_706
 from keras_classics.data import load
 try:
@@ -114,8 +115,8 @@ def test_no_extra_is_needed_to_import_a_module():
     assert {name: extras for name, extras in needing.items() if extras} == {}
 
 
-def test_works_without_the_extras(run_python):
-    done = run_python("-c", OPTIONAL)
+def test_a_program_starts_before_keras_and_works_without_the_extras(run_python):
+    done = run_python("-c", OPTIONAL, KERAS_CLASSICS_LAZY="1")
     assert done.returncode == 0, done.stderr
     assert "pip install 'keras-classics[train]'" in done.stdout
 
@@ -134,9 +135,9 @@ added = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(added - set(sys.stdlib_module_names)))
 assert "keras_classics.training" not in sys.modules
 
-model = kc.resnet20(name="elsewhere")
+model = kc.lenet5_1998(name="elsewhere")
 model.save(sys.argv[1])
-images = np.ones((1, 32, 32, 3), "float32")
+images = np.ones((1, 32, 32, 1), "float32")
 np.testing.assert_array_equal(keras.models.load_model(sys.argv[1])(images), model(images))
 """
 
@@ -155,13 +156,6 @@ def test_the_console_command_starts_before_tensorflow(run_python):
         assert "Usage: keras-classics COMMAND" in done.stdout
         assert " tensorflow" not in done.stdout
         assert done.stderr == ""
-
-
-def test_a_program_starts_before_tensorflow(run_python):
-    code = "import sys, keras_classics as kc; assert 'keras' not in sys.modules; print(kc.vgg16)"
-    done = run_python("-c", code, KERAS_CLASSICS_LAZY="1")
-    assert done.returncode == 0, done.stderr
-    assert "function vgg16" in done.stdout
 
 
 def test_public_names():

@@ -31,6 +31,7 @@ from keras_classics.data.image_modes import (
     png_head,
 )
 from keras_classics.data.image_size import MAX_PIXELS, first_frame, image_size, limited
+from keras_classics.data.tf_options import as_written
 from keras_classics.errors import UserError, short_reason
 
 # Format of a file by the end of its name.
@@ -191,9 +192,9 @@ def _scan(
     )
     dataset = tf.data.Dataset.range(len(paths))
     dataset = dataset.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.ignore_errors().batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.ignore_errors().batch(BATCH).prefetch(2)
     done = 0
-    for numbers, plain, rows in dataset.as_numpy_iterator():
+    for numbers, plain, rows in as_written(dataset).as_numpy_iterator():
         if prints is not None:
             prints.fill(numbers, rows)
         states = np.full(numbers[-1] + 1 - done, _FATAL)

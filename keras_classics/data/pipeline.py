@@ -17,6 +17,7 @@ from keras_classics.data.crops_on_decode import decode_crop
 from keras_classics.data.plan import Plan
 from keras_classics.data.random_crops import num_random_of
 from keras_classics.data.splits import AnySplit, EncodedSplit, Split
+from keras_classics.data.tf_options import as_written
 from keras_classics.data.unreadable import naming_unreadable
 
 Preprocess = Callable[[tf.Tensor], tf.Tensor]
@@ -233,17 +234,6 @@ def mean_of(split: AnySplit, resize: Preprocess, per_pixel: bool) -> np.ndarray:
     return (mean if per_pixel else mean.mean(axis=(0, 1))).astype("float32")
 
 
-def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a data set whose iteration ends at once.
-
-    tf.data's autotuning sleeps for ever longer pauses, and the end of an iteration waits for the
-    current one: seconds, and up to a minute after a long iteration.
-    """
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
 def _elements(numbers: range, replicas: list[int]) -> tf.data.Dataset:
     """Pairs each number with each of some replicas."""
     count, lowest = len(replicas), replicas[0]
@@ -266,7 +256,7 @@ def _distribute(
     num_replicas = strategy.num_replicas_in_sync
     elements_of = tf.autograph.experimental.do_not_convert(elements_of)
     if num_replicas == 1:
-        yield from without_autotuning(elements_of([0]).prefetch(2))
+        yield from as_written(elements_of([0]).prefetch(2))
         return
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -275,7 +265,7 @@ def _distribute(
         elements = elements_of(list(range(first, first + per_worker))).prefetch(2 * per_worker)
         # The elements are counted here. If the data set ended, the strategy would ask all workers
         # before each element whether there is one more.
-        return without_autotuning(elements.concatenate(_endless(elements.element_spec)))
+        return as_written(elements.concatenate(_endless(elements.element_spec)))
 
     distributed = iter(strategy.distribute_datasets_from_function(of_worker))
     yield from (next(distributed) for _ in range(count))

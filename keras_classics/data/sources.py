@@ -17,9 +17,9 @@ from keras_classics.data.lists import load_list
 from keras_classics.data.multilabel import load_multilabel
 from keras_classics.data.names import NPZ, form_of, is_upright, path_of
 from keras_classics.data.packaged import is_packaged, load_packaged
-from keras_classics.data.pipeline import without_autotuning
 from keras_classics.data.records import RecordSplit
 from keras_classics.data.splits import MEMORY_LIMIT, AnySplit, EncodedSplit, Split
+from keras_classics.data.tf_options import as_written
 from keras_classics.data.unreadable import naming_unreadable
 from keras_classics.errors import UserError, short_reason
 
@@ -312,7 +312,7 @@ def _check_memory(split: AnySplit, shape: Sequence[int], name: str, part: str) -
 def _rows(split: EncodedSplit, decode: Callable) -> tf.data.Dataset:
     """Returns the images of a split, decoded, and their labels, in order."""
     rows = split.in_order().map(decode, num_parallel_calls=DECODERS)
-    return without_autotuning(rows.prefetch(DECODERS))
+    return as_written(rows.prefetch(DECODERS))
 
 
 def _decode(encoded: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

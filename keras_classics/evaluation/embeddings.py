@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_classics.analysis.features import feature_extractor
 from keras_classics.analysis.nested import flat
 from keras_classics.data import image_files
-from keras_classics.data.pipeline import without_autotuning
+from keras_classics.data.tf_options import as_written
 from keras_classics.data.splits import AnySplit, EncodedSplit, Split
 from keras_classics.data.unreadable import fault_at
 from keras_classics.errors import UserError, one_line
@@ -110,7 +110,7 @@ def embed(
     """
     rows = _in_memory if isinstance(split, Split) else _decoded
     done = 0
-    batches = without_autotuning(rows(split, preprocessing, batch_size).prefetch(2))
+    batches = as_written(rows(split, preprocessing, batch_size).prefetch(2))
     for numbers, inputs, labels in batches:
         features, found = compute(inputs).numpy(), numbers.numpy()
         check_finite(features, "Features", lambda row, found=found: _name(split, found[row]))
@@ -138,7 +138,8 @@ def _in_memory(split: Split, preprocessing: Any, batch_size: int) -> tf.data.Dat
         inputs = preprocessing(tf.gather(images, numbers))
         return numbers, tf.cast(inputs, tf.float32), tf.gather(labels, numbers)
 
-    return tf.data.Dataset.range(len(split)).batch(batch_size).map(prepare)
+    numbers = tf.data.Dataset.range(len(split)).batch(batch_size)
+    return numbers.map(prepare, num_parallel_calls=2, deterministic=True)
 
 
 @tf.autograph.experimental.do_not_convert

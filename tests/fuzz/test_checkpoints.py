@@ -184,7 +184,7 @@ SLOW = [range(first, first + 1000) for first in range(0, 5000, 1000)]
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(75), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
+    [range(25), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
     ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}",
 )
 def test_a_damaged_checkpoint_is_passed_over(case, caplog, seeds):

@@ -47,13 +47,13 @@ def predicts(tmp_path_factory) -> dict[str, Callable]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_changed_images_get_an_answer_or_one_line(name, predicts):
-    attack(name, predicts, range(10))
+    attack(name, predicts, range(5))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_many_changed_images_get_an_answer_or_one_line(name, predicts):
-    attack(name, predicts, range(10, 150))
+    attack(name, predicts, range(5, 150))
 
 
 def attack(name: str, predicts: dict[str, Callable], seeds: range) -> None:

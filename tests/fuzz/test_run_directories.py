@@ -135,7 +135,7 @@ SLOW = [range(first, first + 125) for first in (0, 125, 250, 375)]
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(15), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
+    [range(8), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
     ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}",
 )
 def test_one_line_or_the_same_result(runs, tmp_path, seeds):

@@ -34,7 +34,7 @@ PACKED = {"tar": written.tar, "tar.gz": written.tar_gz, "zip": written.zipped}
 SLOW = [range(first, first + 500) for first in range(0, 2000, 500)]
 SEEDS = pytest.mark.parametrize(
     "seeds",
-    [range(30), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
+    [range(15), *(pytest.param(seeds, marks=pytest.mark.slow) for seeds in SLOW)],
     ids=lambda seeds: f"{seeds[0]} to {seeds[-1]}",
 )
 

@@ -21,7 +21,6 @@ REPRESENTATIVES = {
     "cuda_convnet",
     "lenet5",
     "lenet5_1998",
-    "plain20",
     "resnet20",
     "resnet50",
     "vgg11_lrn",

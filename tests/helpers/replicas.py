@@ -1,4 +1,4 @@
-"""Replicas on the logical CPUs that `conftest.py` makes."""
+"""Replicas on the logical CPUs that `tests/fixtures.py` makes."""
 
 import tensorflow as tf
 

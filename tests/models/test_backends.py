@@ -10,9 +10,10 @@ import keras_classics as kc
 from tests.helpers import golden
 
 # One of each family, layer and version that a backend could compute differently.
-NAMES = ("lenet5_1998", "alexnet", "vgg16_mini", "resnet20")
+NAMES = ("lenet5_1998", "cuda_convnet", "vgg16_mini", "resnet20")
 MORE = (
     "lenet5",
+    "alexnet",
     "alexnet_owt",
     "alexnet_slim",
     "caffenet",

@@ -20,7 +20,8 @@ from tests.helpers.runs import RESULT
 
 # The programs with the flags for each claim. Those on a line can share a process.
 PROGRAMS = (
-    ("lenet5_mnist --compare=networks", "lenet5_mnist --compare=digits"),
+    ("lenet5_mnist --compare=networks",),
+    ("lenet5_mnist --compare=digits",),
     ("alexnet_relu", "alexnet_ablation", "ensemble"),
     ("vgg_first_bn", "vgg_depth", "vgg_receptive_field"),
     ("resnet_cifar10 --compare=shortcuts", "resnet_cifar10 --compare=depth"),
@@ -195,7 +196,7 @@ SMALL, *LARGER = PROGRAMS
 @pytest.mark.parametrize(
     "commands",
     [SMALL, *(pytest.param(commands, marks=pytest.mark.slow) for commands in LARGER)],
-    ids=["lenet5", "alexnet", "vgg", "resnet"],
+    ids=["lenet5", "digits", "alexnet", "vgg", "resnet"],
 )
 def test_smoke(run_program, tmp_path, commands):
     done = run_program("-c", SMOKE, str(tmp_path), *commands)

@@ -17,6 +17,7 @@ def finished(run_program, run_dir, module: str, *flags: str) -> dict:
     return json.loads((run_dir / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_resnet_on_digits(run_program, tmp_path):
     flags = ("--limit_train=64", "--limit_test=32", "--batch_size=16", "--depth=20")
     result = finished(run_program, tmp_path, "resnet_cifar10", *flags, "--shortcut=none")

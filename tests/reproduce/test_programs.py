@@ -34,9 +34,9 @@ run(lambda: run_recipe("wild", {"wild": wild}))
 """
 
 
-def test_a_run_from_data_to_export_and_again(run_python, run_program, tmp_path):
+def test_a_run_from_data_to_export_and_again(run_program, tmp_path):
     command = (*LENET5, "--dataset=digits", "--smoke", "--export", f"--run_dir={tmp_path}")
-    done = run_python(*command)
+    done = run_program(*command)
     assert done.returncode == 0, done.stderr
     assert "epoch   2/2" in done.stdout
     assert "lenet5 on digits, recipe modern, seed 0, 2 epochs" in done.stdout

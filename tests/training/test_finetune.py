@@ -37,7 +37,7 @@ def pictures(digits) -> ImageData:
 @pytest.fixture(scope="module")
 def finished(pictures, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("finetune")
-    recipes = finetuning_recipes(*RESNET, run_dir, head_epochs=2, epochs=6, batch_size=16)
+    recipes = finetuning_recipes(*RESNET, run_dir, head_epochs=2, epochs=4, batch_size=16)
     return run_dir, [train(r, run_dir / r.name, data=pictures) for r in recipes]
 
 
@@ -69,7 +69,7 @@ def test_the_end_trains_first_and_all_of_it_then(finished):
 
 def test_the_same_again_is_not_done_again(finished, pictures):
     run_dir, results = finished
-    recipes = finetuning_recipes(*RESNET, run_dir, head_epochs=2, epochs=6, batch_size=16)
+    recipes = finetuning_recipes(*RESNET, run_dir, head_epochs=2, epochs=4, batch_size=16)
     for recipe, result in zip(recipes, results, strict=True):
         assert train(recipe, run_dir / recipe.name, data=pictures) == result
         content = json.loads((run_dir / recipe.name / "recipe.json").read_text())

@@ -2,8 +2,7 @@
 
 import hashlib
 import http.server
-import subprocess
-import sys
+import multiprocessing
 import threading
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import keras_classics as kc
 from keras_classics.errors import UserError
 from keras_classics.weights import download
 from keras_classics.weights.download import RemoteFile
-from tests.helpers.programs import ROOT
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -232,25 +230,18 @@ def test_a_cache_that_cannot_be_written(host, monkeypatch, tmp_path):
         remote(host).fetch()
 
 
-FETCH = """
-import sys
-from keras_classics.weights import download
-from keras_classics.weights.download import RemoteFile
-print(RemoteFile("weights.bin", sys.argv[1], sys.argv[2]).fetch())
-"""
-
-
-def test_a_process_that_is_killed_leaves_no_file(host, tmp_path):
+def test_a_process_that_is_killed_leaves_no_file(host, tmp_path, monkeypatch):
     host.plays = ["stall"]
-    command = [sys.executable, "-c", FETCH, remote(host).url, DIGEST]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 60)
+    process = multiprocessing.get_context("fork").Process(target=remote(host).fetch)
+    process.start()
     part = tmp_path / "models" / ".aside-weights.bin"
     assert host.stalling.wait(timeout=60)
     # The bytes are on their way.
     while not part.exists() or part.stat().st_size < 1000:
-        assert process.poll() is None
+        assert process.is_alive()
     process.kill()
-    process.wait()
+    process.join()
     assert cached(tmp_path) == [".aside-weights.bin"]
     host.plays = ["complete"]
     assert remote(host).fetch().read_bytes() == CONTENT

@@ -1,0 +1,16 @@
+"""How tf.data runs the data sets of this package."""
+
+import tensorflow as tf
+
+
+def as_written(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Returns a data set that tf.data neither rewrites nor tunes.
+
+    Its rewriting takes a fifth of a second at each start of an iteration, and gains nothing where
+    each map is parallel already. Its autotuning sleeps for ever longer pauses, and the end of an
+    iteration waits for the current one: seconds, and up to a minute after a long iteration.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.with_options(options)
