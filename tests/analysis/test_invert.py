@@ -270,8 +270,12 @@ def test_style_transfer_lowers_its_losses(vgg, kept, options):
 
 def test_the_style_of_an_image_is_its_own(vgg):
     image = images_of(32, 32, 3)
-    same = invert.transfer_style(vgg, image, image, steps=1)
-    assert same.history["loss"][0] < 1e-6
+    own, darker = (
+        invert.transfer_style(vgg, image, style, steps=1).history["loss"][0]
+        for style in (image, image / 2)
+    )
+    # The square of float32's rounding, which is zero with some kernels.
+    assert own <= 1e-12 * darker
 
 
 def mistakes(vgg, lenet) -> dict:
