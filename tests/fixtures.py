@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
@@ -39,11 +40,17 @@ def few_digits(digits) -> ImageData:
 
 
 @pytest.fixture(scope="session")
-def run_program():
-    """Runs a program in the checkout, in a process that has TensorFlow imported already."""
+def programs() -> Iterator[ForkServer]:
+    """Runs programs in the checkout, in processes that have TensorFlow imported already."""
     server = ForkServer()
-    yield server.run
+    yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def run_program(programs):
+    """Runs a program to its end."""
+    return programs.run
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_classics.analysis.features import feature_extractor
 from keras_classics.analysis.nested import flat
 from keras_classics.data import image_files
-from keras_classics.data.tf_options import as_written
 from keras_classics.data.splits import AnySplit, EncodedSplit, Split
+from keras_classics.data.tf_options import as_written
 from keras_classics.data.unreadable import fault_at
 from keras_classics.errors import UserError, one_line
 from keras_classics.evaluation.finite import check_finite

@@ -65,7 +65,9 @@ def test_every_network(name, tmp_path):
 def adapted() -> keras.Model:
     """A network with the layers that only AlexNets have, without their 50 million weights."""
     image = keras.Input((20, 24, 3), name="image")
-    x = keras.layers.Conv2D(4, 5, strides=2, activation="relu")(keras.layers.ZeroPadding2D(2)(image))
+    x = keras.layers.Conv2D(4, 5, strides=2, activation="relu")(
+        keras.layers.ZeroPadding2D(2)(image)
+    )
     x = TowerConv2D(6, 3, padding="same", activation="relu")(x)
     x = AdaptiveAveragePooling2D((6, 6))(x)
     return keras.Model(image, keras.layers.Dense(7, "softmax")(keras.layers.Flatten()(x)))

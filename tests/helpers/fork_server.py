@@ -3,6 +3,9 @@
 A server imports TensorFlow and the package once, computes nothing, and forks a process for each
 program that it is asked for. The process takes over arguments, environment and output, and runs the
 program as Python does. It ends without taking apart what was imported, which costs seconds too.
+
+The server reads a line for each request: a program to start, to which it answers with the number of
+its process, or such a number to wait for, to which it answers with the status.
 """
 
 import atexit
@@ -12,6 +15,8 @@ import importlib
 import json
 import os
 import runpy
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -51,11 +56,12 @@ class ForkServer:
 
         The environment has no effect on what imports look at, as `KERAS_BACKEND`.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            out, err = Path(folder) / "out", Path(folder) / "err"
-            request = {"arguments": arguments, "environment": {**os.environ, **environment}}
-            status = self._ask({**request, "out": str(out), "err": str(err)})
-            return subprocess.CompletedProcess(arguments, status, *map(_text, (out, err)))
+        with self.start(*arguments, **environment) as program:
+            return program.wait()
+
+    def start(self, *arguments: str, **environment: str) -> "Program":
+        """Starts `python ARGUMENTS` in the checkout; several programs can run at once."""
+        return Program(self, arguments, {**os.environ, **environment})
 
     def close(self) -> None:
         """Ends the server."""
@@ -63,7 +69,8 @@ class ForkServer:
             self._process.communicate()
             self._process = None
 
-    def _ask(self, request: dict[str, Any]) -> int:
+    def ask(self, request: dict[str, Any] | int) -> None:
+        """Sends a request; `answer` has to be called before the next one."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.helpers.fork_server", *self._install],
@@ -74,17 +81,70 @@ class ForkServer:
                 text=True,
             )
         print(json.dumps(request), file=self._process.stdin, flush=True)
+
+    def answers(self, seconds: float) -> bool:
+        """Whether the server answers within so many seconds."""
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+
+    def answer(self) -> int:
+        """Returns what the server answers to the last request."""
         return int(self._process.stdout.readline())
 
 
+class Program:
+    """A program that the server has started; at the end of a `with`, what is left of it goes.
+
+    Attributes:
+        pid: The number of its process.
+    """
+
+    def __init__(self, server: ForkServer, arguments: Sequence[str], environment: dict[str, str]):
+        self._server = server
+        self._arguments = arguments
+        self._folder = tempfile.TemporaryDirectory()
+        out, err = self._files = [str(Path(self._folder.name, name)) for name in ("out", "err")]
+        request = {"arguments": arguments, "environment": environment, "out": out, "err": err}
+        server.ask(request)
+        self.pid = server.answer()
+        self._ended = False
+
+    def wait(self, seconds: float = 600) -> subprocess.CompletedProcess:
+        """Waits for its end, and returns what it printed and its status.
+
+        A program that has not ended after so many seconds is killed.
+        """
+        self._ended = True
+        self._server.ask(self.pid)
+        if not self._server.answers(seconds):
+            os.kill(self.pid, signal.SIGKILL)
+        status = self._server.answer()
+        said = (Path(file).read_text(errors="backslashreplace") for file in self._files)
+        return subprocess.CompletedProcess(self._arguments, status, *said)
+
+    def __enter__(self) -> "Program":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._ended:
+            self.wait(seconds=0)
+        self._folder.cleanup()
+
+
 def next_request() -> dict[str, Any] | None:
-    """Forks a process for each request. Returns the request in it; None in the server, at last."""
+    """Forks a process for each program. Returns the request in it; None in the server, at last."""
     while line := sys.stdin.readline():
+        request = json.loads(line)
+        if isinstance(request, int):
+            _, status = os.waitpid(request, 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        # Before the process may be asked for what it has printed.
+        for file in (request["out"], request["err"]):
+            Path(file).touch()
         process = os.fork()
         if process == 0:
-            return json.loads(line)
-        _, status = os.waitpid(process, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+            return request
+        print(process, flush=True)
     return None
 
 
@@ -93,19 +153,12 @@ def take_over(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     tempfile.tempdir = None
-    files = (os.open(os.devnull, os.O_RDONLY), *map(_created, (request["out"], request["err"])))
+    outputs = (os.open(request[name], os.O_WRONLY) for name in ("out", "err"))
+    files = (os.open(os.devnull, os.O_RDONLY), *outputs)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
-
-
-def _text(path: Path) -> str:
-    return path.read_text(errors="backslashreplace")
-
-
-def _created(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT)
 
 
 def run(arguments: Sequence[str]) -> None:
