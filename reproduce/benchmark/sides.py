@@ -95,7 +95,8 @@ class SideProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
+            # Another library's side has no need of Keras and TensorFlow, nor of their memory.
+            env={**os.environ, "KERAS_CLASSICS_LAZY": "1", **environment},
         )
         too_long = threading.Timer(START_SECONDS, self._process.kill)
         too_long.start()
