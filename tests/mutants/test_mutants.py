@@ -12,6 +12,7 @@ import pytest
 
 from tests.mutants.__main__ import MODULES, draw
 from tests.mutants.mutations import find_mutations
+from tests.mutants.trial import OWN, Trial
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +46,14 @@ def test_that_fails_anyway():
 
 def changes(source: str) -> set[tuple[str, str]]:
     return {(m.old, m.new) for m in find_mutations("zoo/models/toy.py", source)}
+
+
+def test_every_module_has_its_tests():
+    modules = [path.relative_to(ROOT).as_posix() for glob in MODULES for path in ROOT.glob(glob)]
+    trial = Trial(ROOT, measured=None, budget=0)
+    assert [module for module in modules if not any(trial.files(module))] == []
+    assert {(ROOT / name).is_file() for name in OWN} == {True}
+    assert {(ROOT / "tests" / name).is_file() for name in OWN.values()} == {True}
 
 
 def test_changes_of_a_small_module():
@@ -106,6 +115,7 @@ def test_the_draw_is_fixed_by_its_seed_and_takes_from_every_module():
 TRY_SOME = """
 from pathlib import Path
 from tests.mutants.mutations import find_mutations
+from tests.mutants.trial import OWN, Trial
 from tests.mutants.suite import Measured
 from tests.mutants.trial import Trial
 

@@ -24,15 +24,21 @@ OWN = {
     "keras_classics/models/conversion.py": "weights/test_files.py",
     "keras_classics/models/docstrings.py": "models/test_registry.py",
     "keras_classics/models/resnet_v2_keras.py": "models/test_resnet.py",
+    "keras_classics/weights/caffe_records.py": "weights/test_records.py",
     "keras_classics/weights/formats/archives.py": "weights/test_refused_files.py",
     "keras_classics/weights/formats/caffe_files.py": "weights/test_caffe.py",
     "keras_classics/weights/formats/caffe_graph.py": "weights/test_caffe.py",
-    "keras_classics/weights/caffe_records.py": "weights/test_records.py",
     "keras_classics/weights/formats/hdf5.py": "weights/test_files.py",
     "keras_classics/weights/formats/heaps.py": "weights/test_refused_files.py",
+    "keras_classics/weights/formats/onnx.py": "weights/test_onnx_files.py",
+    "keras_classics/weights/formats/onnx_constants.py": "weights/test_onnx_files.py",
+    "keras_classics/weights/formats/onnx_lenet.py": "weights/test_onnx_files.py",
+    "keras_classics/weights/formats/onnx_steps.py": "weights/test_onnx_files.py",
+    "keras_classics/weights/formats/protobuf.py": "weights/test_caffe.py",
+    "keras_classics/weights/formats/state_dicts.py": "weights/test_checkpoints.py",
+    "keras_classics/weights/formats/steps.py": "weights/test_onnx_files.py",
     "keras_classics/weights/identify.py": "weights/test_files.py",
     "keras_classics/weights/load.py": "weights/test_files.py",
-    "keras_classics/weights/formats/protobuf.py": "weights/test_caffe.py",
     "keras_classics/weights/stored.py": "weights/test_refused_files.py",
 }
 LEFT_OUT = ("tests/models/test_backends.py", "tests/weights/test_live.py")
@@ -77,7 +83,7 @@ class Trial:
             ast.parse(text)
         except SyntaxError:
             return "import", "no Python"
-        own, others = self._files(mutation.module)
+        own, others = self.files(mutation.module)
         end = "untested", "no test"
         spent = 0.0
         for files in (own,) if own and self.own_alone else (own, others):
@@ -135,9 +141,9 @@ class Trial:
                     spent += seconds
         return wanted, spent
 
-    def _files(self, module: str) -> tuple[list[str], list[str]]:
+    def files(self, module: str) -> tuple[list[str], list[str]]:
         """The test file of a module's own name, and the others of its package."""
-        package = Path(module).parent.name
+        package = Path(module).parts[1]
         tests = self.root / "tests"
         own = list(tests.glob(OWN.get(module, f"{package}/test_{Path(module).stem}.py")))
         others = {path for pattern in TESTS.get(package, ()) for path in tests.glob(pattern)}
