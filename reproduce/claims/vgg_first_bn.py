@@ -267,9 +267,9 @@ CLAIM = Claim(
     rates=dict.fromkeys(
         (_name(place, 1000, "sgd", "glorot") for place in PLACES), (0.003, 0.01, 0.03)
     ),
-    reading="With Glorot's weights, SGD and the fewer images, one normalisation takes all runs off the "
-    "plateau, two do the same, and without them most stay. Each of the three has the best of "
-    "three rates: one normalisation the smallest, two the largest, none the middle one. In the "
+    reading="With Glorot's weights, SGD and the fewer images, one normalisation takes all runs "
+    "off the plateau, two do the same, and without them most stay. Each of the three has the best "
+    "of three rates: one normalisation the smallest, two the largest, none the middle one. In the "
     "search of none, one of two runs left the plateau at the smallest and at the middle one, so "
     "that choice is weak, and none was not compared at the smallest. With SGD, the other lines of "
     "the tables have the middle rate. With Adam all runs leave it. Mean test errors of runs of "
