@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import keras
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -68,6 +69,12 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """Gives each test the same initial weights, alone and after others."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)
