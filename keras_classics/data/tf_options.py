@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_classics.environment import usable_processors
+
 
 def as_written(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns a data set that tf.data neither rewrites nor tunes.
@@ -13,5 +15,7 @@ def as_written(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """
     options = tf.data.Options()
     options.autotune.enabled = False
+    # What `tf.data.AUTOTUNE` stands for then, at most 16 if it is not said.
+    options.autotune.initial_parallelism = usable_processors()
     options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)

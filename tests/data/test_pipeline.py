@@ -15,7 +15,9 @@ from keras_classics.data.file_names import FileNames
 from keras_classics.data.image_files import decode
 from keras_classics.data.plan import Plan
 from keras_classics.data.random_crops import RandomResizedCrop, ScaleJitter
+from keras_classics.data.tf_options import as_written
 from keras_classics.data.unreadable import UNREADABLE, unreadable
+from keras_classics.environment import usable_processors
 from keras_classics.errors import UserError
 from keras_classics.image_preprocessing import ImagePreprocessing
 from tests.helpers.image_files import encoded
@@ -272,3 +274,9 @@ def test_tf_data_neither_rewrites_nor_tunes(few_digits, monkeypatch, replicas):
     # The strategy sets options of its own behind these.
     assert (False, False) in chosen
     assert all(True not in pair for pair in chosen)
+
+
+def test_every_processor_decodes():
+    """Without its tuner, tf.data would start 16 decoders at most."""
+    options = as_written(tf.data.Dataset.range(1)).options()
+    assert options.autotune.initial_parallelism == usable_processors()
