@@ -22,7 +22,9 @@ def imported(path: Path) -> set[str]:
 
 def is_test(module: str) -> bool:
     first, *parts = module.split(".")
-    return first == "tests" and any(p.startswith("test_") or p == "conftest" for p in parts)
+    if first != "tests":
+        return False
+    return any(part.startswith("test_") or part in ("conftest", "fixtures") for part in parts)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TESTS)))

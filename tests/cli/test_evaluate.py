@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,7 +17,7 @@ from keras_classics.training.run_directory import STAGES
 from keras_classics.training.schedules import Constant
 from tests.helpers.folders import folder_of_images
 from tests.helpers.images import photograph
-from tests.helpers.programs import ROOT, assert_one_line
+from tests.helpers.programs import assert_one_line
 from tests.helpers.workers import worker_configs
 
 EVALUATE = ("-m", "keras_classics.cli", "evaluate")
@@ -253,27 +250,17 @@ def test_some_classes_of_a_network(run_program, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_workers_report_once(run_program, tmp_path):
+def test_two_workers_report_once(programs, tmp_path):
     # 101 images: the last step has fewer than its batch on one worker, and none on the other.
     limited = (*DIGITS, "--limit_test=101", "--batch_size=32")
-    done = run_program(*limited, f"--out={tmp_path / 'one'}")
+    done = programs.run(*limited, f"--out={tmp_path / 'one'}")
     assert done.returncode == 0, done.stderr
-    command = [sys.executable, *limited, "--strategy=multi_worker", f"--out={tmp_path / 'two'}"]
-    workers = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "TF_CONFIG": config},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for config in worker_configs(2)
-    ]
-    first, second = [worker.communicate(timeout=120)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert "lenet5 on 101 of 360 images of digits" in first
-    assert second == ""
+    command = (*limited, "--strategy=multi_worker", f"--out={tmp_path / 'two'}")
+    configs = [{"TF_CONFIG": config} for config in worker_configs(2)]
+    first, second = programs.run_together(command, configs)
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert "lenet5 on 101 of 360 images of digits" in first.stdout
+    assert second.stdout == ""
     one, two = (Predictions.load(tmp_path / name / "predictions.npz") for name in ("one", "two"))
     np.testing.assert_array_equal(two.labels, one.labels)
     np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-6)

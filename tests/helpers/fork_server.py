@@ -63,6 +63,20 @@ class ForkServer:
         """Starts `python ARGUMENTS` in the checkout; several programs can run at once."""
         return Program(self, arguments, {**os.environ, **environment})
 
+    def run_together(
+        self, arguments: Sequence[str], environments: Sequence[dict[str, str]], seconds: float = 120
+    ) -> list[subprocess.CompletedProcess]:
+        """Runs a program once in each environment, all at the same time.
+
+        A process that has not ended so many seconds after those before it is killed.
+        """
+        with contextlib.ExitStack() as stack:
+            programs = [
+                stack.enter_context(self.start(*arguments, **environment))
+                for environment in environments
+            ]
+            return [program.wait(seconds) for program in programs]
+
     def close(self) -> None:
         """Ends the server."""
         if self._process:
@@ -92,11 +106,7 @@ class ForkServer:
 
 
 class Program:
-    """A program that the server has started; at the end of a `with`, what is left of it goes.
-
-    Attributes:
-        pid: The number of its process.
-    """
+    """A program that the server has started; at the end of a `with`, what is left of it goes."""
 
     def __init__(self, server: ForkServer, arguments: Sequence[str], environment: dict[str, str]):
         self._server = server
@@ -105,7 +115,7 @@ class Program:
         out, err = self._files = [str(Path(self._folder.name, name)) for name in ("out", "err")]
         request = {"arguments": arguments, "environment": environment, "out": out, "err": err}
         server.ask(request)
-        self.pid = server.answer()
+        self._pid = server.answer()
         self._ended = False
 
     def wait(self, seconds: float = 600) -> subprocess.CompletedProcess:
@@ -114,9 +124,9 @@ class Program:
         A program that has not ended after so many seconds is killed.
         """
         self._ended = True
-        self._server.ask(self.pid)
+        self._server.ask(self._pid)
         if not self._server.answers(seconds):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self._pid, signal.SIGKILL)
         status = self._server.answer()
         said = (Path(file).read_text(errors="backslashreplace") for file in self._files)
         return subprocess.CompletedProcess(self._arguments, status, *said)

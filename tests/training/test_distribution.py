@@ -1,6 +1,5 @@
 """The same training on one device, on logical CPUs and on workers of this machine."""
 
-import contextlib
 import signal
 from pathlib import Path
 
@@ -19,12 +18,8 @@ def statuses(programs):
     """Runs a kind of training in several processes at once; returns how they ended."""
 
     def run(kind: str, out: Path, *environments: dict[str, str]) -> list[int]:
-        with contextlib.ExitStack() as stack:
-            command = "-m", "tests.helpers.distributed", kind, str(out)
-            started = [programs.start(*command, **environment) for environment in environments]
-            for program in started:
-                stack.enter_context(program)
-            ended = [program.wait(seconds=120) for program in started]
+        command = "-m", "tests.helpers.distributed", kind, str(out)
+        ended = programs.run_together(command, environments)
         for done in ended:
             print(done.stdout[-3000:], done.stderr[-3000:])
         return [done.returncode for done in ended]
